@@ -1,0 +1,78 @@
+// Softmax attention over paged keys and values, with the statistics of its rows filled where the rows are.
+// out[r, h] = sum_s softmax_s(scale * q[r, h] . k[s, h / group])_s v[s, h / group], over the keys that row r may see.
+// Source: Vaswani et al. 2017, eq. 1; grouped queries as in Ainslie et al. 2023.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/base/dtype.h"
+#include "kernels/base/tensor.h"
+
+namespace orrery {
+
+class ThreadPool;
+
+// Keys and values live in pages of 64 tokens: the blocks of `attention.mass`.
+inline constexpr int64_t kKvPageTokens = 64;
+inline constexpr int64_t kAttentionTopKeys = 32;
+
+// The pages of one sequence in one layer. Page i holds positions [64 i, 64 i + 64); a page outside a layer's window is
+// null. Keys: [n_kv_heads, 64, d_head_k] of `dtype`; values: [n_kv_heads, 64, d_head_v] of `dtype` (kF16 or kF32).
+struct KvPages {
+  std::span<const std::byte* const> keys;
+  std::span<const std::byte* const> values;
+};
+
+// One query row: which sequence it belongs to and which keys it may see, [key_begin, key_end) as absolute positions.
+// The row's own position is key_end - 1.
+struct AttentionRow {
+  int32_t sequence = 0;
+  int64_t key_begin = 0;
+  int64_t key_end = 0;
+};
+
+// Where one statistic goes: row r of the batch starts at data + r * row_stride (floats). Unwanted where data is null.
+struct StatSlot {
+  float* data = nullptr;
+  int64_t row_stride = 0;
+  float* row(int64_t r) const { return data + r * row_stride; }
+  explicit operator bool() const { return data != nullptr; }
+};
+
+// Statistics of the rows exactly as used (never renormalised). w: the row's weights; t: the row's own position.
+struct AttentionStats {
+  StatSlot entropy;   // [n_heads] nats: -sum w ln w
+  StatSlot first;     // [n_heads] sum of w on keys 0..3
+  StatSlot previous;  // [n_heads] w on key t - 1 (0 at t = 0)
+  StatSlot distance;  // [n_heads] sum w (t - key) / sum w
+  StatSlot top;       // [n_heads, 32, 2] key, weight; largest first, ties to the lower key; padded with (-1, 0)
+  StatSlot rest;      // [n_heads] sum of the weights that are not in top
+  StatSlot mass;      // [n_heads, n_mass_blocks] sum of w per block of 64 keys, zeros beyond the row
+  int64_t n_mass_blocks = 0;
+  StatSlot rows;                      // [row_heads.size(), n_row_keys] the weights, zeros outside what the row sees
+  std::span<const int32_t> row_heads; // ascending query heads whose rows are wanted
+  int64_t n_row_keys = 0;
+};
+
+struct AttentionArgs {
+  Matrix<const float> q;  // [n_rows, n_heads * d_head_k], rotated
+  Matrix<float> out;      // [n_rows, n_heads * d_head_v]
+  std::span<const AttentionRow> rows;
+  std::span<const KvPages> sequences;
+  DType kv_dtype = DType::kF16;
+  int32_t n_heads = 0;
+  int32_t n_kv_heads = 0;  // query head h reads key/value head h * n_kv_heads / n_heads
+  int32_t d_head_k = 0;
+  int32_t d_head_v = 0;
+  float scale = 0.0f;
+};
+
+// Deterministic for any number of threads; a row's result does not depend on the other rows of the batch.
+void attention(const AttentionArgs& args, const AttentionStats& stats, ThreadPool& pool);
+
+// Plain scalar version of the same in double accumulators: the reference that the fast one is tested against.
+void attention_reference(const AttentionArgs& args, const AttentionStats& stats);
+
+}  // namespace orrery
