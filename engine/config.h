@@ -1,0 +1,61 @@
+// ModelConfig: the sizes of a model, derived from its configuration and its tensors, never from a family's usual values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace orrery {
+
+enum class MixerKind : uint8_t { kAttention, kShortConv, kMatrixState };
+enum class FeedForwardKind : uint8_t { kNone, kDense, kMoe };
+
+// How RoPE pairs the dimensions it rotates: (i, i + n/2) or (2i, 2i + 1).
+enum class RopePairing : uint8_t { kHalfSplit, kAdjacent };
+
+struct RopeConfig {
+  RopePairing pairing = RopePairing::kHalfSplit;
+  std::vector<float> inverse_frequencies;  // [n_rot / 2] radians per position; empty: no rotation
+  float magnitude = 1.0f;                  // multiplies sine and cosine
+};
+
+struct AttentionConfig {
+  int32_t n_heads = 0;
+  int32_t n_kv_heads = 0;
+  int32_t d_head_k = 0;
+  int32_t d_head_v = 0;
+  float scale = 0.0f;
+  int64_t window = 0;  // keys t - window + 1 .. t are seen; 0: all of them
+  RopeConfig rope;
+};
+
+struct LayerConfig {
+  std::vector<MixerKind> mixers;  // more than one: they run in parallel and are summed
+  AttentionConfig attention;      // meaningful where mixers has kAttention
+  FeedForwardKind feed_forward = FeedForwardKind::kDense;
+  int64_t d_ffn = 0;
+
+  bool has(MixerKind kind) const {
+    for (const MixerKind mixer : mixers) {
+      if (mixer == kind) return true;
+    }
+    return false;
+  }
+};
+
+struct ModelConfig {
+  std::string architecture;  // "llama"
+  int64_t d_model = 0;
+  int64_t vocab_size = 0;
+  int64_t context_length = 0;  // positions the model was trained for; 0: not stated
+  float norm_epsilon = 0.0f;
+  bool tied_embedding = false;
+  std::vector<LayerConfig> layers;
+
+  int32_t n_layers() const { return static_cast<int32_t>(layers.size()); }
+};
+
+// "7 attention, window 512": what the layer is, after its index. Views name layers so, never by a bare index.
+std::string layer_label(const ModelConfig& config, int32_t layer);
+
+}  // namespace orrery

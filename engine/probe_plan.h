@@ -1,0 +1,98 @@
+// ProbePlan: what a forward pass is asked to measure, decided before it runs.
+//
+// A callback per tensor cannot run inside a CUDA graph, and a fused attention has no pattern to hand over. So the
+// wanted statistics are planned: each gets a place in one packed buffer, operations fill their places where the data
+// are, and after the step (or the prefill batch) the buffer is copied once and cut into Frames.
+//
+// Layout: the fields one after another; a field is [n_rows, n_layers, width] of 4-byte words (int64: two words), rows
+// outermost. So a field's bytes are a Frame's payload as they stand.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/attention.h"
+
+namespace orrery {
+
+// What operations can measure. The definitions are those of the probes of the same names (probes/).
+enum class Quantity : uint8_t {
+  kResidualNorm,
+  kAttentionEntropy,
+  kAttentionFirst,
+  kAttentionPrevious,
+  kAttentionDistance,
+  kAttentionOutput,
+  kAttentionTop,
+  kAttentionRest,
+  kAttentionMass,
+  kAttentionRow,
+  kLensTop,
+  kOutputTop,
+  kOutputEntropy,
+  kOutputTail,
+  kCacheBytes,
+  kCacheEntries,
+  kCacheEvicted,
+};
+
+// How many words a row of one layer takes: fixed + per_key * n_keys + per_block * ceil(n_keys / 64), where n_keys is
+// the number of keys that the batch's last row may see, dropped ones included (its position + 1).
+struct FieldWidth {
+  int64_t fixed = 0;
+  int64_t per_key = 0;
+  int64_t per_block = 0;
+  int64_t words(int64_t n_keys) const {
+    return fixed + per_key * n_keys + per_block * ((n_keys + kKvPageTokens - 1) / kKvPageTokens);
+  }
+};
+
+struct ProbeField {
+  Quantity quantity = Quantity::kResidualNorm;
+  std::vector<int32_t> layers;  // ascending; empty for what belongs to no layer (output.*), which counts as one
+  std::vector<int32_t> heads;   // kAttentionRow: the query heads wanted, ascending; else empty
+  FieldWidth width;
+
+  int64_t n_layers() const { return layers.empty() ? 1 : static_cast<int64_t>(layers.size()); }
+};
+
+struct ProbePlan {
+  std::vector<ProbeField> fields;
+
+  bool empty() const { return fields.empty(); }
+  const ProbeField* find(Quantity quantity) const;
+};
+
+// The packed buffer of one forward pass. Engine thread only.
+class ProbeBuffer {
+ public:
+  // Lays out `plan` for n_rows rows of which the last sees n_keys keys; grows the memory where needed. Contents are
+  // undefined until operations fill them. `plan` must outlive the use of this buffer.
+  void prepare(const ProbePlan& plan, int64_t n_rows, int64_t n_keys);
+
+  // The place of a quantity in a layer (layer is ignored where the field has none); null where it is not wanted.
+  StatSlot slot(Quantity quantity, int32_t layer = 0) const;
+  const ProbeField* field(Quantity quantity) const { return plan_ == nullptr ? nullptr : plan_->find(quantity); }
+
+  // The bytes of field i: [n_rows, n_layers, width].
+  std::span<const std::byte> field_bytes(size_t i) const;
+  size_t n_fields() const { return offsets_.size(); }
+  size_t n_bytes() const { return n_words_ * sizeof(float); }
+  int64_t n_rows() const { return n_rows_; }
+  int64_t n_keys() const { return n_keys_; }
+  const ProbePlan* plan() const { return plan_; }
+
+ private:
+  const ProbePlan* plan_ = nullptr;
+  int64_t n_rows_ = 0;
+  int64_t n_keys_ = 0;
+  size_t n_words_ = 0;
+  size_t capacity_words_ = 0;
+  std::vector<size_t> offsets_;  // words, per field
+  std::unique_ptr<float[]> words_;
+};
+
+}  // namespace orrery

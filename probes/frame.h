@@ -1,0 +1,71 @@
+// Frame: one probe over the steps [step_begin, step_end) of a run and over all its layers. The same object whether it
+// comes from the engine, from a file, or from recomputation; views cannot tell but by `origin`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/base/check.h"
+#include "probes/probe.h"
+#include "probes/run_info.h"
+
+namespace orrery {
+
+enum class Origin : uint8_t { kLive, kRecorded, kRecomputed };
+const char* origin_name(Origin origin);  // "live"
+
+struct Frame {
+  int64_t run = 1;
+  const Probe* probe = nullptr;
+  int32_t level = 0;  // 0: every step; l > 0: coarser maps
+  int64_t step_begin = 0;
+  int64_t step_end = 0;
+  std::vector<int32_t> layers;  // ascending layer ids along axis 1; empty where the probe has no layer axis
+  std::vector<int32_t> heads;   // attention.row: the query heads along the head axis; else empty (all)
+  // [n_steps, n_layers, inner...] or [n_steps, inner...]; the key axes are as wide as the last step needs.
+  std::vector<int64_t> shape;
+  Origin origin = Origin::kLive;
+  std::shared_ptr<const std::byte> payload;  // row major, probe->dtype; may share memory with other Frames
+  size_t payload_bytes = 0;
+
+  int64_t n_steps() const { return step_end - step_begin; }
+  int64_t n_values() const {
+    int64_t n = 1;
+    for (const int64_t size : shape) n *= size;
+    return n;
+  }
+  // Values of one step, [n_layers, inner...].
+  int64_t values_per_step() const { return n_steps() == 0 ? 0 : n_values() / n_steps(); }
+  template <typename T>
+  std::span<const T> values() const {
+    return {reinterpret_cast<const T*>(payload.get()), payload_bytes / sizeof(T)};
+  }
+  template <typename T>
+  std::span<const T> step_values(int64_t step) const {
+    DCHECK(step >= step_begin && step < step_end);
+    const auto n = static_cast<size_t>(values_per_step());
+    return values<T>().subspan(static_cast<size_t>(step - step_begin) * n, n);
+  }
+  // Index of a layer along axis 1, -1 where the frame lacks it.
+  int64_t layer_index(int32_t layer) const;
+};
+
+// What one step (or prefill batch) publishes, all or none: the Frames of the steps that were processed, and tokens that
+// became known, which may be ahead of the frames (a sampled token has no frame until it is fed back).
+struct FrameBatch {
+  int64_t run = 1;
+  std::vector<Token> tokens;
+  std::vector<Frame> frames;
+  std::vector<RunEvent> events;
+  size_t n_bytes = 0;  // payload bytes plus bookkeeping, for bounded rings
+
+  void count_bytes();
+};
+
+// Cuts the packed buffer of a forward pass over steps [step_begin, step_begin + n_rows) into Frames that share one copy.
+std::vector<Frame> cut_frames(const ProbeBuffer& buffer, const ModelConfig& config, int64_t run, int64_t step_begin);
+
+}  // namespace orrery

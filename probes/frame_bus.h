@@ -1,0 +1,72 @@
+// FrameRing: a bounded single-producer single-consumer ring of FrameBatches; FrameBus: one ring per consumer.
+// The producer is the engine thread; each ring's consumer is one thread. Batches are shared, not copied.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "probes/frame.h"
+
+namespace orrery {
+
+using SharedBatch = std::shared_ptr<const FrameBatch>;
+
+class FrameRing {
+ public:
+  // Holds at most max_batches batches and at most max_bytes bytes, but always at least one batch.
+  FrameRing(size_t max_batches, size_t max_bytes);
+
+  // Producer: false where it is full (nothing is kept).
+  bool try_push(const SharedBatch& batch);
+  // Producer: waits until there is room or the time is over.
+  bool push_within(const SharedBatch& batch, std::chrono::milliseconds timeout);
+  // Consumer: null where it is empty.
+  SharedBatch try_pop();
+  // Consumer: waits for a batch; null after the timeout, or where it is empty and closed.
+  SharedBatch pop_within(std::chrono::milliseconds timeout);
+  // Either side: wakes all waits; pushes fail from now on, pops drain what is left.
+  void close();
+  bool closed() const { return closed_.load(std::memory_order_acquire); }
+
+ private:
+  const size_t max_batches_;
+  const size_t max_bytes_;
+  std::vector<SharedBatch> slots_;
+  std::atomic<uint64_t> head_{0};   // next to pop
+  std::atomic<uint64_t> tail_{0};   // next to push
+  std::atomic<size_t> bytes_{0};
+  std::atomic<uint32_t> signal_{0};  // changes on every push, pop and close: waits sleep on it
+  std::atomic<bool> closed_{false};
+};
+
+// Fans batches out. The screen's ring drops what does not fit and counts it; the recorder's makes the producer wait, at
+// most for its stall limit, and then reports the steps that it lost.
+class FrameBus {
+ public:
+  enum class Pressure : uint8_t { kDrop, kWait };
+  struct Consumer {
+    std::shared_ptr<FrameRing> ring;
+    Pressure pressure = Pressure::kDrop;
+    std::chrono::milliseconds stall_limit{2000};
+    std::atomic<int64_t> dropped_batches{0};
+    // Steps lost since the last batch that went through: [gap_begin, gap_end), empty where equal. Producer only.
+    int64_t gap_begin = 0;
+    int64_t gap_end = 0;
+  };
+
+  // Not while publishing.
+  Consumer& add_consumer(std::shared_ptr<FrameRing> ring, Pressure pressure);
+  // Engine thread. For a kWait consumer that lost steps, the next batch that goes through carries an event of kind
+  // "gap" with detail {"begin": a, "end": b, "reason": "the recorder could not keep up"}.
+  void publish(const SharedBatch& batch);
+  void close();
+
+ private:
+  std::vector<std::unique_ptr<Consumer>> consumers_;
+};
+
+}  // namespace orrery

@@ -1,0 +1,81 @@
+// FrameHistory: what the UI thread holds of a run: its tokens, and Frames up to a byte limit, live and stored alike.
+// UI thread only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "probes/frame.h"
+
+namespace orrery {
+
+// One probe at one step; keeps its Frame alive.
+struct FrameRow {
+  std::shared_ptr<const Frame> frame;
+  int64_t step = 0;
+
+  explicit operator bool() const { return frame != nullptr; }
+  std::span<const float> f32() const { return frame->step_values<float>(step); }
+  std::span<const int32_t> i32() const { return frame->step_values<int32_t>(step); }
+  std::span<const int64_t> i64() const { return frame->step_values<int64_t>(step); }
+  // The values of one layer, [inner...]; empty where the frame lacks the layer.
+  std::span<const float> layer_f32(int32_t layer) const;
+  std::span<const int64_t> layer_i64(int32_t layer) const;
+  // Sizes of the axes after [t, layer].
+  std::span<const int64_t> inner_shape() const;
+};
+
+class FrameHistory {
+ public:
+  explicit FrameHistory(size_t max_bytes = size_t{512} << 20);
+
+  // Starts over with another run.
+  void reset(RunInfo info);
+  const RunInfo& info() const { return info_; }
+
+  void add_token(const Token& token);        // replaces one of the same step
+  void add_frame(const Frame& frame);        // overlapping steps: the newer frame wins
+  void add_event(const RunEvent& event);
+  void add_batch(const FrameBatch& batch);   // all of the above
+
+  std::span<const Token> tokens() const { return tokens_; }
+  std::span<const RunEvent> events() const { return events_; }
+  int64_t n_steps() const { return static_cast<int64_t>(tokens_.size()); }
+  // Steps that have been processed at all: one past the last step of any frame seen (evicted ones included).
+  int64_t n_processed() const { return n_processed_; }
+
+  // Empty where it was never seen or was evicted.
+  FrameRow row(const Probe& probe, int64_t step) const;
+  // The steps in [begin, end) of a probe that are not held, as maximal half-open ranges: what to fetch.
+  std::vector<std::pair<int64_t, int64_t>> missing(const Probe& probe, int64_t begin, int64_t end) const;
+
+  // Frames near this step are the last to be evicted.
+  void set_cursor(int64_t step) { cursor_ = step; }
+  size_t used_bytes() const { return used_bytes_; }
+  // Changes whenever anything was added: a view may skip building an unchanged scene.
+  uint64_t version() const { return version_; }
+
+ private:
+  struct Key {
+    const Probe* probe;
+    int64_t step_begin;
+    auto operator<=>(const Key&) const = default;
+  };
+  void evict();
+
+  RunInfo info_;
+  std::vector<Token> tokens_;
+  std::vector<RunEvent> events_;
+  std::map<Key, std::shared_ptr<const Frame>> frames_;
+  size_t max_bytes_;
+  size_t used_bytes_ = 0;
+  int64_t n_processed_ = 0;
+  int64_t cursor_ = 0;
+  uint64_t version_ = 0;
+};
+
+}  // namespace orrery

@@ -1,0 +1,44 @@
+// TapMask: what the views, the recorder and the pins want at a step; compiled to the engine's ProbePlan.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "engine/probe_plan.h"
+#include "probes/probe.h"
+
+namespace orrery {
+
+struct TapMask {
+  std::set<const Probe*> probes;
+  // Whose exact rows are wanted where `probes` has attention.row; empty: all layers, all heads.
+  std::vector<int32_t> row_layers;
+  std::vector<int32_t> row_heads;
+
+  static TapMask none() { return {}; }
+  static TapMask of(Level level);
+  bool operator==(const TapMask& other) const = default;
+};
+
+// Only what the model has; field order is the registry's.
+ProbePlan compile(const TapMask& mask, const ModelConfig& config);
+
+// What is wanted over the steps of a run: a level, finer levels over spans of it, exact rows for the first steps.
+struct TapSchedule {
+  struct Span {
+    int64_t begin = 0;  // half-open [begin, end)
+    int64_t end = 0;
+    Level level = Level::kFull;
+  };
+  bool recording = true;  // false: nothing is measured
+  Level level = Level::kStandard;
+  std::vector<Span> spans;
+  int64_t pinned_steps = 0;  // attention.row of all heads is wanted for steps below this
+
+  TapMask mask_at(int64_t step) const;
+  // The first step after `step` at which mask_at may differ; INT64_MAX where there is none. Prefill batches end there.
+  int64_t next_change(int64_t step) const;
+};
+
+}  // namespace orrery
