@@ -8,6 +8,7 @@
 #include <span>
 
 #include "kernels/base/dtype.h"
+#include "kernels/base/stat_slot.h"
 #include "kernels/base/tensor.h"
 
 namespace orrery {
@@ -33,14 +34,6 @@ struct AttentionRow {
   int64_t key_end = 0;
 };
 
-// Where one statistic goes: row r of the batch starts at data + r * row_stride (floats). Unwanted where data is null.
-struct StatSlot {
-  float* data = nullptr;
-  int64_t row_stride = 0;
-  float* row(int64_t r) const { return data + r * row_stride; }
-  explicit operator bool() const { return data != nullptr; }
-};
-
 // Statistics of the rows exactly as used (never renormalised). w: the row's weights; t: the row's own position.
 struct AttentionStats {
   StatSlot entropy;   // [n_heads] nats: -sum w ln w
@@ -51,8 +44,8 @@ struct AttentionStats {
   StatSlot rest;      // [n_heads] sum of the weights that are not in top
   StatSlot mass;      // [n_heads, n_mass_blocks] sum of w per block of 64 keys, zeros beyond the row
   int64_t n_mass_blocks = 0;
-  StatSlot rows;                      // [row_heads.size(), n_row_keys] the weights, zeros outside what the row sees
-  std::span<const int32_t> row_heads; // ascending query heads whose rows are wanted
+  StatSlot rows;                       // [row_heads.size(), n_row_keys] the weights, zeros outside what the row sees
+  std::span<const int32_t> row_heads;  // ascending query heads whose rows are wanted
   int64_t n_row_keys = 0;
 };
 

@@ -1,0 +1,15 @@
+// Rows of a stored matrix as f32: token embeddings, norm weights in half precision.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/base/tensor.h"
+
+namespace orrery {
+
+// out[i] = weight[row, i] for all float and block-quantized dtypes; out: [weight.n_cols()]. 0 <= row < weight.n_rows().
+void dequantize_row(const TensorView& weight, int64_t row, std::span<float> out);
+void dequantize_row_reference(const TensorView& weight, int64_t row, std::span<float> out);
+
+}  // namespace orrery

@@ -1,0 +1,18 @@
+// L2 norms of groups of columns: `residual.norm` (one group), `attention.output` (groups of d_head).
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/base/stat_slot.h"
+#include "kernels/base/tensor.h"
+
+namespace orrery {
+
+class ThreadPool;
+
+// out.row(r)[g] = L2 norm of x[r, g * group_size .. (g + 1) * group_size). x.n_cols must be a multiple of group_size.
+// Finite wherever the norm itself is: f32 squares are summed in fixed lanes, in double where they would overflow.
+void group_norms(Matrix<const float> x, int64_t group_size, StatSlot out, ThreadPool& pool);
+void group_norms_reference(Matrix<const float> x, int64_t group_size, StatSlot out);
+
+}  // namespace orrery
