@@ -1,0 +1,78 @@
+// Block: norm, Mixer, residual, norm, FeedForward, residual. A model is a list of Blocks; a hybrid, of different ones.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/cache.h"
+#include "engine/config.h"
+#include "engine/probe_plan.h"
+#include "engine/workspace.h"
+
+namespace orrery {
+
+// The rows of one forward pass: row r is tokens[r] at positions[r] of the sequence caches[sequences[r]]. Rows of one
+// sequence stand in order of position and continue its cache.
+struct Batch {
+  std::span<const int32_t> tokens;
+  std::span<const int64_t> positions;
+  std::span<const int32_t> sequences;
+  std::span<Cache* const> caches;
+
+  int64_t n_rows() const { return static_cast<int64_t>(tokens.size()); }
+};
+
+// What a block needs besides its input.
+struct Step {
+  Backend& backend;
+  Workspace& workspace;
+  const Batch& batch;
+  const ProbeBuffer& probes;
+  int32_t layer = 0;
+  int32_t iteration = 0;
+};
+
+class Mixer {
+ public:
+  virtual ~Mixer() = default;
+  virtual MixerKind kind() const = 0;
+  virtual std::vector<StateSpec> describe_state(DType kv_dtype) const = 0;
+  // out [n_rows, d_model] = mixer(x [n_rows, d_model]); updates the rows' caches.
+  virtual void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const = 0;
+};
+
+class FeedForward {
+ public:
+  virtual ~FeedForward() = default;
+  virtual FeedForwardKind kind() const = 0;
+  virtual void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const = 0;
+};
+
+class Block {
+ public:
+  virtual ~Block() = default;
+  // x [n_rows, d_model]: the residual stream, updated in place.
+  virtual void forward(const Step& step, Matrix<float> x) const = 0;
+  virtual std::vector<StateSpec> describe_state(DType kv_dtype) const = 0;
+};
+
+// x += mixer(norm(x)); x += feed_forward(norm(x)).
+class PreNormBlock final : public Block {
+ public:
+  PreNormBlock(TensorView mixer_norm, std::unique_ptr<Mixer> mixer, TensorView ffn_norm,
+               std::unique_ptr<FeedForward> feed_forward, float epsilon);
+  void forward(const Step& step, Matrix<float> x) const override;
+  std::vector<StateSpec> describe_state(DType kv_dtype) const override { return mixer_->describe_state(kv_dtype); }
+
+ private:
+  TensorView mixer_norm_;  // [d_model]
+  std::unique_ptr<Mixer> mixer_;
+  TensorView ffn_norm_;  // [d_model]
+  std::unique_ptr<FeedForward> feed_forward_;
+  float epsilon_;
+};
+
+}  // namespace orrery

@@ -1,0 +1,101 @@
+// Cache: what one sequence remembers. Each mixer says what it keeps (StateSpec); the cache holds it in slots keyed
+// {layer, iteration, kind}, so that parallel mixers, shared blocks and loops need no special case. Keys and values live
+// in 64-token pages that are shared between forks and copied on write. Engine thread only.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/backend.h"
+#include "kernels/attention.h"
+#include "kernels/base/result.h"
+
+namespace orrery {
+
+// The components of cache.bytes, in its order.
+enum class StateKind : uint8_t { kKeysValues, kMatrixState, kConvolution, kFastWeights };
+inline constexpr int kStateKinds = 4;
+
+struct StateSpec {
+  StateKind kind = StateKind::kKeysValues;
+  DType dtype = DType::kF32;
+  // kKeysValues: per token 2 vectors; window 0 keeps all.
+  int32_t n_kv_heads = 0;
+  int32_t d_head_k = 0;
+  int32_t d_head_v = 0;
+  int64_t window = 0;
+  // Other kinds: constant in the length.
+  Shape shape;
+
+  bool per_token() const { return kind == StateKind::kKeysValues; }
+  // Bytes of one token's keys and values; of the whole state for the other kinds.
+  int64_t unit_bytes() const;
+};
+
+struct CacheKey {
+  int32_t layer = 0;
+  int32_t iteration = 0;
+  StateKind kind = StateKind::kKeysValues;
+  auto operator<=>(const CacheKey&) const = default;
+};
+
+struct LayerState {
+  CacheKey key;
+  StateSpec spec;
+};
+
+class Cache {
+ public:
+  Cache(std::vector<LayerState> states, std::shared_ptr<Backend> backend);
+
+  int64_t length() const { return length_; }
+
+  // Makes room for positions [length, length + n); keeps what was there if it fails (kOutOfMemory).
+  Result<void> reserve(int64_t n);
+  // The next n positions are written: length grows, pages that no later row can see are dropped.
+  void advance(int64_t n);
+  // Forgets positions from `length` on. Only where nothing but keys and values without a window is kept.
+  Result<void> truncate(int64_t length);
+  // The same past, from here on independent: pages are shared until one of the two writes.
+  Result<Cache> fork() const;
+
+  // The key and value pages of a layer, for attention. Valid until the next reserve, advance or truncate.
+  KvPages pages(int32_t layer, int32_t iteration) const;
+  // The pages to write a position to (position >= length, reserved).
+  std::byte* key_page(int32_t layer, int32_t iteration, int64_t position);
+  std::byte* value_page(int32_t layer, int32_t iteration, int64_t position);
+
+  const StateSpec& spec(CacheKey key) const;
+
+ private:
+  struct Page {
+    std::unique_ptr<Allocation> memory;
+  };
+  struct KvSlot {
+    StateSpec spec;
+    std::vector<std::shared_ptr<Page>> pages;  // keys, then values; null where dropped
+    std::vector<const std::byte*> keys;        // the same pages, as attention wants them
+    std::vector<const std::byte*> values;
+  };
+  Result<std::shared_ptr<Page>> new_page(const StateSpec& spec) const;
+  const KvSlot& slot(int32_t layer, int32_t iteration) const;
+
+  std::shared_ptr<Backend> backend_;
+  std::vector<LayerState> states_;
+  std::map<CacheKey, KvSlot> kv_;
+  int64_t length_ = 0;
+};
+
+// What a layer's states hold once position t was processed: cache.bytes, cache.entries, cache.evicted.
+struct LayerUsage {
+  std::array<int64_t, kStateKinds> bytes{};
+  int64_t entries = 0;
+  int64_t evicted = 0;
+};
+LayerUsage usage_after(std::span<const LayerState> states, int32_t layer, int64_t t);
+
+}  // namespace orrery

@@ -1,0 +1,60 @@
+// Generator: feeds tokens of one sequence through a model, measuring what a ProbePlan asks for. Engine thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/block.h"
+#include "engine/cache.h"
+#include "engine/model.h"
+#include "engine/probe_plan.h"
+#include "engine/workspace.h"
+#include "kernels/base/result.h"
+
+namespace orrery {
+
+enum class LogitsWanted : uint8_t { kNone, kLast, kAll };
+
+class Generator {
+ public:
+  // kv_dtype: kF16 or kF32.
+  Generator(std::shared_ptr<const Model> model, DType kv_dtype);
+
+  const Model& model() const { return *model_; }
+  DType kv_dtype() const { return kv_dtype_; }
+  int64_t length() const { return cache_.length(); }
+
+  // Processes `tokens` as the next positions, in one batch. The logits of the rows wanted ([1, vocab] or [n, vocab])
+  // stay valid until the next call; what `plan` asks for is in probes(). Errors: an id outside the vocabulary, more
+  // positions than the model's context, out of memory; the sequence is then as before.
+  Result<Matrix<const float>> feed(std::span<const int32_t> tokens, const ProbePlan& plan, LogitsWanted wanted);
+
+  // What the last feed() measured: rows are its tokens.
+  const ProbeBuffer& probes() const { return probes_; }
+
+  // Starts an empty sequence.
+  void reset();
+
+  // Most rows that feed() takes at once with this plan if scratch and packed statistics are to stay below max_bytes.
+  int64_t rows_within(const ProbePlan& plan, int64_t position, int64_t most, size_t max_bytes) const;
+
+ private:
+  Result<void> check_tokens(std::span<const int32_t> tokens) const;
+  void fill_cache_probes(const Batch& batch);
+  // Final norm and unembedding of rows of the residual stream.
+  Matrix<float> unembed(Matrix<const float> residual);
+  void fill_output_stats(Matrix<const float> logits, int64_t first_row);
+  void fill_lens(Matrix<const float> residual, int32_t layer);
+
+  std::shared_ptr<const Model> model_;
+  DType kv_dtype_;
+  std::vector<LayerState> states_;
+  Cache cache_;
+  Workspace workspace_;
+  ProbeBuffer probes_;
+  std::unique_ptr<Allocation> logits_;
+};
+
+}  // namespace orrery

@@ -1,0 +1,61 @@
+// Model: blocks and weights, immutable after load, shared by std::shared_ptr<const Model>: the one shared owner in the
+// program. An architecture is one file in engine/models that maps configuration and tensor names to a list of Blocks.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/block.h"
+#include "engine/cache.h"
+#include "engine/config.h"
+#include "engine/model_file.h"
+#include "kernels/base/result.h"
+
+namespace orrery {
+
+// What an architecture file builds.
+struct ModelParts {
+  ModelConfig config;
+  TensorView embedding;    // [vocab_size, d_model]
+  TensorView output_norm;  // [d_model]
+  TensorView output;       // [vocab_size, d_model]; the embedding where tied
+  std::vector<std::unique_ptr<Block>> blocks;
+};
+
+class Model {
+ public:
+  struct LoadOptions {
+    // Called with the share of the weights that is placed, 0..1; false cancels. May be empty. On the loading thread.
+    std::function<bool(double)> progress;
+  };
+
+  // kUnsupported names an architecture that is not in the registry; kInvalidFile what contradicts; kCancelled.
+  static Result<std::shared_ptr<const Model>> load(std::shared_ptr<const ModelFile> file,
+                                                   std::shared_ptr<Backend> backend, const LoadOptions& options);
+  static Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path, std::shared_ptr<Backend> backend);
+
+  const ModelConfig& config() const { return parts_.config; }
+  const ModelParts& parts() const { return parts_; }
+  const ModelFile& file() const { return *file_; }
+  const std::shared_ptr<Backend>& backend() const { return backend_; }
+
+  // f32 where the matrices are F32, else f16: the default of --kv.
+  DType default_kv_dtype() const;
+  // What a sequence of this model remembers, layer by layer.
+  std::vector<LayerState> states(DType kv_dtype) const;
+
+ private:
+  Model(std::shared_ptr<const ModelFile> file, std::shared_ptr<Backend> backend, ModelParts parts);
+  std::shared_ptr<const ModelFile> file_;  // keeps the mapped weights
+  std::shared_ptr<Backend> backend_;
+  ModelParts parts_;
+};
+
+// Reads the configuration alone, without touching weights: for `info`. kUnsupported for unknown architectures.
+Result<ModelConfig> read_config(const ModelFile& file);
+
+}  // namespace orrery
