@@ -1,0 +1,52 @@
+// View: a pure function from what is held of a run and what the user looks at to a Scene.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "probes/frame_history.h"
+#include "views/scene.h"
+#include "views/text_metrics.h"
+#include "views/view_state.h"
+
+namespace orrery {
+
+// The bytes of tokens that were not fed (candidates). Views work without one and then name such tokens by their ids.
+class TokenTexts {
+ public:
+  virtual ~TokenTexts() = default;
+  // Empty where the id is unknown. UI thread.
+  virtual std::string bytes(int32_t id) const = 0;
+};
+
+struct SceneInput {
+  const FrameHistory& history;
+  const ViewState& state;
+  Size size;
+  const TextMetrics& metrics;
+  const TokenTexts* texts = nullptr;
+};
+
+// Steps of a probe that a view would draw now: what to fetch of a recording, and what to tap of a live run.
+struct Wanted {
+  const Probe* probe = nullptr;
+  int64_t begin = 0;  // half-open
+  int64_t end = 0;
+};
+
+// UI thread, or any one thread with a history of its own. Stateless: equal inputs give equal scenes.
+class View {
+ public:
+  virtual ~View() = default;
+  virtual std::string_view name() const = 0;   // "attention", as in `shot --view`
+  virtual std::string_view title() const = 0;  // "Attention"
+  // Why a model cannot have this view, in a sentence; nothing where it can.
+  virtual std::optional<std::string> unavailable(const RunInfo& info) const = 0;
+  virtual std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const = 0;
+  // Any size from 0 x 0; detail is dropped before anything overlaps.
+  virtual Scene scene(const SceneInput& input) const = 0;
+};
+
+}  // namespace orrery

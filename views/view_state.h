@@ -1,0 +1,50 @@
+// ViewState: what the user looks at, one for all views. Plain data: views read it, `apply` changes it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "probes/frame_history.h"
+#include "views/theme.h"
+
+namespace orrery {
+
+// -1: not chosen.
+struct Selection {
+  int64_t step = -1;
+  int32_t layer = -1;
+  int32_t head = -1;
+  int64_t key = -1;
+  bool operator==(const Selection&) const = default;
+};
+
+// Half-open; empty (end <= begin): all of it.
+struct StepRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+  bool all() const { return end <= begin; }
+  int64_t size() const { return end - begin; }
+  bool operator==(const StepRange&) const = default;
+};
+
+struct ViewState {
+  Selection selected;                             // pinned by clicks and keys
+  Selection hovered;                              // under the pointer; all -1 where nothing is
+  bool follow = true;                             // the step follows the newest; any chosen step ends it
+  StepRange steps;                                // zoom of step axes
+  StepRange keys;                                 // zoom of key axes
+  std::optional<int64_t> text_top;                // first step of the text view's first line while the user scrolls it
+  std::string token_scalar = "output.entropy";    // colours the text: a name of token_scalars()
+  std::string head_scalar = "attention.entropy";  // colours the heads: a name of head_scalars()
+  ThemeKind theme = ThemeKind::kLight;
+  std::vector<Selection> back;     // oldest first
+  std::vector<Selection> forward;  // nearest last
+};
+
+// The selection with every gap filled from what is there: the newest processed step while following or where none is
+// chosen, the first layer with attention, head 0. Clamped to the run. `key` stays -1 where none is chosen.
+Selection resolve(const FrameHistory& history, const ViewState& state);
+
+}  // namespace orrery
