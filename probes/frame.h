@@ -65,7 +65,8 @@ struct FrameBatch {
   void count_bytes();
 };
 
-// Cuts the packed buffer of a forward pass over steps [step_begin, step_begin + n_rows) into Frames that share one copy.
+// Cuts the packed buffer of a forward pass over steps [step_begin, step_begin + n_rows) into Frames that share one
+// copy.
 std::vector<Frame> cut_frames(const ProbeBuffer& buffer, const ModelConfig& config, int64_t run, int64_t step_begin);
 
 }  // namespace orrery

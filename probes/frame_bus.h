@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
-#include <string>
+#include <mutex>
 #include <vector>
 
 #include "probes/frame.h"
@@ -30,21 +32,27 @@ class FrameRing {
   SharedBatch pop_within(std::chrono::milliseconds timeout);
   // Either side: wakes all waits; pushes fail from now on, pops drain what is left.
   void close();
-  bool closed() const { return closed_.load(std::memory_order_acquire); }
+  bool closed() const;
 
  private:
+  bool push_locked(const SharedBatch& batch);
+  SharedBatch pop_locked();
+  bool has_room(const SharedBatch& batch) const;
+
+  // A lock, not a lock-free ring: both sides hold it for nanoseconds, and batches come a few hundred times a second.
   const size_t max_batches_;
   const size_t max_bytes_;
-  std::vector<SharedBatch> slots_;
-  std::atomic<uint64_t> head_{0};   // next to pop
-  std::atomic<uint64_t> tail_{0};   // next to push
-  std::atomic<size_t> bytes_{0};
-  std::atomic<uint32_t> signal_{0};  // changes on every push, pop and close: waits sleep on it
-  std::atomic<bool> closed_{false};
+  mutable std::mutex mutex_;
+  std::condition_variable room_;   // a batch was popped, or the ring closed
+  std::condition_variable ready_;  // a batch was pushed, or the ring closed
+  std::deque<SharedBatch> batches_;
+  size_t bytes_ = 0;
+  bool closed_ = false;
 };
 
 // Fans batches out. The screen's ring drops what does not fit and counts it; the recorder's makes the producer wait, at
-// most for its stall limit, and then reports the steps that it lost.
+// most for its stall limit, and then reports the steps that it lost. After a stall nothing waits again until a batch
+// has gone through.
 class FrameBus {
  public:
   enum class Pressure : uint8_t { kDrop, kWait };
@@ -52,17 +60,20 @@ class FrameBus {
     std::shared_ptr<FrameRing> ring;
     Pressure pressure = Pressure::kDrop;
     std::chrono::milliseconds stall_limit{2000};
-    std::atomic<int64_t> dropped_batches{0};
-    // Steps lost since the last batch that went through: [gap_begin, gap_end), empty where equal. Producer only.
+    std::atomic<int64_t> dropped_batches{0};  // any thread may read it
+    // Steps whose frames were lost since the last batch that went through: [gap_begin, gap_end), empty where equal.
+    // Producer only, as the tokens and events of those batches, which are kept for the next one.
     int64_t gap_begin = 0;
     int64_t gap_end = 0;
+    FrameBatch held;
   };
 
   // Not while publishing.
   Consumer& add_consumer(std::shared_ptr<FrameRing> ring, Pressure pressure);
-  // Engine thread. For a kWait consumer that lost steps, the next batch that goes through carries an event of kind
-  // "gap" with detail {"begin": a, "end": b, "reason": "the recorder could not keep up"}.
+  // Engine thread. For a kWait consumer that lost steps, the next batch that goes through carries their tokens and an
+  // event of kind "gap" with detail {"begin": a, "end": b, "reason": "the recorder could not keep up"}.
   void publish(const SharedBatch& batch);
+  // Engine thread. Hands over what a kWait consumer still has to learn of a gap, then closes all rings.
   void close();
 
  private:

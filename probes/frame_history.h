@@ -1,12 +1,15 @@
 // FrameHistory: what the UI thread holds of a run: its tokens, and Frames up to a byte limit, live and stored alike.
 // UI thread only.
+//
+// A long run comes as one Frame per probe and step. Small ones are gathered into blocks of consecutive steps that the
+// history owns, so that 100,000 steps cost a few thousand map entries; large ones keep the memory they came in.
 #pragma once
 
 #include <cstdint>
 #include <map>
-#include <optional>
+#include <memory>
 #include <span>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "probes/frame.h"
@@ -37,10 +40,11 @@ class FrameHistory {
   void reset(RunInfo info);
   const RunInfo& info() const { return info_; }
 
-  void add_token(const Token& token);        // replaces one of the same step
-  void add_frame(const Frame& frame);        // overlapping steps: the newer frame wins
+  void add_token(const Token& token);  // replaces one of the same step; steps that are skipped get id -1
+  // Overlapping steps: the newer frame wins. Frames of other runs and coarser levels are left out.
+  void add_frame(const Frame& frame);
   void add_event(const RunEvent& event);
-  void add_batch(const FrameBatch& batch);   // all of the above
+  void add_batch(const FrameBatch& batch);  // all of the above
 
   std::span<const Token> tokens() const { return tokens_; }
   std::span<const RunEvent> events() const { return events_; }
@@ -65,12 +69,25 @@ class FrameHistory {
     int64_t step_begin;
     auto operator<=>(const Key&) const = default;
   };
+  struct Entry {
+    std::shared_ptr<Frame> frame;
+    std::byte* block = nullptr;  // where steps can be appended; null where the payload is not the history's own
+    size_t capacity = 0;         // bytes of the block
+    size_t cost() const;
+  };
+  using Frames = std::map<Key, Entry>;
+
+  Frames::const_iterator find(const Probe& probe, int64_t step) const;
+  bool append(const Frame& frame);
+  void make_room(const Probe& probe, int64_t begin, int64_t end);
+  void insert(Entry entry);
+  Frames::iterator erase(Frames::iterator entry);
   void evict();
 
   RunInfo info_;
   std::vector<Token> tokens_;
   std::vector<RunEvent> events_;
-  std::map<Key, std::shared_ptr<const Frame>> frames_;
+  Frames frames_;
   size_t max_bytes_;
   size_t used_bytes_ = 0;
   int64_t n_processed_ = 0;

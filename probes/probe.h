@@ -17,7 +17,7 @@ namespace orrery {
 
 // What a recording keeps: each level contains the ones before it.
 enum class Level : uint8_t { kLight, kStandard, kFull };
-std::string_view level_name(Level level);                      // "light"
+std::string_view level_name(Level level);  // "light"
 std::optional<Level> parse_level(std::string_view name);
 
 enum class Axis : uint8_t { kStep, kLayer, kHead, kKey, kKeyBlock, kTop, kField, kComponent };
@@ -31,12 +31,12 @@ struct Probe {
   std::string_view description;  // one sentence, as in the README's table
   std::string_view unit;         // "nats", "bytes", "" where it has none
   Quantity quantity;
-  Level level;                   // the least level that records it
-  DType dtype;                   // kF32, kI32 or kI64
-  bool exact;                    // false: an approximation, and said so wherever it is drawn
-  bool lossless;                 // stored bit for bit
-  Padding padding;               // of the key axis
-  std::vector<Axis> axes;        // outermost first, beginning with kStep
+  Level level;                           // the least level that records it
+  DType dtype;                           // kF32, kI32 or kI64
+  bool exact;                            // false: an approximation, and said so wherever it is drawn
+  bool lossless;                         // stored bit for bit
+  Padding padding;                       // of the key axis
+  std::vector<Axis> axes;                // outermost first, beginning with kStep
   std::vector<std::string_view> fields;  // names along kField or kComponent: {"id", "log probability"}
 
   // Layers of `config` that have the quantity, ascending; empty where axes has no kLayer.

@@ -1,0 +1,149 @@
+#include "probes/frame.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "probes/model_axes.h"
+
+namespace orrery {
+namespace {
+
+const Probe& probe_of(Quantity quantity) {
+  const auto probes = all_probes();
+  const auto found = std::ranges::find(probes, quantity, &Probe::quantity);
+  CHECK(found != probes.end(), "a planned quantity has no probe");
+  return **found;
+}
+
+// The sizes of the axes after [t, layer], for a batch whose last step sees n_keys keys.
+std::vector<int64_t> inner_shape(const Probe& probe, const ProbeField& field, const ModelConfig& config,
+                                 int64_t n_keys) {
+  std::vector<int64_t> inner = probe.inner_shape(config, n_keys);
+  if (!field.heads.empty()) inner[0] = static_cast<int64_t>(field.heads.size());
+  return inner;
+}
+
+int64_t product(std::span<const int64_t> sizes) {
+  int64_t n = 1;
+  for (const int64_t size : sizes) n *= size;
+  return n;
+}
+
+// Copies [.., from_width] to [.., to_width] by cutting the innermost axis; the buffer may be wider than the steps need.
+void copy_narrowed(std::span<const std::byte> from, int64_t from_width, std::byte* to, int64_t to_width) {
+  if (from_width == to_width) {
+    std::memcpy(to, from.data(), from.size());
+    return;
+  }
+  const auto from_bytes = static_cast<size_t>(from_width) * sizeof(float);
+  const auto to_bytes = static_cast<size_t>(to_width) * sizeof(float);
+  for (size_t at = 0; at < from.size(); at += from_bytes, to += to_bytes) std::memcpy(to, from.data() + at, to_bytes);
+}
+
+// Layers with fewer heads than the head axis is long leave its end unwritten: missing floats are NaN, ids -1, weights
+// over keys 0.
+void pad_missing_heads(Frame& frame, const ModelConfig& config, float* values) {
+  if (!frame.probe->has_axis(Axis::kHead)) return;
+  const int64_t n_heads = frame.shape[2];
+  int64_t per_head = 1;
+  for (size_t axis = 3; axis < frame.shape.size(); ++axis) per_head *= frame.shape[axis];
+  const auto n_layers = static_cast<int64_t>(frame.layers.size());
+  for (int64_t i = 0; i < n_layers; ++i) {
+    const int64_t own = config.layers[static_cast<size_t>(frame.layers[static_cast<size_t>(i)])].attention.n_heads;
+    // Where only some heads are wanted, those that this layer has come first.
+    int64_t present = std::min(own, n_heads);
+    if (!frame.heads.empty()) present = std::ranges::lower_bound(frame.heads, own) - frame.heads.begin();
+    if (present == n_heads) continue;
+    const bool zero = frame.probe->padding == Padding::kZero;
+    const bool top = frame.probe->has_axis(Axis::kTop);
+    for (int64_t step = 0; step < frame.n_steps(); ++step) {
+      float* row = values + (step * n_layers + i) * n_heads * per_head;
+      for (int64_t j = present * per_head; j < n_heads * per_head; ++j) {
+        if (top)
+          row[j] = j % 2 == 0 ? -1.0f : 0.0f;
+        else
+          row[j] = zero ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+      }
+    }
+  }
+}
+
+Frame describe_field(const ProbeBuffer& buffer, const ProbeField& field, const ModelConfig& config, int64_t run,
+                     int64_t step_begin) {
+  Frame frame;
+  frame.run = run;
+  frame.probe = &probe_of(field.quantity);
+  frame.step_begin = step_begin;
+  frame.step_end = step_begin + buffer.n_rows();
+  frame.layers = field.layers;
+  frame.heads = field.heads;
+  frame.shape.push_back(buffer.n_rows());
+  if (frame.probe->has_layers()) frame.shape.push_back(static_cast<int64_t>(field.layers.size()));
+  const std::vector<int64_t> inner = inner_shape(*frame.probe, field, config, frame.step_end);
+  frame.shape.insert(frame.shape.end(), inner.begin(), inner.end());
+  const size_t element = frame.probe->dtype == DType::kI64 ? sizeof(int64_t) : sizeof(float);
+  frame.payload_bytes = static_cast<size_t>(product(frame.shape)) * element;
+  return frame;
+}
+
+}  // namespace
+
+const char* origin_name(Origin origin) {
+  switch (origin) {
+    case Origin::kLive:
+      return "live";
+    case Origin::kRecorded:
+      return "recorded";
+    case Origin::kRecomputed:
+      return "recomputed";
+  }
+  return "";
+}
+
+int64_t Frame::layer_index(int32_t layer) const {
+  const auto found = std::ranges::lower_bound(layers, layer);
+  return found == layers.end() || *found != layer ? -1 : found - layers.begin();
+}
+
+void FrameBatch::count_bytes() {
+  n_bytes = sizeof(FrameBatch);
+  for (const Frame& frame : frames) {
+    n_bytes += sizeof(Frame) + frame.payload_bytes + (frame.layers.size() + frame.heads.size()) * sizeof(int32_t);
+  }
+  for (const Token& token : tokens) n_bytes += sizeof(Token) + token.bytes.size();
+  for (const RunEvent& event : events) n_bytes += sizeof(RunEvent) + event.kind.size() + event.detail.size();
+}
+
+std::vector<Frame> cut_frames(const ProbeBuffer& buffer, const ModelConfig& config, int64_t run, int64_t step_begin) {
+  std::vector<Frame> frames;
+  if (buffer.plan() == nullptr || buffer.n_rows() == 0) return frames;
+  const std::vector<ProbeField>& fields = buffer.plan()->fields;
+  const int64_t n_keys = step_begin + buffer.n_rows();
+  CHECK(buffer.n_keys() >= n_keys, "the probe buffer is narrower than its last step");
+
+  size_t n_bytes = 0;
+  std::vector<size_t> offsets;
+  for (const ProbeField& field : fields) {
+    frames.push_back(describe_field(buffer, field, config, run, step_begin));
+    offsets.push_back(n_bytes);
+    n_bytes += (frames.back().payload_bytes + 7) & ~size_t{7};  // int64 payloads stay aligned
+  }
+  const std::shared_ptr<std::byte[]> memory = std::make_shared_for_overwrite<std::byte[]>(n_bytes);
+  for (size_t i = 0; i < fields.size(); ++i) {
+    Frame& frame = frames[i];
+    std::byte* payload = memory.get() + offsets[i];
+    const std::vector<int64_t> laid_out = inner_shape(*frame.probe, fields[i], config, buffer.n_keys());
+    const bool keyed = fields[i].width.per_key != 0 || fields[i].width.per_block != 0;
+    const std::span<const std::byte> source = buffer.field_bytes(i);
+    if (keyed)
+      copy_narrowed(source, laid_out.back(), payload, frame.shape.back());
+    else
+      std::memcpy(payload, source.data(), frame.payload_bytes);
+    if (frame.probe->dtype == DType::kF32) pad_missing_heads(frame, config, reinterpret_cast<float*>(payload));
+    frame.payload = std::shared_ptr<const std::byte>(memory, payload);
+  }
+  return frames;
+}
+
+}  // namespace orrery

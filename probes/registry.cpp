@@ -1,0 +1,43 @@
+// The list of all probes, written out by hand: a linker drops objects that register themselves, and a list is where a
+// newcomer looks first.
+#include <algorithm>
+
+#include "probes/definitions.h"
+
+namespace orrery {
+
+std::span<const Probe* const> all_probes() {
+  static const std::vector<const Probe*> kProbes = [] {
+    std::vector<const Probe*> probes;
+    for (const std::span<const Probe> family : {
+             output_probes(),
+             residual_norm_probes(),
+             lens_top_probes(),
+             attention_row_probes(),
+             attention_top_probes(),
+             attention_mass_probes(),
+             attention_scalar_probes(),
+             attention_output_probes(),
+             cache_probes(),
+         }) {
+      for (const Probe& probe : family) probes.push_back(&probe);
+    }
+    return probes;
+  }();
+  return kProbes;
+}
+
+const Probe* find_probe(std::string_view name) {
+  const auto found = std::ranges::find(all_probes(), name, &Probe::name);
+  return found == all_probes().end() ? nullptr : *found;
+}
+
+std::vector<const Probe*> offered_probes(const ModelConfig& config) {
+  std::vector<const Probe*> offered;
+  for (const Probe* probe : all_probes()) {
+    if (!probe->has_layers() || !probe->layers(config).empty()) offered.push_back(probe);
+  }
+  return offered;
+}
+
+}  // namespace orrery

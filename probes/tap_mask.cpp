@@ -1,0 +1,86 @@
+#include "probes/tap_mask.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "probes/model_axes.h"
+
+namespace orrery {
+namespace {
+
+const Probe& attention_row() {
+  static const Probe* const kProbe = find_probe("attention.row");
+  return *kProbe;
+}
+
+// Of `values`, ascending, those that are also in `wanted`; all where nothing is named.
+std::vector<int32_t> narrowed(std::vector<int32_t> values, const std::vector<int32_t>& wanted) {
+  if (!wanted.empty()) std::erase_if(values, [&](int32_t v) { return std::ranges::find(wanted, v) == wanted.end(); });
+  return values;
+}
+
+ProbeField row_field(const TapMask& mask, const ModelConfig& config) {
+  ProbeField field;
+  field.quantity = Quantity::kAttentionRow;
+  field.layers = narrowed(attention_layers(config), mask.row_layers);
+  std::vector<int32_t> heads(static_cast<size_t>(n_attention_heads(config)));
+  for (size_t i = 0; i < heads.size(); ++i) heads[i] = static_cast<int32_t>(i);
+  field.heads = narrowed(std::move(heads), mask.row_heads);
+  field.width = {.per_key = static_cast<int64_t>(field.heads.size())};
+  return field;
+}
+
+}  // namespace
+
+TapMask TapMask::of(Level level) {
+  TapMask mask;
+  for (const Probe* probe : all_probes()) {
+    if (probe->level <= level) mask.probes.insert(probe);
+  }
+  return mask;
+}
+
+ProbePlan compile(const TapMask& mask, const ModelConfig& config) {
+  ProbePlan plan;
+  for (const Probe* probe : all_probes()) {
+    if (!mask.probes.contains(probe)) continue;
+    if (probe == &attention_row()) {
+      ProbeField field = row_field(mask, config);
+      if (!field.layers.empty() && !field.heads.empty()) plan.fields.push_back(std::move(field));
+      continue;
+    }
+    std::vector<int32_t> layers = probe->layers(config);
+    if (probe->has_layers() && layers.empty()) continue;
+    plan.fields.push_back(
+        {.quantity = probe->quantity, .layers = std::move(layers), .heads = {}, .width = probe->width(config)});
+  }
+  return plan;
+}
+
+TapMask TapSchedule::mask_at(int64_t step) const {
+  if (!recording) return TapMask::none();
+  Level wanted = level;
+  for (const Span& span : spans) {
+    if (step >= span.begin && step < span.end) wanted = std::max(wanted, span.level);
+  }
+  TapMask mask = TapMask::of(wanted);
+  if (step < pinned_steps) mask.probes.insert(&attention_row());
+  return mask;
+}
+
+int64_t TapSchedule::next_change(int64_t step) const {
+  int64_t next = std::numeric_limits<int64_t>::max();
+  if (!recording) return next;
+  const auto consider = [&](int64_t boundary) {
+    if (boundary > step) next = std::min(next, boundary);
+  };
+  for (const Span& span : spans) {
+    if (span.begin >= span.end) continue;
+    consider(span.begin);
+    consider(span.end);
+  }
+  consider(pinned_steps);
+  return next;
+}
+
+}  // namespace orrery
