@@ -1,0 +1,126 @@
+#include "engine/formats/hf_folder.h"
+
+#include <algorithm>
+#include <set>
+#include <system_error>
+
+#include "engine/formats/bounded_json.h"
+#include "engine/formats/mapped_file.h"
+#include "engine/formats/quoted.h"
+
+namespace orrery {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxConfigBytes = 16u << 20;
+constexpr size_t kMaxIndexBytes = 64u << 20;
+constexpr std::string_view kIndexName = "model.safetensors.index.json";
+constexpr std::string_view kSingleName = "model.safetensors";
+
+Error invalid(const std::string& path, const std::string& why) {
+  return Error{ErrorCode::kInvalidFile, path + ": " + why};
+}
+
+bool is_inside(const fs::path& canonical, const fs::path& folder) {
+  const auto [at, ignored] = std::mismatch(folder.begin(), folder.end(), canonical.begin(), canonical.end());
+  return at == folder.end();
+}
+
+// The file `name` of the folder, where it may be read: the file itself, or a link that stays within the folder or, in a
+// hub cache, leads from snapshots/<revision>/ to blobs/.
+Result<fs::path> file_of_folder(const fs::path& folder, std::string_view name) {
+  const fs::path path = folder / name;
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    return Error{ErrorCode::kNotFound, folder.string() + " lacks the file " + in_quotes(name)};
+  }
+  const fs::path target = fs::canonical(path, error);
+  const fs::path home = error ? fs::path() : fs::canonical(folder, error);
+  if (error) return Error{ErrorCode::kIo, "cannot read " + path.string() + ": " + error.message()};
+  const bool in_hub_cache = home.parent_path().filename() == "snapshots";
+  if (is_inside(target, home) || (in_hub_cache && is_inside(target, home.parent_path().parent_path() / "blobs")))
+    return path;
+  return invalid(folder.string(), in_quotes(name) + " is a link that leaves the folder");
+}
+
+Result<nlohmann::json> read_json(const fs::path& folder, std::string_view name, size_t max_bytes) {
+  ORRERY_ASSIGN_OR_RETURN(const fs::path path, file_of_folder(folder, name));
+  ORRERY_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
+  return parse_json_object(file.text(), max_bytes, file.path());
+}
+
+bool is_plain_file_name(std::string_view name) {
+  const bool safe = name.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos;
+  return safe && !name.empty() && name != "." && name != ".." && name.ends_with(".safetensors");
+}
+
+// The shards' names, ascending, from the index; tensor names point to them in `weight_map`.
+Result<std::set<std::string>> shard_names(const nlohmann::json& index, const std::string& path) {
+  if (!index.contains("weight_map") || !index["weight_map"].is_object()) return invalid(path, "it has no weight_map");
+  std::set<std::string> names;
+  for (const auto& [tensor, shard] : index["weight_map"].items()) {
+    if (!shard.is_string() || !is_plain_file_name(shard.get_ref<const std::string&>())) {
+      return invalid(path, "tensor " + in_quotes(tensor) +
+                               " is not in a plain .safetensors file of the folder, but in " +
+                               printable(shard.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+    }
+    names.insert(shard.get<std::string>());
+  }
+  if (names.empty()) return invalid(path, "its weight_map is empty");
+  return names;
+}
+
+}  // namespace
+
+bool HfFolder::looks_like(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error) && fs::is_regular_file(path / "config.json", error);
+}
+
+Result<std::shared_ptr<const HfFolder>> HfFolder::open(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return Error{ErrorCode::kNotFound, "there is no such folder: " + path.string()};
+  const std::shared_ptr<HfFolder> folder(new HfFolder);
+  folder->path_ = path.string();
+  ORRERY_ASSIGN_OR_RETURN(folder->config_, read_json(path, "config.json", kMaxConfigBytes));
+
+  nlohmann::json index;
+  std::set<std::string> names{std::string(kSingleName)};
+  const bool sharded = !fs::exists(path / kSingleName, error) && fs::exists(path / kIndexName, error);
+  if (sharded) {
+    ORRERY_ASSIGN_OR_RETURN(index, read_json(path, kIndexName, kMaxIndexBytes));
+    ORRERY_ASSIGN_OR_RETURN(names, shard_names(index, (path / kIndexName).string()));
+  } else if (!fs::exists(path / kSingleName, error)) {
+    return Error{ErrorCode::kNotFound,
+                 path.string() + " has neither model.safetensors nor model.safetensors.index.json"};
+  }
+  for (const std::string& name : names) {
+    ORRERY_ASSIGN_OR_RETURN(const fs::path file, file_of_folder(path, name));
+    ORRERY_ASSIGN_OR_RETURN(SafetensorsFile shard, SafetensorsFile::open(file));
+    folder->tensors_.insert(folder->tensors_.end(), shard.tensors().begin(), shard.tensors().end());
+    folder->shards_.push_back(std::move(shard));
+  }
+  for (size_t i = 0; i < folder->tensors_.size(); ++i) {
+    if (!folder->tensor_index_.emplace(folder->tensors_[i].name, i).second) {
+      return invalid(folder->path_, "two shards hold the tensor " + in_quotes(folder->tensors_[i].name));
+    }
+  }
+  if (sharded) {
+    for (const auto& [name, shard] : index["weight_map"].items()) {
+      const StoredTensor* tensor = folder->find_tensor(name);
+      if (tensor == nullptr || fs::path(tensor->path).filename() != shard.get_ref<const std::string&>()) {
+        return invalid((path / kIndexName).string(), "the shard " + in_quotes(shard.get_ref<const std::string&>()) +
+                                                         " does not hold the tensor " + in_quotes(name));
+      }
+    }
+  }
+  return std::shared_ptr<const HfFolder>(folder);
+}
+
+const StoredTensor* HfFolder::find_tensor(std::string_view name) const {
+  const auto found = tensor_index_.find(name);
+  return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
+}
+
+}  // namespace orrery
