@@ -14,6 +14,7 @@
 #include "kernels/attention.h"
 #include "kernels/base/result.h"
 #include "kernels/base/tensor.h"
+#include "kernels/output_stats.h"
 
 namespace orrery {
 
@@ -30,15 +31,6 @@ struct Product {
   TensorView weight;  // [n_out, n_in], any dtype that is computed on
   TensorView bias;    // [n_out] f32, or empty
   Matrix<float> out;  // [n_rows, n_out]
-};
-
-// Statistics of next-token distributions, of rows of logits.
-struct OutputStats {
-  StatSlot top;      // [k, 2]: id, natural-log probability (or probability, for the lens); largest first
-  StatSlot entropy;  // nats
-  StatSlot tail;     // probability outside the k
-  int32_t k = 64;
-  bool log_probability = true;
 };
 
 class Backend {

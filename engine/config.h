@@ -5,13 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "kernels/rope.h"
+
 namespace orrery {
 
 enum class MixerKind : uint8_t { kAttention, kShortConv, kMatrixState };
 enum class FeedForwardKind : uint8_t { kNone, kDense, kMoe };
-
-// How RoPE pairs the dimensions it rotates: (i, i + n/2) or (2i, 2i + 1).
-enum class RopePairing : uint8_t { kHalfSplit, kAdjacent };
 
 struct RopeConfig {
   RopePairing pairing = RopePairing::kHalfSplit;

@@ -42,11 +42,16 @@ class Generator {
 
  private:
   Result<void> check_tokens(std::span<const int32_t> tokens) const;
-  void fill_cache_probes(const Batch& batch);
-  // Final norm and unembedding of rows of the residual stream.
-  Matrix<float> unembed(Matrix<const float> residual);
-  void fill_output_stats(Matrix<const float> logits, int64_t first_row);
+  Result<void> make_room(int64_t n_rows, LogitsWanted wanted);
+  int64_t scratch_bytes(int64_t n_rows) const;
+  void run_blocks(const Batch& batch, Matrix<float> residual);
+  Matrix<const float> compute_output(Matrix<const float> residual, LogitsWanted wanted);
+  // logits [n_rows, vocab] = unembedding of the final norm of rows of the residual stream.
+  void unembed(Matrix<const float> residual, Matrix<float> logits);
+  // Statistics of the logits of rows that start at row `first` of the batch.
+  void fill_output_stats(Matrix<const float> logits, int64_t first);
   void fill_lens(Matrix<const float> residual, int32_t layer);
+  void fill_cache_probes(std::span<const int64_t> positions);
 
   std::shared_ptr<const Model> model_;
   DType kv_dtype_;

@@ -24,6 +24,7 @@ struct ModelParts {
   TensorView output_norm;  // [d_model]
   TensorView output;       // [vocab_size, d_model]; the embedding where tied
   std::vector<std::unique_ptr<Block>> blocks;
+  std::vector<std::unique_ptr<float[]>> owned;  // vectors that were widened to f32
 };
 
 class Model {

@@ -1,0 +1,97 @@
+#include "engine/blocks/attention_mixer.h"
+
+#include <algorithm>
+
+namespace orrery {
+
+namespace {
+
+AttentionStats stats_of(const ProbeBuffer& probes, int32_t layer) {
+  AttentionStats stats;
+  stats.entropy = probes.slot(Quantity::kAttentionEntropy, layer);
+  stats.first = probes.slot(Quantity::kAttentionFirst, layer);
+  stats.previous = probes.slot(Quantity::kAttentionPrevious, layer);
+  stats.distance = probes.slot(Quantity::kAttentionDistance, layer);
+  stats.top = probes.slot(Quantity::kAttentionTop, layer);
+  stats.rest = probes.slot(Quantity::kAttentionRest, layer);
+  stats.mass = probes.slot(Quantity::kAttentionMass, layer);
+  stats.n_mass_blocks = (probes.n_keys() + kKvPageTokens - 1) / kKvPageTokens;
+  stats.rows = probes.slot(Quantity::kAttentionRow, layer);
+  if (stats.rows) stats.row_heads = probes.field(Quantity::kAttentionRow)->heads;
+  stats.n_row_keys = probes.n_keys();
+  return stats;
+}
+
+}  // namespace
+
+std::vector<StateSpec> Attention::describe_state(DType kv_dtype) const {
+  StateSpec spec;
+  spec.kind = StateKind::kKeysValues;
+  spec.dtype = kv_dtype;
+  spec.n_kv_heads = config_.n_kv_heads;
+  spec.d_head_k = config_.d_head_k;
+  spec.d_head_v = config_.d_head_v;
+  spec.window = config_.window;
+  return {spec};
+}
+
+void Attention::forward(const Step& step, Matrix<const float> x, Matrix<float> out) const {
+  const Workspace::Scope scope(step.workspace);
+  const auto q = step.workspace.matrix(x.n_rows, int64_t{config_.n_heads} * config_.d_head_k);
+  const auto k = step.workspace.matrix(x.n_rows, int64_t{config_.n_kv_heads} * config_.d_head_k);
+  const auto v = step.workspace.matrix(x.n_rows, int64_t{config_.n_kv_heads} * config_.d_head_v);
+  const Product projections[] = {
+      {weights_.q, weights_.q_bias, q}, {weights_.k, weights_.k_bias, k}, {weights_.v, weights_.v_bias, v}};
+  step.backend.matmul(x, projections);
+  if (!config_.rope.inverse_frequencies.empty()) {
+    step.backend.rope(q, step.batch.positions, config_.rope, config_.d_head_k);
+    step.backend.rope(k, step.batch.positions, config_.rope, config_.d_head_k);
+  }
+  store(step, k, v);
+  const auto heads = step.workspace.matrix(x.n_rows, int64_t{config_.n_heads} * config_.d_head_v);
+  attend(step, q, heads);
+  if (const StatSlot slot = step.probes.slot(Quantity::kAttentionOutput, step.layer)) {
+    step.backend.group_norms(heads, config_.d_head_v, slot);
+  }
+  const Product output[] = {{weights_.output, weights_.output_bias, out}};
+  step.backend.matmul(heads, output);
+}
+
+void Attention::store(const Step& step, Matrix<const float> k, Matrix<const float> v) const {
+  std::vector<std::byte*> key_pages, value_pages;
+  DType dtype = DType::kF32;
+  for (int64_t r = 0; r < step.batch.n_rows(); ++r) {
+    const auto row = static_cast<size_t>(r);
+    Cache& cache = *step.batch.caches[static_cast<size_t>(step.batch.sequences[row])];
+    key_pages.push_back(cache.key_page(step.layer, step.iteration, step.batch.positions[row]));
+    value_pages.push_back(cache.value_page(step.layer, step.iteration, step.batch.positions[row]));
+    dtype = cache.spec({step.layer, step.iteration, StateKind::kKeysValues}).dtype;
+  }
+  step.backend.store_kv(k, step.batch.positions, key_pages, dtype, config_.n_kv_heads, config_.d_head_k);
+  step.backend.store_kv(v, step.batch.positions, value_pages, dtype, config_.n_kv_heads, config_.d_head_v);
+}
+
+void Attention::attend(const Step& step, Matrix<const float> q, Matrix<float> heads) const {
+  std::vector<KvPages> sequences;
+  for (const Cache* cache : step.batch.caches) sequences.push_back(cache->pages(step.layer, step.iteration));
+  std::vector<AttentionRow> rows;
+  for (size_t r = 0; r < step.batch.positions.size(); ++r) {
+    const int64_t key_end = step.batch.positions[r] + 1;
+    const int64_t key_begin = config_.window > 0 ? std::max<int64_t>(0, key_end - config_.window) : 0;
+    rows.push_back({.sequence = step.batch.sequences[r], .key_begin = key_begin, .key_end = key_end});
+  }
+  AttentionArgs args;
+  args.q = q;
+  args.out = heads;
+  args.rows = rows;
+  args.sequences = sequences;
+  args.kv_dtype = step.batch.caches.front()->spec({step.layer, step.iteration, StateKind::kKeysValues}).dtype;
+  args.n_heads = config_.n_heads;
+  args.n_kv_heads = config_.n_kv_heads;
+  args.d_head_k = config_.d_head_k;
+  args.d_head_v = config_.d_head_v;
+  args.scale = config_.scale;
+  step.backend.attention(args, stats_of(step.probes, step.layer));
+}
+
+}  // namespace orrery

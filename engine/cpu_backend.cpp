@@ -1,0 +1,130 @@
+// The CPU backend: host memory, Highway kernels, a thread pool.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "engine/backend.h"
+#include "kernels/attention.h"
+#include "kernels/cpu_info.h"
+#include "kernels/elementwise.h"
+#include "kernels/embedding.h"
+#include "kernels/kv_store.h"
+#include "kernels/matmul.h"
+#include "kernels/output_stats.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rope.h"
+#include "kernels/row_norm.h"
+#include "kernels/thread_pool.h"
+
+namespace orrery {
+
+namespace {
+
+constexpr size_t kAlignment = 64;  // a cache line, and the widest vector
+
+class HostAllocation final : public Allocation {
+ public:
+  HostAllocation(std::byte* data, size_t n_bytes) : data_(data), n_bytes_(n_bytes) {}
+  ~HostAllocation() override { std::free(data_); }
+  HostAllocation(const HostAllocation&) = delete;
+  HostAllocation& operator=(const HostAllocation&) = delete;
+  std::byte* data() override { return data_; }
+  size_t n_bytes() const override { return n_bytes_; }
+
+ private:
+  std::byte* data_;
+  size_t n_bytes_;
+};
+
+std::span<const float> vector_of(const TensorView& tensor) {
+  if (tensor.empty()) return {};
+  return {tensor.f32(), static_cast<size_t>(tensor.shape.n_elements())};
+}
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int n_threads) : pool_(n_threads) {}
+
+  std::string name() const override { return "cpu"; }
+  std::string instruction_set() const override { return std::string(orrery::instruction_set()); }
+  int n_threads() const override { return pool_.n_threads(); }
+
+  Result<std::unique_ptr<Allocation>> allocate(size_t n_bytes) override {
+    const size_t rounded = (std::max<size_t>(n_bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+    auto* data = rounded < n_bytes ? nullptr : static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+    if (data == nullptr) {
+      return Error{ErrorCode::kOutOfMemory, "out of memory: could not allocate " + std::to_string(n_bytes) + " bytes"};
+    }
+    std::memset(data, 0, rounded);
+    return std::unique_ptr<Allocation>(std::make_unique<HostAllocation>(data, n_bytes));
+  }
+
+  Result<TensorView> place(const TensorView& weight) override { return weight; }
+
+  void embed(const TensorView& table, std::span<const int32_t> ids, float factor, Matrix<float> out) override {
+    for (size_t r = 0; r < ids.size(); ++r) dequantize_row(table, ids[r], out.row_span(static_cast<int64_t>(r)));
+    if (factor != 1.0f) scale(out, factor, out, pool_);
+  }
+
+  void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) override {
+    orrery::rms_norm(x, vector_of(weight), epsilon, out, pool_);
+  }
+
+  void matmul(Matrix<const float> x, std::span<const Product> products) override {
+    targets_.clear();
+    for (const Product& product : products) {
+      targets_.push_back({.weight = product.weight, .bias = vector_of(product.bias), .out = product.out});
+    }
+    orrery::matmul(x, targets_, scratch_, pool_);
+  }
+
+  void rope(Matrix<float> x, std::span<const int64_t> positions, const RopeConfig& rope, int32_t d_head) override {
+    const float* frequencies = rope.inverse_frequencies.data();
+    if (frequencies != table_frequencies_ || !std::ranges::equal(positions, table_positions_)) {
+      table_.set(positions, rope.inverse_frequencies, rope.magnitude);
+      table_positions_.assign(positions.begin(), positions.end());
+      table_frequencies_ = frequencies;
+    }
+    orrery::rope(x, table_, d_head, rope.pairing, pool_);
+  }
+
+  void store_kv(Matrix<const float> x, std::span<const int64_t> positions, std::span<std::byte* const> pages,
+                DType dtype, int32_t n_kv_heads, int32_t d_head) override {
+    slots_.clear();
+    for (size_t r = 0; r < positions.size(); ++r) {
+      slots_.push_back({.page = pages[r], .token = static_cast<int32_t>(positions[r] % kKvPageTokens)});
+    }
+    kv_store(x, slots_, dtype, n_kv_heads, d_head, pool_);
+  }
+
+  void attention(const AttentionArgs& args, const AttentionStats& stats) override {
+    orrery::attention(args, stats, pool_);
+  }
+  void silu_multiply(Matrix<const float> gate, Matrix<const float> up, Matrix<float> out) override {
+    orrery::silu_multiply(gate, up, out, pool_);
+  }
+  void add(Matrix<float> x, Matrix<const float> delta) override { orrery::add(x, delta, x, pool_); }
+  void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override {
+    orrery::group_norms(x, group, out, pool_);
+  }
+  void output_stats(Matrix<const float> logits, const OutputStats& stats) override {
+    orrery::output_stats(logits, stats, pool_);
+  }
+
+ private:
+  ThreadPool pool_;
+  MatmulScratch scratch_;
+  std::vector<MatmulTarget> targets_;  // reused
+  std::vector<KvSlot> slots_;          // reused
+  RopeTable table_;                    // of the latest positions and frequencies: layers mostly share them
+  std::vector<int64_t> table_positions_;
+  const float* table_frequencies_ = nullptr;
+};
+
+}  // namespace
+
+std::shared_ptr<Backend> make_cpu_backend(int n_threads) {
+  return std::make_shared<CpuBackend>(n_threads > 0 ? n_threads : usable_cores());
+}
+
+}  // namespace orrery

@@ -1,0 +1,213 @@
+#include "engine/generator.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <string>
+
+namespace orrery {
+
+namespace {
+
+// Rows of logits that are held at once where only their statistics are wanted: enough to use the matrix kernel well.
+constexpr int64_t kLogitRows = 32;
+
+StatSlot from_row(StatSlot slot, int64_t row) {
+  if (!slot) return {};
+  return {slot.row(row), slot.row_stride};
+}
+
+}  // namespace
+
+Generator::Generator(std::shared_ptr<const Model> model, DType kv_dtype)
+    : model_(std::move(model)),
+      kv_dtype_(kv_dtype),
+      states_(model_->states(kv_dtype)),
+      cache_(states_, model_->backend()),
+      workspace_(model_->backend()) {
+  CHECK(kv_dtype == DType::kF16 || kv_dtype == DType::kF32);
+}
+
+void Generator::reset() { cache_ = Cache(states_, model_->backend()); }
+
+Result<void> Generator::check_tokens(std::span<const int32_t> tokens) const {
+  const ModelConfig& config = model_->config();
+  for (const int32_t token : tokens) {
+    if (token >= 0 && token < config.vocab_size) continue;
+    return Error{ErrorCode::kInvalidArgument, "token ids of this model are from 0 to " +
+                                                  std::to_string(config.vocab_size - 1) + ", but one is " +
+                                                  std::to_string(token)};
+  }
+  const int64_t needed = length() + static_cast<int64_t>(tokens.size());
+  if (config.context_length > 0 && needed > config.context_length) {
+    return Error{ErrorCode::kInvalidArgument, "the text is too long for this model: its context holds " +
+                                                  std::to_string(config.context_length) + " tokens, but " +
+                                                  std::to_string(needed) + " are needed"};
+  }
+  return {};
+}
+
+int64_t Generator::scratch_bytes(int64_t n_rows) const {
+  const ModelConfig& config = model_->config();
+  int64_t widest = 0;
+  for (const LayerConfig& layer : config.layers) {
+    const AttentionConfig& attention = layer.attention;
+    const int64_t heads = int64_t{attention.n_heads} * (attention.d_head_k + attention.d_head_v);
+    const int64_t kv_heads = int64_t{attention.n_kv_heads} * (attention.d_head_k + attention.d_head_v);
+    widest = std::max({widest, heads + kv_heads, 2 * layer.d_ffn});
+  }
+  // The residual stream, its norm and a block's output, the widest mixer or feed-forward, logits, and their norm;
+  // a cache line for each matrix.
+  const int64_t per_row = 4 * config.d_model + widest;
+  const int64_t logit_rows = std::min(n_rows, kLogitRows);
+  return static_cast<int64_t>(sizeof(float)) * (n_rows * per_row + logit_rows * config.vocab_size) + 16 * 64;
+}
+
+Result<void> Generator::make_room(int64_t n_rows, LogitsWanted wanted) {
+  const int64_t logit_rows = wanted == LogitsWanted::kAll ? n_rows : 1;
+  const auto logit_bytes = static_cast<size_t>(logit_rows * model_->config().vocab_size) * sizeof(float);
+  if (logits_ == nullptr || logits_->n_bytes() < logit_bytes) {
+    ORRERY_ASSIGN_OR_RETURN(logits_, model_->backend()->allocate(logit_bytes));
+  }
+  ORRERY_RETURN_IF_ERROR(workspace_.reserve(static_cast<size_t>(scratch_bytes(n_rows))));
+  return cache_.reserve(n_rows);
+}
+
+Result<Matrix<const float>> Generator::feed(std::span<const int32_t> tokens, const ProbePlan& plan,
+                                            LogitsWanted wanted) {
+  CHECK(!tokens.empty());
+  ORRERY_RETURN_IF_ERROR(check_tokens(tokens));
+  const auto n_rows = static_cast<int64_t>(tokens.size());
+  ORRERY_RETURN_IF_ERROR(make_room(n_rows, wanted));
+  probes_.prepare(plan, n_rows, length() + n_rows);
+
+  std::vector<int64_t> positions(tokens.size());
+  std::iota(positions.begin(), positions.end(), length());
+  const std::vector<int32_t> sequences(tokens.size(), 0);
+  Cache* const caches[] = {&cache_};
+  const Batch batch{.tokens = tokens, .positions = positions, .sequences = sequences, .caches = caches};
+
+  const Workspace::Scope scope(workspace_);
+  const Matrix<float> residual = workspace_.matrix(n_rows, model_->config().d_model);
+  run_blocks(batch, residual);
+  const Matrix<const float> logits = compute_output(residual, wanted);
+  fill_cache_probes(positions);
+  cache_.advance(n_rows);
+  return logits;
+}
+
+void Generator::run_blocks(const Batch& batch, Matrix<float> residual) {
+  Backend& backend = *model_->backend();
+  const ModelParts& parts = model_->parts();
+  backend.embed(parts.embedding, batch.tokens, 1.0f, residual);
+  for (int32_t layer = 0; layer < parts.config.n_layers(); ++layer) {
+    const Step step{.backend = backend, .workspace = workspace_, .batch = batch, .probes = probes_, .layer = layer};
+    parts.blocks[static_cast<size_t>(layer)]->forward(step, residual);
+    if (const StatSlot slot = probes_.slot(Quantity::kResidualNorm, layer)) {
+      backend.group_norms(residual, residual.n_cols, slot);
+    }
+    fill_lens(residual, layer);
+  }
+}
+
+void Generator::unembed(Matrix<const float> residual, Matrix<float> logits) {
+  const Workspace::Scope scope(workspace_);
+  const ModelParts& parts = model_->parts();
+  const Matrix<float> normed = workspace_.matrix(residual.n_rows, residual.n_cols);
+  model_->backend()->rms_norm(residual, parts.output_norm, parts.config.norm_epsilon, normed);
+  const Product product[] = {{parts.output, {}, logits}};
+  model_->backend()->matmul(normed, product);
+}
+
+Matrix<const float> Generator::compute_output(Matrix<const float> residual, LogitsWanted wanted) {
+  const int64_t vocab = model_->config().vocab_size;
+  const int64_t n_rows = residual.n_rows;
+  auto* kept = reinterpret_cast<float*>(logits_->data());
+  if (wanted == LogitsWanted::kAll) {
+    const Matrix<float> logits(kept, n_rows, vocab);
+    unembed(residual, logits);
+    fill_output_stats(logits, 0);
+    return logits;
+  }
+  const bool stats_wanted = probes_.slot(Quantity::kOutputTop) || probes_.slot(Quantity::kOutputEntropy) ||
+                            probes_.slot(Quantity::kOutputTail);
+  const int64_t n_kept = wanted == LogitsWanted::kLast ? 1 : 0;
+  // The rows whose logits nobody keeps, a few at a time; the last one straight into the buffer that is returned.
+  for (int64_t first = 0; stats_wanted && first < n_rows - n_kept; first += kLogitRows) {
+    const Workspace::Scope scope(workspace_);
+    const int64_t count = std::min(kLogitRows, n_rows - n_kept - first);
+    const Matrix<float> logits = workspace_.matrix(count, vocab);
+    unembed(residual.rows(first, count), logits);
+    fill_output_stats(logits, first);
+  }
+  if (n_kept == 0) return {};
+  const Matrix<float> last(kept, 1, vocab);
+  unembed(residual.rows(n_rows - 1, 1), last);
+  fill_output_stats(last, n_rows - 1);
+  return last;
+}
+
+void Generator::fill_output_stats(Matrix<const float> logits, int64_t first) {
+  OutputStats stats;
+  stats.top = from_row(probes_.slot(Quantity::kOutputTop), first);
+  stats.entropy = from_row(probes_.slot(Quantity::kOutputEntropy), first);
+  stats.tail = from_row(probes_.slot(Quantity::kOutputTail), first);
+  if (stats.top || stats.entropy || stats.tail) model_->backend()->output_stats(logits, stats);
+}
+
+void Generator::fill_lens(Matrix<const float> residual, int32_t layer) {
+  constexpr int32_t kLensTop = 8;  // lens.top's definition
+  const StatSlot slot = probes_.slot(Quantity::kLensTop, layer);
+  if (!slot) return;
+  for (int64_t first = 0; first < residual.n_rows; first += kLogitRows) {
+    const Workspace::Scope scope(workspace_);
+    const int64_t count = std::min(kLogitRows, residual.n_rows - first);
+    const Matrix<float> logits = workspace_.matrix(count, model_->config().vocab_size);
+    unembed(residual.rows(first, count), logits);
+    OutputStats stats;
+    stats.top = from_row(slot, first);
+    stats.n_top = kLensTop;
+    stats.log_probability = false;
+    model_->backend()->output_stats(logits, stats);
+  }
+}
+
+void Generator::fill_cache_probes(std::span<const int64_t> positions) {
+  for (int32_t layer = 0; layer < model_->config().n_layers(); ++layer) {
+    const StatSlot bytes = probes_.slot(Quantity::kCacheBytes, layer);
+    const StatSlot entries = probes_.slot(Quantity::kCacheEntries, layer);
+    const StatSlot evicted = probes_.slot(Quantity::kCacheEvicted, layer);
+    if (!bytes && !entries && !evicted) continue;
+    for (size_t r = 0; r < positions.size(); ++r) {
+      const LayerUsage usage = usage_after(states_, layer, positions[r]);
+      const auto row = static_cast<int64_t>(r);
+      const auto n_entries = static_cast<int32_t>(usage.entries);
+      const auto n_evicted = static_cast<int32_t>(usage.evicted);
+      if (bytes) std::memcpy(bytes.row(row), usage.bytes.data(), sizeof(usage.bytes));
+      if (entries) std::memcpy(entries.row(row), &n_entries, sizeof(n_entries));
+      if (evicted) std::memcpy(evicted.row(row), &n_evicted, sizeof(n_evicted));
+    }
+  }
+}
+
+int64_t Generator::rows_within(const ProbePlan& plan, int64_t position, int64_t most, size_t max_bytes) const {
+  const auto bytes_of = [&](int64_t n_rows) {
+    int64_t words = 0;
+    for (const ProbeField& field : plan.fields) {
+      words += n_rows * field.n_layers() * field.width.words(position + n_rows);
+    }
+    return static_cast<size_t>(words) * sizeof(float) + static_cast<size_t>(scratch_bytes(n_rows));
+  };
+  int64_t least = 1;  // one row always goes
+  while (least < most) {
+    const int64_t middle = least + (most - least + 1) / 2;
+    if (bytes_of(middle) <= max_bytes) {
+      least = middle;
+    } else {
+      most = middle - 1;
+    }
+  }
+  return least;
+}
+
+}  // namespace orrery

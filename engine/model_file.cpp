@@ -1,0 +1,220 @@
+#include "engine/model_file.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace orrery {
+
+namespace {
+
+using Json = nlohmann::json;
+
+// A value as it would be quoted in a sentence: bounded, one line.
+std::string quoted(const Json& value) {
+  constexpr size_t kMost = 60;
+  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  if (text.size() > kMost) text = text.substr(0, kMost) + "...";
+  return text;
+}
+
+const Json* member(const Json& object, std::string_view key) {
+  const size_t dot = key.find('.');
+  const auto found = object.find(key.substr(0, dot));
+  if (found == object.end() || found->is_null()) return nullptr;
+  if (dot == std::string_view::npos) return &*found;
+  return found->is_object() ? member(*found, key.substr(dot + 1)) : nullptr;
+}
+
+std::string with_layer(std::string_view pattern, int32_t layer) {
+  std::string text(pattern);
+  if (const size_t place = text.find("{}"); place != std::string::npos) text.replace(place, 2, std::to_string(layer));
+  return text;
+}
+
+bool fits(const Shape& shape, const Shape& expected) {
+  if (shape.rank() != expected.rank()) return false;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    if (expected[axis] != -1 && expected[axis] != shape[axis]) return false;
+  }
+  return true;
+}
+
+std::string wanted_text(const Shape& expected) {
+  std::string text = "[";
+  for (int axis = 0; axis < expected.rank(); ++axis) {
+    text += (axis > 0 ? ", " : "") + (expected[axis] == -1 ? std::string("any") : std::to_string(expected[axis]));
+  }
+  return text + "]";
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const ModelFile>> ModelFile::open(const std::filesystem::path& path) {
+  std::shared_ptr<ModelFile> file(new ModelFile());
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
+    ORRERY_ASSIGN_OR_RETURN(file->folder_, HfFolder::open(path));
+    file->source_ = file->folder_;
+    ORRERY_ASSIGN_OR_RETURN(file->architecture_, file->text({.gguf = "", .hf = "model_type"}));
+  } else {
+    ORRERY_ASSIGN_OR_RETURN(file->gguf_, GgufFile::open(path));
+    file->source_ = file->gguf_;
+    file->architecture_ = std::string(file->gguf_->architecture());
+  }
+  return std::shared_ptr<const ModelFile>(std::move(file));
+}
+
+std::string ModelFile::name() const {
+  if (gguf_) {
+    if (const GgufValue* value = gguf_->find("general.name"); value != nullptr && value->as_string()) {
+      return value->to_string();
+    }
+  }
+  std::filesystem::path file_path(path());
+  if (file_path.filename().empty()) file_path = file_path.parent_path();  // a folder given with a trailing slash
+  return gguf_ ? file_path.stem().string() : file_path.filename().string();
+}
+
+std::string ModelFile::spelled(ConfigKey key) const {
+  if (!gguf_) return std::string(key.hf);
+  return architecture_ + "." + std::string(key.gguf);
+}
+
+std::string ModelFile::spelled(TensorName name, int32_t layer) const {
+  return with_layer(gguf_ ? name.gguf : name.hf, layer);
+}
+
+const Json* ModelFile::json(std::string_view key) const {
+  const Json& config = folder_->config();
+  if (const Json* found = member(config, key)) return found;
+  const auto nested = config.find("text_config");
+  return nested != config.end() && nested->is_object() ? member(*nested, key) : nullptr;
+}
+
+bool ModelFile::has(ConfigKey key) const {
+  if (gguf_) return !key.gguf.empty() && gguf_->find(spelled(key)) != nullptr;
+  return !key.hf.empty() && json(key.hf) != nullptr;
+}
+
+Error ModelFile::bad_key(ConfigKey key, std::string_view what) const {
+  std::string value = "nothing";
+  if (gguf_) {
+    if (const GgufValue* found = gguf_->find(spelled(key))) value = found->to_string();
+  } else if (const Json* found = json(key.hf)) {
+    value = quoted(*found);
+  }
+  return {ErrorCode::kInvalidFile,
+          path() + ": " + spelled(key) + " must be " + std::string(what) + ", but is " + value};
+}
+
+Result<int64_t> ModelFile::integer(ConfigKey key, int64_t least, int64_t greatest,
+                                   std::optional<int64_t> fallback) const {
+  const std::string range = "a whole number from " + std::to_string(least) + " to " + std::to_string(greatest);
+  if (!has(key)) {
+    if (fallback) return *fallback;
+    return bad_key(key, range);
+  }
+  std::optional<int64_t> value;
+  if (gguf_) {
+    value = gguf_->find(spelled(key))->as_i64();
+  } else if (const Json* found = json(key.hf); found->is_number_unsigned()) {
+    if (const auto n = found->get<uint64_t>(); n <= static_cast<uint64_t>(INT64_MAX)) value = static_cast<int64_t>(n);
+  } else if (found->is_number_integer()) {
+    value = found->get<int64_t>();
+  }
+  if (!value || *value < least || *value > greatest) return bad_key(key, range);
+  return *value;
+}
+
+Result<double> ModelFile::number(ConfigKey key, std::optional<double> fallback) const {
+  if (!has(key)) {
+    if (fallback) return *fallback;
+    return bad_key(key, "a number");
+  }
+  std::optional<double> value;
+  if (gguf_) {
+    value = gguf_->find(spelled(key))->as_f64();
+  } else if (const Json* found = json(key.hf); found->is_number()) {
+    value = found->get<double>();
+  }
+  if (!value || !std::isfinite(*value)) return bad_key(key, "a finite number");
+  return *value;
+}
+
+Result<bool> ModelFile::boolean(ConfigKey key, std::optional<bool> fallback) const {
+  if (!has(key)) {
+    if (fallback) return *fallback;
+    return bad_key(key, "true or false");
+  }
+  if (gguf_) {
+    if (const auto value = gguf_->find(spelled(key))->as_bool()) return *value;
+  } else if (const Json* found = json(key.hf); found->is_boolean()) {
+    return found->get<bool>();
+  }
+  return bad_key(key, "true or false");
+}
+
+Result<std::string> ModelFile::text(ConfigKey key, std::optional<std::string> fallback) const {
+  if (!has(key)) {
+    if (fallback) return *fallback;
+    return bad_key(key, "a text");
+  }
+  if (gguf_) {
+    if (const auto value = gguf_->find(spelled(key))->as_string()) return std::string(*value);
+  } else if (const Json* found = json(key.hf); found->is_string()) {
+    return found->get<std::string>();
+  }
+  return bad_key(key, "a text");
+}
+
+Result<std::vector<int64_t>> ModelFile::integers_per_layer(ConfigKey key, int64_t n_layers, int64_t least,
+                                                           int64_t greatest, std::optional<int64_t> fallback) const {
+  const GgufValue* stored = gguf_ && has(key) ? gguf_->find(spelled(key)) : nullptr;
+  const Json* listed = folder_ && has(key) ? json(key.hf) : nullptr;
+  const bool is_list = (stored != nullptr && stored->is_array()) || (listed != nullptr && listed->is_array());
+  if (!is_list) {
+    ORRERY_ASSIGN_OR_RETURN(const int64_t one, integer(key, least, greatest, fallback));
+    return std::vector<int64_t>(static_cast<size_t>(n_layers), one);
+  }
+  const std::string wanted = "a list of " + std::to_string(n_layers) + " whole numbers from " + std::to_string(least) +
+                             " to " + std::to_string(greatest);
+  const uint64_t size = stored != nullptr ? stored->size() : listed->size();
+  if (size != static_cast<uint64_t>(n_layers)) return bad_key(key, wanted);
+  std::vector<int64_t> values;
+  for (uint64_t i = 0; i < size; ++i) {
+    std::optional<int64_t> value;
+    if (stored != nullptr) {
+      value = stored->int_at(i);
+    } else if (const Json& item = (*listed)[static_cast<size_t>(i)]; item.is_number_integer()) {
+      value = item.get<int64_t>();
+    }
+    if (!value || *value < least || *value > greatest) return bad_key(key, wanted);
+    values.push_back(*value);
+  }
+  return values;
+}
+
+const StoredTensor* ModelFile::find(TensorName name, int32_t layer) const {
+  return source_->find_tensor(spelled(name, layer));
+}
+
+Result<TensorView> ModelFile::optional_tensor(TensorName name, int32_t layer, Shape expected) const {
+  const StoredTensor* stored = find(name, layer);
+  if (stored == nullptr) return TensorView{};
+  ORRERY_ASSIGN_OR_RETURN(const TensorView view, stored->view());
+  if (!fits(view.shape, expected)) {
+    return Error{ErrorCode::kInvalidFile, path() + ": tensor " + stored->name + " must have the shape " +
+                                              wanted_text(expected) + ", but has " + view.shape.to_string()};
+  }
+  return view;
+}
+
+Result<TensorView> ModelFile::tensor(TensorName name, int32_t layer, Shape expected) const {
+  ORRERY_ASSIGN_OR_RETURN(const TensorView view, optional_tensor(name, layer, expected));
+  if (view.empty()) {
+    return Error{ErrorCode::kInvalidFile, path() + ": the tensor " + spelled(name, layer) + " is missing"};
+  }
+  return view;
+}
+
+}  // namespace orrery
