@@ -1,6 +1,8 @@
 """Makes the tiny test models and the golden files of this folder. See README.md for what each file is.
 
     python assets/goldens/make_goldens.py llama
+    python assets/goldens/make_goldens.py tokenizer [--llama-python PYTHON] [--smollm2 MODEL.gguf]
+    python assets/goldens/make_goldens.py smollm2 --llama-python PYTHON --smollm2 MODEL.gguf
 
 Every part is deterministic: the same versions give the same bytes.
 """
@@ -13,17 +15,29 @@ from importlib.metadata import version
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["llama"])
+    parser.add_argument("part", choices=["llama", "tokenizer", "smollm2"])
     parser.add_argument("--assets", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
+    parser.add_argument("--llama-python", help="a Python that has llama_cpp (0.3.36 here)")
+    parser.add_argument("--smollm2", type=pathlib.Path, help="SmolLM2-135M-Instruct, Q4_1, as GGUF")
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     names = ["torch", "transformers", "tokenizers", "gguf", "safetensors", "numpy"]
     print("python", platform.python_version(), *(f"{n} {version(n)}" for n in names))
     import torch
     torch.manual_seed(0)
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     if args.part == "llama":
         import llama_goldens
         llama_goldens.make(args.assets)
+    import tokenizer_goldens
+    llama = tokenizer_goldens.LlamaCpp(args.llama_python) if args.llama_python else None
+    if args.part == "smollm2":
+        import smollm2_goldens
+        smollm2_goldens.make(args.assets, llama, args.smollm2, args.threads)
+    if args.part == "tokenizer":
+        tokenizer_goldens.make(args.assets, llama)
+        if args.smollm2:
+            tokenizer_goldens.make_smollm2(args.assets, llama, args.smollm2)
 
 
 if __name__ == "__main__":
