@@ -1,0 +1,81 @@
+// The bytes of `chunk.data`: a span of steps of one probe, packed without loss. schema.h describes the layout.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/base/result.h"
+#include "probes/frame.h"
+
+struct ZSTD_CCtx_s;
+
+namespace orrery {
+
+// A chunk of several steps never holds more raw bytes than this; one step alone may hold up to kMaxStepBytes.
+inline constexpr size_t kMaxChunkBytes = size_t{16} << 20;
+inline constexpr size_t kMaxStepBytes = size_t{1} << 30;
+// Steps of a run that the program handles at most: bounds what a damaged file can make it allocate.
+inline constexpr int64_t kMaxSteps = int64_t{1} << 22;
+
+// The form of one step's values: what all steps of a chunk have in common.
+struct ChunkForm {
+  const Probe* probe = nullptr;
+  std::vector<int32_t> layers;  // ascending; empty where the probe has no layer axis
+  std::vector<int32_t> heads;   // as Frame::heads
+  std::vector<int64_t> inner;   // sizes after [t, layer]; 0 for kKey and kKeyBlock, which the step gives
+  bool operator==(const ChunkForm& other) const = default;
+
+  // The form of a frame; kInvalidArgument where its shape does not fit its probe and its steps.
+  static Result<ChunkForm> of(const Frame& frame);
+  // Sizes after t of a Frame whose last step is `step`.
+  std::vector<int64_t> step_shape(int64_t step) const;
+  int64_t values_at(int64_t step) const;  // stored for that step
+  size_t value_bytes() const;
+  size_t bytes_at(int64_t step) const { return static_cast<size_t>(values_at(step)) * value_bytes(); }
+  // Bytes of steps [begin, end), exactly; kInvalidFile where that is beyond the bounds above.
+  Result<size_t> bytes_of(int64_t step_begin, int64_t step_end) const;
+};
+
+// Appends the stored bytes of one row of a frame (its key axis cut to what the row may see).
+void append_step(const Frame& frame, const ChunkForm& form, int64_t step, std::vector<std::byte>& raw);
+
+// Encodes raw steps into `data`. Buffers are kept between calls. One thread at a time.
+class ChunkEncoder {
+ public:
+  ChunkEncoder();
+  struct Encoded {
+    std::string_view codec;           // "shuffle4+zstd"
+    std::span<const std::byte> data;  // valid until the next call
+  };
+  Encoded encode(const ChunkForm& form, std::span<const std::byte> raw);
+
+ private:
+  struct FreeContext {
+    void operator()(ZSTD_CCtx_s* context) const;
+  };
+  std::unique_ptr<ZSTD_CCtx_s, FreeContext> context_;
+  std::vector<std::byte> plain_;
+  std::vector<std::byte> compressed_;
+};
+
+// A chunk as it was before encoding.
+struct UnpackedChunk {
+  ChunkForm form;
+  int64_t step_begin = 0;
+  int64_t step_end = 0;
+  std::vector<std::byte> raw;
+
+  // Steps [begin, end) of it as a Frame, rectangular again.
+  Frame frame(int64_t run, int32_t level, int64_t begin, int64_t end) const;
+};
+
+// Checks everything against the probe's axes, the model and the step range before memory is taken. kInvalidFile.
+Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config, int64_t step_begin, int64_t step_end,
+                                   std::string_view codec, std::span<const std::byte> data);
+
+}  // namespace orrery

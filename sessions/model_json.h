@@ -1,0 +1,29 @@
+// ModelConfig as the JSON text of the columns model.config and model.layers, and back.
+//   config: {"architecture", "d_model", "vocab_size", "context_length", "norm_epsilon", "tied_embedding", "n_layers",
+//            "ropes": [{"pairing", "magnitude", "inverse_frequencies"}]}  the distinct ones, named by index in layers
+//   layers: [{"label", "mixers": ["attention"], "feed_forward": "dense", "d_ffn",
+//             "attention": {"n_heads", "n_kv_heads", "d_head_k", "d_head_v", "scale", "window", "rope"}}]
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/config.h"
+#include "kernels/base/result.h"
+
+namespace orrery {
+
+struct ModelDescription {
+  ModelConfig config;
+  std::vector<std::string> layer_labels;  // as many as config.layers
+};
+
+std::string config_to_json(const ModelConfig& config);
+std::string layers_to_json(const ModelConfig& config, const std::vector<std::string>& layer_labels);
+
+// The texts may come from a stranger: sizes are bounded, every count is checked. kInvalidFile with one sentence that
+// names the member.
+Result<ModelDescription> model_from_json(std::string_view config, std::string_view layers);
+
+}  // namespace orrery

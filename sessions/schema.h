@@ -1,0 +1,94 @@
+// The session file, schema 1: what `*.orrery` holds, byte by byte.
+//
+// One SQLite database. application_id 0x4F525259 ("ORRY"), user_version the schema number, pages of 8 KiB, mode 0600.
+// While it is recorded it is in WAL mode (FILE-wal and FILE-shm beside it); closed, it is one file with a rollback
+// journal. Text is UTF-8; columns called JSON hold JSON text. More columns and tables may follow in any schema.
+//
+//   model  one row per model, told apart by its fingerprint
+//     id            integer key
+//     name          text, "SmolLM2-135M-Instruct"
+//     architecture  text, "llama"
+//     fingerprint   text, unique
+//     config        JSON object, the sizes that no single layer has       } model_json.h
+//     layers        JSON array, one object per layer                      }
+//   run    one row per run
+//     id            integer key, from 1
+//     parent        run.id it branched from, or NULL
+//     model         model.id
+//     created_ns    nanoseconds since 1970-01-01 UTC
+//     prompt        JSON object {"kind": "prompt" | "chat" | "tokens", "text"}
+//     settings      JSON object: model path, threads, kv, instruction set, sampler, seed, batches, level, spans;
+//     run_record.h edits         JSON array backend       text, "cpu" build         text level         text, "light",
+//     "standard" or "full": kept for every step end           text, how it ended (run_record.h); NULL while it is
+//     recorded, or where its program was killed and the
+//                   file has not been opened since
+//     ended_ns      nanoseconds since 1970-01-01 UTC, or NULL
+//   token  key (run, step)
+//     step          position in the run, prompt included, from 0 without holes (but for gaps)
+//     id            in the model's vocabulary
+//     bytes         blob: what it adds to the text; may be a part of a UTF-8 character
+//     time_ns       nanoseconds since the run began
+//     segment       text: system, user, assistant, forced, generated
+//   event  (run, step, kind, layer or NULL, detail JSON)   in the order of writing
+//   gap    (run, step_begin, step_end, reason)             half-open: steps whose frames, perhaps tokens, were lost
+//   note   (id, run, step, view_state JSON, text, created_ns)
+//   chunk  the bulk: one probe over the steps [step_begin, step_end) and all its layers
+//     run, probe    the probe's name, as in the README
+//     level         0: every step; coarser maps later
+//     step_begin, step_end
+//     codec         text, "shuffle<N>+zstd"
+//     data          blob
+//   Chunks of a probe do not overlap. Steps in no chunk were not recorded.
+//
+// chunk.data is one zstd frame with its content size. Inside, little endian:
+//     u32 version = 1
+//     u32 n_layers, i32 layers[n_layers]     ascending; none where the probe belongs to no layer
+//     u32 n_heads,  i32 heads[n_heads]       attention.row of pinned heads: which; else none, meaning all
+//     u32 n_inner,  u32 inner[n_inner]       sizes of the axes after [t, layer]; 0 for an axis that the step gives
+//     values                                 shuffled; step after step, each [layer, inner...] row major
+//   Ragged: at step t an axis of keys has t + 1 entries and an axis of blocks of 64 keys ceil((t + 1) / 64); what lies
+//   beyond (zeros in an export) is not stored. Values have the probe's dtype, float32, int32 or int64.
+//   shuffle<N>: seen as records of N bytes, all first bytes come first, then all second ones, and so on. N is the size
+//   of a value, or of a pair where the probe's last axis holds pairs (id, probability). Bytes beyond the last whole
+//   record follow as they are.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "kernels/base/result.h"
+#include "sessions/sqlite.h"
+
+namespace orrery {
+
+inline constexpr int64_t kApplicationId = 0x4F525259;
+inline constexpr int64_t kSchemaVersion = 1;
+
+// What a file under a session's name turned out to be.
+enum class FileKind : uint8_t { kMissing, kEmpty, kSession };
+
+// Looks at the path without changing anything: kInvalidFile with a sentence where something else lies there (a folder,
+// a device, another kind of file). A session's contents are not looked at yet.
+Result<FileKind> look_at_session_path(const std::string& path);
+
+// Opens an existing session as a stranger's file, checks application_id, schema number, tables and columns.
+// kInvalidFile, kUnsupported (newer), kIo.
+Result<Database> open_session(const std::string& path, Database::Mode mode);
+
+// Writes the tables into an empty database, all or none.
+Result<void> create_schema(Database& db);
+// Brings an older schema up to date, step by step, all or none.
+Result<void> migrate_schema(Database& db);
+
+// Repairs what a killed program left: folds in its log, marks its runs as interrupted, merges small chunks. The caller
+// holds the writer's lock.
+Result<void> repair_session(Database& db);
+// Folds the log in and goes back to one file. False where another connection is open, which leaves it as it is.
+Result<bool> leave_one_file(Database& db);
+// The same for whoever closes a session last: only where a log lies beside it and no one records. Errors are ignored.
+void tidy_session(const std::string& path);
+
+// One sentence about `path` for an error of SQLite's.
+Error session_error(const std::string& path, const Error& error);
+
+}  // namespace orrery
