@@ -13,10 +13,10 @@ namespace orrery {
 // Pins what is given; the rest stays. Remembered for Back. A step ends following and, unless keep_scroll, lets the text
 // scroll to it.
 struct Select {
-  std::optional<int64_t> step;
-  std::optional<int32_t> layer;
-  std::optional<int32_t> head;
-  std::optional<int64_t> key;
+  std::optional<int64_t> step = {};
+  std::optional<int32_t> layer = {};
+  std::optional<int32_t> head = {};
+  std::optional<int64_t> key = {};
   bool keep_scroll = false;
   bool operator==(const Select&) const = default;
 };

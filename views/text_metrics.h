@@ -46,6 +46,8 @@ class GlyphSource {
     bool coloured = false;  // emoji: drawn as it is, not tinted
   };
   virtual ~GlyphSource() = default;
+  // What the line takes, as TextMetrics says.
+  virtual Size line_size(std::string_view utf8, TextSize size) = 0;
   // The quads of one line; valid until the next call.
   virtual std::span<const Quad> quads(std::string_view utf8, TextSize size) = 0;
 };

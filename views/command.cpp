@@ -1,0 +1,88 @@
+#include "views/command.h"
+
+#include <algorithm>
+
+namespace orrery {
+namespace {
+
+constexpr size_t kRemembered = 200;
+
+void remember(ViewState& state) {
+  state.back.push_back(state.selected);
+  if (state.back.size() > kRemembered) state.back.erase(state.back.begin());
+  state.forward.clear();
+}
+
+void go(ViewState& state, std::vector<Selection>& from, std::vector<Selection>& to) {
+  if (from.empty()) return;
+  to.push_back(state.selected);
+  state.selected = from.back();
+  from.pop_back();
+  state.follow = state.selected.step < 0;
+  state.text_top.reset();
+}
+
+struct Apply {
+  ViewState& state;
+
+  void operator()(const Select& command) const {
+    Selection next = state.selected;
+    if (command.step) next.step = std::max<int64_t>(*command.step, 0);
+    if (command.layer) next.layer = std::max(*command.layer, 0);
+    if (command.head) next.head = std::max(*command.head, 0);
+    if (command.key) next.key = std::max<int64_t>(*command.key, 0);
+    const bool ends_following = command.step.has_value() && state.follow;
+    if (next == state.selected && !ends_following) return;
+    remember(state);
+    state.selected = next;
+    if (!command.step) return;
+    state.follow = false;
+    if (!command.keep_scroll) state.text_top.reset();
+  }
+  void operator()(const Hover& command) const { state.hovered = command.target; }
+  void operator()(const ClearSelection&) const {
+    if (state.selected.key >= 0) remember(state);
+    state.selected.key = -1;
+    state.hovered = {};
+    state.steps = {};
+    state.keys = {};
+    state.text_top.reset();
+  }
+  void operator()(const Follow& command) const {
+    state.follow = command.on;
+    if (!command.on) return;
+    state.selected.step = -1;
+    state.text_top.reset();
+  }
+  void operator()(const ZoomSteps& command) const { state.steps = command.range; }
+  void operator()(const ZoomKeys& command) const { state.keys = command.range; }
+  void operator()(const ScrollText& command) const { state.text_top = command.top; }
+  void operator()(const ChooseTokenScalar& command) const { state.token_scalar = command.name; }
+  void operator()(const ChooseHeadScalar& command) const { state.head_scalar = command.name; }
+  void operator()(const ChooseTheme& command) const { state.theme = command.kind; }
+  void operator()(const Back&) const { go(state, state.back, state.forward); }
+  void operator()(const Forward&) const { go(state, state.forward, state.back); }
+};
+
+}  // namespace
+
+void apply(ViewState& state, const Command& command) { std::visit(Apply{state}, command); }
+
+Command move_step(const FrameHistory& history, const ViewState& state, int64_t by) {
+  const int64_t last = std::max(history.n_steps(), history.n_processed()) - 1;
+  return Select{.step = std::clamp<int64_t>(resolve(history, state).step + by, 0, std::max<int64_t>(last, 0))};
+}
+
+Command move_layer(const FrameHistory& history, const ViewState& state, int by) {
+  const int32_t last = history.info().config.n_layers() - 1;
+  return Select{.layer = std::clamp(resolve(history, state).layer + by, 0, std::max(last, 0))};
+}
+
+Command move_head(const FrameHistory& history, const ViewState& state, int by) {
+  const Selection now = resolve(history, state);
+  if (now.head < 0) return Select{};
+  const int32_t n_heads = history.info().config.layers[static_cast<size_t>(now.layer)].attention.n_heads;
+  return Select{.head = std::clamp(now.head + by, 0, std::max(n_heads - 1, 0))};
+}
+
+}  // namespace orrery
