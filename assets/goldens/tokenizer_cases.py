@@ -39,6 +39,9 @@ BYTES = [
     "f09f9880f09f98", "efbbbf61", "31ff32", "27ff73", "c2", "efbfbd", "f3a08081",
 ]
 
+# Overlong forms and surrogates: not UTF-8, but llama.cpp reads a code point from them where strict readers put U+FFFD.
+DECODED_ANYWAY = {"c080", "c1bf", "e08080", "eda080", "eda080edb080"}
+
 
 def with_specials(specials):
     """Texts around the special tokens of a vocabulary."""

@@ -127,10 +127,12 @@ def collect(texts, specials):
         except UnicodeEncodeError:
             continue
         rows.append({**row, "special": False})
-        if text in special_texts or len(text) < 2:
+        if text in special_texts or len(text) == 1:  # no ids for empty text, whatever llama.cpp adds to it
             rows.append({**row, "special": True})
     for i, hexed in enumerate(cases.BYTES):
         rows.append({"bytes_hex": hexed, "special": i % 3 == 0})
+        if hexed in cases.DECODED_ANYWAY:
+            rows[-1]["decoded_anyway"] = True
     return rows
 
 
