@@ -1,7 +1,6 @@
 #include "kernels/attention.h"
 #include "kernels/elementwise.h"
 #include "kernels/kv_store.h"
-#include "kernels/matmul.h"
 #include "kernels/output_stats.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
@@ -10,16 +9,6 @@
 // Operations whose fast version is not there yet.
 namespace orrery {
 
-struct MatmulScratch::Buffers {};
-MatmulScratch::MatmulScratch() : buffers_(std::make_unique<Buffers>()) {}
-MatmulScratch::~MatmulScratch() = default;
-MatmulScratch::MatmulScratch(MatmulScratch&&) noexcept = default;
-MatmulScratch& MatmulScratch::operator=(MatmulScratch&&) noexcept = default;
-bool matmul_supports(DType dtype) { return dtype != DType::kI32 && dtype != DType::kI64; }
-
-void matmul(Matrix<const float> x, std::span<const MatmulTarget> targets, MatmulScratch&, ThreadPool&) {
-  for (const MatmulTarget& target : targets) matmul_reference(x, target);
-}
 void attention(const AttentionArgs& args, const AttentionStats& stats, ThreadPool&) {
   attention_reference(args, stats);
 }

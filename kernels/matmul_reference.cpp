@@ -5,6 +5,7 @@
 #include "kernels/base/check.h"
 #include "kernels/embedding.h"
 #include "kernels/matmul.h"
+#include "kernels/matmul_strips.h"
 
 namespace orrery {
 
@@ -16,7 +17,7 @@ std::vector<double> rounded(std::span<const float> x) {
   for (size_t begin = 0; begin < x.size(); begin += 32) {
     float greatest = 0.0f;
     for (size_t i = begin; i < begin + 32; ++i) greatest = std::max(greatest, std::fabs(x[i]));
-    const float step = greatest / 127.0f, inverse = greatest > 0.0f ? 127.0f / greatest : 0.0f;
+    const float step = greatest / 127.0f, inverse = greatest > kLeastGreatest ? 127.0f / greatest : 0.0f;
     for (size_t i = begin; i < begin + 32; ++i) out[i] = std::nearbyint(x[i] * inverse) * double{step};
   }
   return out;

@@ -1,0 +1,49 @@
+// The parts that matmul is made of: strips of 16 outputs, over all rows of x. Internal to the matmul files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/base/tensor.h"
+#include "kernels/matmul.h"
+
+namespace orrery {
+
+// Outputs per strip: the 32-bit lanes of a 512-bit vector. The unit of parallel work.
+inline constexpr int64_t kStripOutputs = 16;
+inline constexpr int64_t kBlockElements = 32;
+// A block of x whose greatest magnitude is no more counts as zero: 127 / greatest must stay finite.
+inline constexpr float kLeastGreatest = 1e-35f;
+
+// Rows of x rounded to int8 in blocks of 32. Sums of a block's q are kept as what they correct: weights are stored with
+// an offset (8 in Q4_0; 128 once Q8_0 is made unsigned for the dot product), so a block's products start from -offset *
+// sum.
+struct QuantizedRows {
+  Matrix<const float> source;          // the rows themselves
+  int64_t n_blocks = 0;                // per row
+  std::vector<int8_t> values;          // [n_rows, n_blocks * 32] q, -127..127
+  std::vector<float> steps;            // [n_rows, n_blocks] d
+  std::vector<float> step_sums;        // [n_rows, n_blocks] d * sum q
+  std::vector<int32_t> minus_8_sum;    // [n_rows, n_blocks]
+  std::vector<int32_t> minus_128_sum;  // [n_rows, n_blocks]
+
+  // Makes room for the rows of x (n_cols a multiple of 32); quantize_rows fills it.
+  void resize(Matrix<const float> x);
+};
+
+// Quantizes rows [begin, end) of rows.source.
+void quantize_rows(QuantizedRows& rows, int64_t begin, int64_t end);
+
+// Outputs of strips [begin, end) of a target, all rows.
+void quantized_strips(const QuantizedRows& x, const MatmulTarget& target, int64_t begin, int64_t end);
+void float_strips(Matrix<const float> x, const MatmulTarget& target, int64_t begin, int64_t end);
+
+// The same by matmul_reference, for machines without a vector unit that we know.
+void reference_strips(Matrix<const float> x, const MatmulTarget& target, int64_t begin, int64_t end);
+
+inline int64_t n_strips(const MatmulTarget& target) {
+  return (target.weight.n_rows() + kStripOutputs - 1) / kStripOutputs;
+}
+
+}  // namespace orrery
