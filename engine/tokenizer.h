@@ -48,8 +48,9 @@ class Tokenizer {
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  // Any bytes: text that is not UTF-8 is tokenized byte by byte. Empty text gives no ids, not even BOS.
-  // Time is near linear in the text's length. Fails only for text beyond 1 GiB or a vocabulary that lacks a byte.
+  // Any bytes. As in llama.cpp, each byte that belongs to no UTF-8 character is taken for U+FFFD, and bytes that the
+  // vocabulary lacks give no id. Empty text gives no ids, not even BOS. Time is near linear in the text's length.
+  // kInvalidArgument for text beyond 256 MiB.
   Result<std::vector<int32_t>> encode(std::string_view text, EncodeOptions options = {}) const;
 
   // The bytes of the ids, joined: not necessarily UTF-8. Control tokens as spelled, or left out.
@@ -78,7 +79,7 @@ class Tokenizer {
  private:
   friend class TokenizerLoader;
   Tokenizer();
-  Result<void> encode_text(std::string_view text, std::vector<int32_t>& ids) const;
+  Result<void> encode_plain(std::string_view text, std::vector<int32_t>& ids) const;
 
   std::shared_ptr<const GgufFile> file_;
   std::span<const std::string_view> tokens_;  // [n_vocab]
@@ -90,7 +91,8 @@ class Tokenizer {
   std::vector<int32_t> end_of_generation_;
   std::unique_ptr<const Bpe> bpe_;
   std::unique_ptr<const PreTokenizer> pre_tokenizer_;
-  std::unique_ptr<const SpecialTokens> special_;
+  std::unique_ptr<const SpecialTokens> special_;       // parsed on request: control, unknown and user-defined
+  std::unique_ptr<const SpecialTokens> user_defined_;  // always parsed
 };
 
 // Turns ids into text piece by piece: what push() returns is always whole characters of valid UTF-8; bytes that can

@@ -1,0 +1,58 @@
+// Runs a model over the tokens of a golden and holds every measured quantity against the reference's arrays.
+// Every architecture's test uses it: one line per golden.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/generator.h"
+#include "engine/model.h"
+#include "tests/support/npy.h"
+
+namespace orrery::testing {
+
+// Bounds of the project: absolute for logits and weights, relative for norms.
+struct GoldenBounds {
+  double logits = 1e-3;
+  double logits_nmse = 0;  // > 0: squared error of all logits over their squared sum, instead of `logits`
+  double attention_row = 2e-4;
+  double norm_relative = 1e-3;
+  double probability = 1e-3;
+};
+
+inline std::filesystem::path asset(const std::string& name) {
+  return std::filesystem::path(ORRERY_SOURCE_DIR) / "assets" / name;
+}
+
+// All that the engine can measure, for all layers and heads.
+ProbePlan plan_of_everything(const ModelConfig& config);
+
+// Everything that a run over `tokens` measured, put together over its batches.
+struct Measured {
+  std::vector<float> logits;            // [T, vocab]
+  std::vector<float> attention_row;     // [T, layer, head, T]
+  std::vector<float> attention_output;  // [T, layer, head]
+  std::vector<float> residual_norm;     // [T, layer]
+  std::vector<float> lens_top;          // [T, layer, 8, 2]
+  std::vector<float> output_top;        // [T, 64, 2]
+  std::vector<float> output_entropy;    // [T]
+  std::vector<float> output_tail;       // [T]
+  bool operator==(const Measured&) const = default;
+};
+
+// Feeds `tokens` in batches of at most batch_rows, with float32 caches. With `with_probes` false only logits are
+// filled.
+Measured measure(const std::shared_ptr<const Model>& model, const std::vector<int32_t>& tokens, int64_t batch_rows,
+                 bool with_probes = true);
+
+std::shared_ptr<const Model> load_model(const std::filesystem::path& path, int n_threads = 2);
+
+// Runs the model with several batch sizes (all at once, one by one, 7 at a time) and compares with the golden's files;
+// those that the golden lacks are not compared, but logits must be there.
+void expect_matches_golden(const std::filesystem::path& model, const std::filesystem::path& golden,
+                           const GoldenBounds& bounds = {});
+
+}  // namespace orrery::testing
