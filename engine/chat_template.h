@@ -44,7 +44,7 @@ class ChatTemplate {
  private:
   int32_t im_start_ = 0;
   int32_t im_end_ = 0;
-  bool template_adds_bos_ = false;
+  bool adds_bos_ = false;
   std::string default_system_;
 };
 

@@ -38,8 +38,8 @@ class Sampler {
   explicit Sampler(const SamplerSettings& settings);
 
   // logits: [n_vocab], unchanged. recent: the tokens so far, prompt included, latest last; ids outside the vocabulary
-  // are ignored. kInvalidFile where a logit is NaN or none is finite (damaged weights); draws exactly one random
-  // number per call where temperature > 0.
+  // are ignored. -infinity masks a token. kInvalidFile where a logit is NaN or +infinity, or none is finite (damaged
+  // weights); draws exactly one random number per call where temperature > 0.
   Result<SampledToken> sample(std::span<const float> logits, std::span<const int32_t> recent);
 
   const SamplerSettings& settings() const { return settings_; }
@@ -50,6 +50,9 @@ class Sampler {
     float logit;
   };
   void apply_repeat_penalty(std::span<const int32_t> recent);
+  void select_top_k();
+  void cut_by_probability();
+  double weigh(double temperature);
   double next_uniform();  // [0, 1)
 
   SamplerSettings settings_;
