@@ -40,8 +40,8 @@ HWY_INLINE void store_last(VF value, float* at, int64_t count) {
 
 HWY_INLINE float sum_of(VF value) { return hn::GetLane(hn::SumOfLanes(DF(), value)); }
 
-// exp(x) to within 2 units in the last place for x in [-87, 88]; 0 below, exp(88.5) above. Cephes' range reduction with a
-// polynomial of degree 6 in the remainder.
+// exp(x) to within 2 units in the last place for x in [-87, 88]; 0 below, exp(88.5) above. Cephes' range reduction with
+// a polynomial of degree 6 in the remainder.
 HWY_INLINE VF exp_of(VF x) {
   const DF df;
   const DI di;
