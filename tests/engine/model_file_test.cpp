@@ -1,0 +1,92 @@
+// Configurations that contradict themselves or their tensors are refused with one sentence that names key and value.
+#include "engine/model_file.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "engine/model.h"
+#include "tests/engine/models/golden_check.h"
+
+namespace orrery::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+// A copy of the tiny llama folder c whose config.json is changed.
+class ChangedConfig : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(::testing::TempDir()) /
+              ("orrery_config_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+    fs::remove_all(folder_);
+    fs::copy(asset("models/tiny-llama-c"), folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string error_after(const std::function<void(Json&)>& change) {
+    Json config = Json::parse(std::ifstream(asset("models/tiny-llama-c") / "config.json"));
+    change(config);
+    std::ofstream(folder_ / "config.json") << config;
+    const auto model = Model::load(folder_, make_cpu_backend(1));
+    return model ? "" : model.error().message;
+  }
+
+  void expect_refused(const std::function<void(Json&)>& change, const std::string& part) {
+    const std::string message = error_after(change);
+    EXPECT_NE(message.find(part), std::string::npos) << "said: " << message;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(ChangedConfig, UnchangedLoads) {
+  EXPECT_EQ(error_after([](Json&) {}), "");
+}
+
+TEST_F(ChangedConfig, MissingOrWrongNumbersAreNamed) {
+  expect_refused([](Json& c) { c.erase("hidden_size"); }, "hidden_size must be a whole number");
+  expect_refused([](Json& c) { c["hidden_size"] = "wide"; }, "but is \"wide\"");
+  expect_refused([](Json& c) { c["hidden_size"] = -4; }, "but is -4");
+  expect_refused([](Json& c) { c["hidden_size"] = 64.5; }, "but is 64.5");
+  expect_refused([](Json& c) { c["num_hidden_layers"] = 0; }, "num_hidden_layers must be a whole number from 1");
+  expect_refused([](Json& c) { c["num_hidden_layers"] = 1000000000; }, "but is 1000000000");
+  expect_refused([](Json& c) { c["rms_norm_eps"] = "small"; }, "rms_norm_eps must be a finite number");
+}
+
+TEST_F(ChangedConfig, SizesThatContradictTensorsAreNamed) {
+  expect_refused([](Json& c) { c["hidden_size"] = 63; }, "must have the shape [any, 63]");
+  expect_refused([](Json& c) { c["num_hidden_layers"] = 3; }, "model.layers.2.mlp.gate_proj.weight is missing");
+  expect_refused([](Json& c) { c["vocab_size"] = 127; }, "vocab_size must be the 128 rows of the embedding");
+  expect_refused([](Json& c) { c["num_attention_heads"] = 8; }, "q_proj.weight must have the shape");
+  expect_refused([](Json& c) { c["num_key_value_heads"] = 3; }, "must divide the 4 query heads, but is 3");
+  expect_refused([](Json& c) { c["num_key_value_heads"] = 0; }, "but is 0");
+  expect_refused([](Json& c) { c["head_dim"] = 15; }, "must be even, but is 15");
+}
+
+TEST_F(ChangedConfig, WhatCannotBeComputedIsRefused) {
+  expect_refused([](Json& c) { c["hidden_act"] = "gelu"; }, "hidden_act must be silu");
+  expect_refused([](Json& c) { c["model_type"] = "mystery"; }, "cannot be run yet (those that can: llama): mystery");
+  expect_refused([](Json& c) { c.erase("model_type"); }, "model_type must be a text");
+  expect_refused([](Json& c) { c["rope_parameters"] = {{"rope_type", "yarn"}, {"rope_theta", 1e4}}; }, "yet: yarn");
+  expect_refused([](Json& c) { c["rope_parameters"] = {{"rope_type", "linear"}, {"factor", 0}}; }, "must be positive");
+  expect_refused([](Json& c) { c["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", -1}}; }, "rope base");
+  expect_refused([](Json& c) { c["quantization_config"] = Json::object(); }, "quantized Hugging Face weights");
+}
+
+TEST(ModelFile, NestedAndOldSpellingsAreRead) {
+  const auto nested = ModelFile::open(asset("models/tiny-llama-e"));
+  ASSERT_TRUE(nested) << nested.error().message;
+  EXPECT_EQ((*nested)->integer({"", "hidden_size"}, 1, 1000).value(), 24);
+  const auto gguf = ModelFile::open(asset("models/tiny-llama-a.f32.gguf"));
+  ASSERT_TRUE(gguf) << gguf.error().message;
+  EXPECT_EQ((*gguf)->integer({"embedding_length", ""}, 1, 1000).value(), 42);
+  EXPECT_EQ((*gguf)->spelled(ConfigKey{"block_count", "num_hidden_layers"}), "llama.block_count");
+}
+
+}  // namespace
+}  // namespace orrery::testing
