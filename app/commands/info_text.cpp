@@ -1,0 +1,266 @@
+#include "app/commands/info_text.h"
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "app/commands/console.h"
+#include "app/fingerprint.h"
+#include "app/open_model.h"
+#include "engine/model.h"
+#include "probes/probe.h"
+
+namespace orrery {
+namespace {
+
+using nlohmann::json;
+
+const char* mixer_name(MixerKind kind) {
+  switch (kind) {
+    case MixerKind::kAttention:
+      return "attention";
+    case MixerKind::kShortConv:
+      return "convolution";
+    case MixerKind::kMatrixState:
+      return "state";
+  }
+  return "";
+}
+
+const char* feed_forward_name(FeedForwardKind kind) {
+  switch (kind) {
+    case FeedForwardKind::kNone:
+      return "none";
+    case FeedForwardKind::kDense:
+      return "dense";
+    case FeedForwardKind::kMoe:
+      return "experts";
+  }
+  return "";
+}
+
+json describe_layers(const ModelConfig& config) {
+  json layers = json::array();
+  for (int32_t i = 0; i < config.n_layers(); ++i) {
+    const LayerConfig& layer = config.layers[static_cast<size_t>(i)];
+    json mixers = json::array();
+    for (const MixerKind kind : layer.mixers) mixers.push_back(mixer_name(kind));
+    json described{{"layer", i},
+                   {"label", layer_label(config, i)},
+                   {"mixers", mixers},
+                   {"feed_forward", feed_forward_name(layer.feed_forward)},
+                   {"d_ffn", layer.d_ffn}};
+    if (layer.has(MixerKind::kAttention)) {
+      described["attention"] = {{"n_heads", layer.attention.n_heads},
+                                {"n_kv_heads", layer.attention.n_kv_heads},
+                                {"d_head", layer.attention.d_head_k},
+                                {"window", layer.attention.window}};
+    }
+    layers.push_back(std::move(described));
+  }
+  return layers;
+}
+
+json describe_tokenizer(const std::shared_ptr<const ModelFile>& file) {
+  const Result<std::shared_ptr<const Tokenizer>> tokenizer = open_tokenizer(file);
+  if (!tokenizer) return {{"refusal", tokenizer.error().message}};
+  const Tokenizer& t = **tokenizer;
+  json described{
+      {"model", t.model()},
+      {"pre_tokenizer", t.pre_tokenizer()},
+      {"n_vocab", t.n_vocab()},
+      {"adds_bos", t.adds_bos()},
+      {"adds_eos", t.adds_eos()},
+      {"end_of_generation", std::vector<int32_t>(t.end_of_generation_ids().begin(), t.end_of_generation_ids().end())},
+      {"chat_template", !t.chat_template().empty()}};
+  if (t.bos()) described["bos"] = *t.bos();
+  if (t.eos()) described["eos"] = *t.eos();
+  return described;
+}
+
+// Every tensor's view() tells whether its dtype is computed on; the first that is not says so for the model.
+std::string first_refusal(const ModelFile& file) {
+  for (const StoredTensor& tensor : file.tensors().tensors()) {
+    if (!tensor.refusal.empty()) return "tensor " + tensor.name + ": " + tensor.refusal;
+  }
+  return {};
+}
+
+}  // namespace
+
+json describe_model(const std::shared_ptr<const ModelFile>& file) {
+  json described{{"kind", "model"},
+                 {"path", file->path()},
+                 {"name", file->name()},
+                 {"format", file->format() == ModelFile::Format::kGguf ? "gguf" : "hugging face"},
+                 {"architecture", file->architecture()},
+                 {"fingerprint", model_fingerprint(*file)}};
+  int64_t n_parameters = 0;
+  uint64_t n_bytes = 0;
+  std::map<std::string, uint64_t> bytes_by_dtype;
+  for (const StoredTensor& tensor : file->tensors().tensors()) {
+    n_parameters += tensor.n_elements;
+    n_bytes += tensor.n_bytes;
+    bytes_by_dtype[std::string(tensor.type_name)] += tensor.n_bytes;
+  }
+  described["tensors"] = file->tensors().tensors().size();
+  described["parameters"] = n_parameters;
+  described["bytes"] = n_bytes;
+  described["bytes_by_dtype"] = bytes_by_dtype;
+  described["tokenizer"] = describe_tokenizer(file);
+  described["layers"] = json::array();
+  described["probes"] = json::array();
+
+  const Result<ModelConfig> config = read_config(*file);
+  std::string refusal = config ? first_refusal(*file) : config.error().message;
+  if (config && file->tensors().tensors().empty()) refusal = "the file has a vocabulary, but no weights";
+  if (config) {
+    described["d_model"] = config->d_model;
+    described["vocab_size"] = config->vocab_size;
+    described["context_length"] = config->context_length;
+    described["tied_embedding"] = config->tied_embedding;
+    described["layers"] = describe_layers(*config);
+    for (const Probe* probe : offered_probes(*config)) described["probes"].push_back(probe->name);
+  } else if (file->gguf() != nullptr) {
+    // What most architectures state in the same way, so that a model that cannot be run yet is still described.
+    for (const char* key : {"block_count", "embedding_length", "context_length"}) {
+      const GgufValue* value = file->gguf()->find(file->architecture() + "." + key);
+      if (value != nullptr && value->as_i64()) described["stated"][key] = *value->as_i64();
+    }
+  }
+  described["runs"] = refusal.empty();
+  if (!refusal.empty()) described["refusal"] = refusal;
+  return described;
+}
+
+namespace {
+
+json describe_run(const RunSummary& run) {
+  const RunRecord& record = run.record;
+  json described{{"run", record.run},
+                 {"parent", record.parent == 0 ? json(nullptr) : json(record.parent)},
+                 {"model", record.model_name},
+                 {"architecture", record.config.architecture},
+                 {"fingerprint", record.fingerprint},
+                 {"n_layers", record.config.n_layers()},
+                 {"created_ns", record.created_ns},
+                 {"prompt", json::parse(prompt_to_json(record.prompt), nullptr, false)},
+                 {"settings", json::parse(settings_to_json(record.settings), nullptr, false)},
+                 {"backend", record.backend},
+                 {"build", record.build},
+                 {"level", level_name(record.settings.schedule.level)},
+                 {"end", run_end_name(record.end)},
+                 {"tokens", run.n_tokens},
+                 {"prompt_tokens", run.n_prompt_tokens},
+                 {"duration_ns", run.duration_ns},
+                 {"probes", json::array()},
+                 {"gaps", json::array()}};
+  int64_t n_bytes = 0;
+  for (const ProbeSummary& probe : run.probes) {
+    n_bytes += probe.n_bytes;
+    described["probes"].push_back({{"name", probe.name},
+                                   {"level", probe.level},
+                                   {"chunks", probe.n_chunks},
+                                   {"bytes", probe.n_bytes},
+                                   {"steps", probe.step_ranges}});
+  }
+  described["bytes"] = n_bytes;
+  for (const Gap& gap : run.gaps) {
+    described["gaps"].push_back({{"begin", gap.step_begin}, {"end", gap.step_end}, {"reason", gap.reason}});
+  }
+  return described;
+}
+
+}  // namespace
+
+json describe_session(const SessionSummary& summary) {
+  json described{{"kind", "session"},        {"path", summary.path},     {"bytes", summary.n_bytes},
+                 {"schema", summary.schema}, {"notes", summary.n_notes}, {"runs", json::array()}};
+  for (const RunSummary& run : summary.runs) described["runs"].push_back(describe_run(run));
+  return described;
+}
+
+namespace {
+
+std::string line(const std::string& name, const std::string& value) {
+  return name + std::string(name.size() < 14 ? 14 - name.size() : 1, ' ') + value + "\n";
+}
+
+std::string text_of(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+// "3 to 27 attention": consecutive layers that are alike, in one line.
+std::string layers_text(const json& layers) {
+  std::string text;
+  const auto kind_of = [](const json& layer) {
+    const std::string label = layer["label"];
+    const size_t space = label.find(' ');
+    return space == std::string::npos ? label : label.substr(space + 1);
+  };
+  for (size_t i = 0; i < layers.size();) {
+    size_t end = i + 1;
+    while (end < layers.size() && kind_of(layers[end]) == kind_of(layers[i])) ++end;
+    std::string which = std::to_string(i);
+    if (end - i > 1) which += " to " + std::to_string(end - 1);
+    text += line(i == 0 ? "layers" : "", which + "  " + kind_of(layers[i]));
+    i = end;
+  }
+  return text;
+}
+
+std::string tokenizer_text(const json& tokenizer) {
+  if (tokenizer.contains("refusal")) return "none: " + text_of(tokenizer["refusal"]);
+  return text_of(tokenizer["model"]) + ", " + text_of(tokenizer["pre_tokenizer"]) + ", " +
+         text_of(tokenizer["n_vocab"]) + " tokens";
+}
+
+std::string model_text(const json& model) {
+  std::string text = line("model", text_of(model["name"]));
+  text += line("file", text_of(model["path"]) + " (" + text_of(model["format"]) + ")");
+  text += line("architecture", text_of(model["architecture"]));
+  text += line("parameters", text_of(model["parameters"]) + " in " + text_of(model["tensors"]) + " tensors");
+  std::string dtypes;
+  for (const auto& [name, n_bytes] : model["bytes_by_dtype"].items()) {
+    dtypes += (dtypes.empty() ? "" : ", ") + name + " " + bytes_text(n_bytes.get<int64_t>());
+  }
+  text += line("weights", bytes_text(model["bytes"].get<int64_t>()) + " (" + dtypes + ")");
+  if (model.contains("context_length")) text += line("context", text_of(model["context_length"]) + " tokens");
+  text += layers_text(model["layers"]);
+  text += line("tokenizer", tokenizer_text(model["tokenizer"]));
+  std::string probes;
+  for (const json& probe : model["probes"]) probes += (probes.empty() ? "" : ", ") + text_of(probe);
+  text += line("probes", probes.empty() ? "none" : probes);
+  if (model.contains("refusal")) text += line("cannot be run", text_of(model["refusal"]));
+  return text;
+}
+
+std::string run_text(const json& run) {
+  std::string text = "\n" + line("run", text_of(run["run"]) + ", " + text_of(run["end"]));
+  text += line("model", text_of(run["model"]) + " (" + text_of(run["architecture"]) + ")");
+  text += line("tokens", text_of(run["tokens"]) + ", of which " + text_of(run["prompt_tokens"]) + " were given");
+  text += line("level", text_of(run["level"]));
+  text += line("run on", text_of(run["backend"]) + ", " + text_of(run["build"]));
+  for (const json& probe : run["probes"]) {
+    std::string steps;
+    for (const json& range : probe["steps"]) {
+      steps += (steps.empty() ? "" : ", ") + text_of(range[0]) + ":" + text_of(range[1]);
+    }
+    text += line("  " + text_of(probe["name"]), "  steps " + steps + ", " + bytes_text(probe["bytes"].get<int64_t>()));
+  }
+  for (const json& gap : run["gaps"]) {
+    text += line("gap", text_of(gap["begin"]) + ":" + text_of(gap["end"]) + ", " + text_of(gap["reason"]));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string info_text(const json& described) {
+  if (described["kind"] == "model") return model_text(described);
+  std::string text = line("session", text_of(described["path"]));
+  text += line("size", bytes_text(described["bytes"].get<int64_t>()) + ", schema " + text_of(described["schema"]));
+  if (described["runs"].empty()) text += line("runs", "none");
+  for (const json& run : described["runs"]) text += run_text(run);
+  return text;
+}
+
+}  // namespace orrery

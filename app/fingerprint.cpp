@@ -1,0 +1,92 @@
+#include "app/fingerprint.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <vector>
+
+#include "engine/formats/mapped_file.h"
+
+namespace orrery {
+namespace {
+
+constexpr uint64_t kSampleBytes = 1024;
+constexpr uint64_t kWholeBytes = uint64_t{64} << 10;
+constexpr size_t kHeaderBytes = size_t{64} << 20;
+
+class Hash {
+ public:
+  Hash() { CHECK(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1); }
+  void bytes(std::span<const std::byte> data) {
+    CHECK(EVP_DigestUpdate(context_.get(), data.data(), data.size()) == 1);
+  }
+  void number(uint64_t value) { bytes(std::as_bytes(std::span(&value, 1))); }
+  // Its length first, so that neighbours cannot run together.
+  void text(std::string_view value) {
+    number(value.size());
+    bytes(std::as_bytes(std::span(value.data(), value.size())));
+  }
+  std::string finish() {
+    std::array<unsigned char, 32> digest{};
+    CHECK(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
+    std::string hex;
+    for (const unsigned char byte : digest) {
+      hex += "0123456789abcdef"[byte >> 4];
+      hex += "0123456789abcdef"[byte & 15];
+    }
+    return hex;
+  }
+
+ private:
+  struct Free {
+    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+  };
+  std::unique_ptr<EVP_MD_CTX, Free> context_{EVP_MD_CTX_new()};
+};
+
+void add_settings(Hash& hash, const ModelFile& file, std::span<const StoredTensor* const> tensors) {
+  if (file.folder() != nullptr) {
+    hash.text(file.folder()->config().dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+    return;
+  }
+  uint64_t header = file.gguf()->file_size();
+  for (const StoredTensor* tensor : tensors) header = std::min(header, tensor->offset);
+  const Result<MappedFile> mapped = MappedFile::open(file.path());
+  if (!mapped) return;  // it vanished a moment after it was opened: the tensors still tell it apart
+  hash.bytes(mapped->bytes().first(std::min({static_cast<size_t>(header), mapped->size(), kHeaderBytes})));
+}
+
+void add_tensor(Hash& hash, const StoredTensor& tensor) {
+  hash.text(tensor.name);
+  hash.text(tensor.type_name);
+  hash.text(tensor.shape.to_string());
+  hash.number(tensor.n_bytes);
+  if (tensor.data == nullptr) return;
+  const std::span<const std::byte> data(tensor.data, tensor.n_bytes);
+  if (tensor.n_bytes <= kWholeBytes) {
+    hash.bytes(data);
+    return;
+  }
+  for (const uint64_t at : {uint64_t{0}, tensor.n_bytes / 2, tensor.n_bytes - kSampleBytes}) {
+    hash.bytes(data.subspan(at, kSampleBytes));
+  }
+}
+
+}  // namespace
+
+std::string model_fingerprint(const ModelFile& file) {
+  std::vector<const StoredTensor*> tensors;
+  for (const StoredTensor& tensor : file.tensors().tensors()) tensors.push_back(&tensor);
+  std::ranges::sort(tensors, {}, &StoredTensor::name);
+  Hash hash;
+  add_settings(hash, file, tensors);
+  for (const StoredTensor* tensor : tensors) add_tensor(hash, *tensor);
+  return "sampled-sha256:" + hash.finish();
+}
+
+}  // namespace orrery

@@ -1,0 +1,80 @@
+#include "app/open_model.h"
+
+#include "app/fingerprint.h"
+#include "app/library/installed_models.h"
+
+namespace orrery {
+
+Error OpenedModel::need_tokenizer() const {
+  return {ErrorCode::kNotFound, no_tokenizer + "; give token ids with --tokens instead"};
+}
+
+std::string kv_name(DType dtype) { return dtype == DType::kF32 ? "f32" : "f16"; }
+
+Result<std::shared_ptr<Backend>> open_backend(const std::string& name, int threads) {
+  if (name.empty() || name == "cpu") return make_cpu_backend(threads);
+  return Error{ErrorCode::kUnsupported,
+               "this build computes on the CPU only; use --backend cpu instead of --backend " + name};
+}
+
+Result<std::shared_ptr<const Tokenizer>> open_tokenizer(std::shared_ptr<const ModelFile> file) {
+  if (const GgufFile* gguf = file->gguf()) {
+    return Tokenizer::from_gguf(std::shared_ptr<const GgufFile>(std::move(file), gguf));
+  }
+  return Error{ErrorCode::kUnsupported, "tokenizers of Hugging Face folders cannot be read yet: " + file->path()};
+}
+
+Result<OpenedModel> open_model(const ModelChoice& choice, const std::function<bool(double)>& progress) {
+  OpenedModel opened;
+  ORRERY_ASSIGN_OR_RETURN(const std::filesystem::path path, resolve_model(choice.model));
+  ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Backend> backend, open_backend(choice.backend, choice.threads));
+  ORRERY_ASSIGN_OR_RETURN(opened.file, ModelFile::open(path));
+  ORRERY_ASSIGN_OR_RETURN(opened.model, Model::load(opened.file, std::move(backend), {.progress = progress}));
+  Result<std::shared_ptr<const Tokenizer>> tokenizer = open_tokenizer(opened.file);
+  if (tokenizer) {
+    opened.tokenizer = std::move(*tokenizer);
+  } else {
+    opened.no_tokenizer = tokenizer.error().message;
+  }
+  opened.fingerprint = model_fingerprint(*opened.file);
+  opened.kv = choice.kv.value_or(opened.model->default_kv_dtype());
+  return opened;
+}
+
+namespace {
+
+Result<std::string> fingerprint_at(const std::filesystem::path& path) {
+  ORRERY_ASSIGN_OR_RETURN(const std::shared_ptr<const ModelFile> file, ModelFile::open(path));
+  return model_fingerprint(*file);
+}
+
+}  // namespace
+
+Result<std::string> find_recorded_model(const RunRecord& record, const std::string& given) {
+  if (!given.empty()) {
+    ORRERY_ASSIGN_OR_RETURN(const std::filesystem::path path, resolve_model(given));
+    ORRERY_ASSIGN_OR_RETURN(const std::string fingerprint, fingerprint_at(path));
+    if (fingerprint == record.fingerprint) return path.string();
+    return Error{ErrorCode::kMismatch,
+                 "--model is another model than the one that was recorded (" + record.model_name + "): " + given};
+  }
+  const std::string& noted = record.settings.model_path;
+  std::error_code ignored;
+  if (!noted.empty() && std::filesystem::exists(noted, ignored)) {
+    const Result<std::string> fingerprint = fingerprint_at(noted);
+    if (fingerprint && *fingerprint == record.fingerprint) return noted;
+  }
+  const Result<std::vector<InstalledModel>> installed = installed_models();
+  if (installed) {
+    for (const InstalledModel& model : *installed) {
+      const Result<std::string> fingerprint = fingerprint_at(model.path);
+      if (fingerprint && *fingerprint == record.fingerprint) return model.path.string();
+    }
+  }
+  return Error{ErrorCode::kNotFound, "the model that was recorded (" + record.model_name +
+                                         ") is neither installed nor any more at its path; say where it is with "
+                                         "--model: " +
+                                         noted};
+}
+
+}  // namespace orrery

@@ -1,0 +1,53 @@
+// From what the user calls a model to one that runs: its file, backend, tokenizer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/model.h"
+#include "engine/model_file.h"
+#include "engine/tokenizer.h"
+#include "kernels/base/result.h"
+#include "sessions/run_record.h"
+
+namespace orrery {
+
+// --model, --backend, --threads, --kv as given.
+struct ModelChoice {
+  std::string model;        // a path, or the name of an installed model
+  std::string backend;      // "cpu", "cuda", "cuda-emulated"; empty: the default
+  int threads = 0;          // 0: all usable cores
+  std::optional<DType> kv;  // none: the model's default
+};
+
+struct OpenedModel {
+  std::shared_ptr<const ModelFile> file;
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<const Tokenizer> tokenizer;  // null where there is none: `no_tokenizer` says why
+  std::string no_tokenizer;
+  std::string fingerprint;
+  DType kv = DType::kF16;
+
+  // The sentence to fail with where text is needed.
+  Error need_tokenizer() const;
+};
+
+// kUnsupported for a backend that this build does not have.
+Result<std::shared_ptr<Backend>> open_backend(const std::string& name, int threads);
+
+// A missing or unusable tokenizer is no failure. Blocks while weights are placed; `progress` as in Model::LoadOptions.
+Result<OpenedModel> open_model(const ModelChoice& choice, const std::function<bool(double)>& progress = {});
+
+// The tokenizer of a model file alone, and why there is none.
+Result<std::shared_ptr<const Tokenizer>> open_tokenizer(std::shared_ptr<const ModelFile> file);
+
+// The model that a recorded run was made with: `given` where it is not empty, else the path that the run's settings
+// note, else an installed model of the same fingerprint. kMismatch where `given` is another model, kNotFound where none
+// of them is there; the sentences name --model.
+Result<std::string> find_recorded_model(const RunRecord& record, const std::string& given);
+
+std::string kv_name(DType dtype);  // "f16", "f32"
+
+}  // namespace orrery

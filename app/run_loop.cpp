@@ -1,0 +1,325 @@
+#include "app/run_loop.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace orrery {
+
+void RunControl::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_.store(true, std::memory_order_release);
+  }
+  changed_.notify_all();
+}
+
+void RunControl::pause() {
+  const std::lock_guard lock(mutex_);
+  paused_ = true;
+  steps_ = 0;
+}
+
+void RunControl::resume() {
+  {
+    const std::lock_guard lock(mutex_);
+    paused_ = false;
+  }
+  changed_.notify_all();
+}
+
+void RunControl::step(int64_t n) {
+  {
+    const std::lock_guard lock(mutex_);
+    steps_ += n;
+  }
+  changed_.notify_all();
+}
+
+bool RunControl::paused() const {
+  const std::lock_guard lock(mutex_);
+  return paused_;
+}
+
+void RunControl::reset() {
+  const std::lock_guard lock(mutex_);
+  stop_.store(false, std::memory_order_release);
+  paused_ = false;
+  steps_ = 0;
+}
+
+bool RunControl::may_go_on() {
+  std::unique_lock lock(mutex_);
+  // A signal handler cannot wake a condition variable, so the flag is looked at in between.
+  while (!ended() && paused_ && steps_ == 0) changed_.wait_for(lock, std::chrono::milliseconds(100));
+  if (ended()) return false;
+  if (paused_) --steps_;
+  return true;
+}
+
+std::string_view stop_reason_name(StopReason reason) {
+  switch (reason) {
+    case StopReason::kLength:
+      return "length";
+    case StopReason::kEndToken:
+      return "end token";
+    case StopReason::kStopped:
+      return "stopped";
+    case StopReason::kContextFull:
+      return "context full";
+  }
+  return "";
+}
+
+namespace {
+
+TapMask mask_at(const TapSchedule& schedule, const ExtraTaps& extra, int64_t step) {
+  TapMask mask = schedule.mask_at(step);
+  if (step < extra.begin || step >= extra.end) return mask;
+  mask.probes.insert(extra.mask.probes.begin(), extra.mask.probes.end());
+  mask.row_layers = extra.mask.row_layers;
+  mask.row_heads = extra.mask.row_heads;
+  return mask;
+}
+
+int64_t next_change(const TapSchedule& schedule, const ExtraTaps& extra, int64_t step) {
+  int64_t next = schedule.next_change(step);
+  for (const int64_t boundary : {extra.begin, extra.end}) {
+    if (extra.begin < extra.end && boundary > step) next = std::min(next, boundary);
+  }
+  return next;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// One run in progress.
+class Loop {
+ public:
+  Loop(Generator& generator, const Tokenizer* tokenizer, const RunRequest& request, const RunSinks& sinks,
+       RunControl& control)
+      : generator_(generator),
+        request_(request),
+        sinks_(sinks),
+        control_(control),
+        tokenizer_(tokenizer),
+        sampler_(request.sampler),
+        start_(std::chrono::steady_clock::now()) {
+    if (tokenizer != nullptr) decoder_ = std::make_unique<StreamDecoder>(*tokenizer);
+  }
+
+  Result<RunResult> run() {
+    generator_.reset();
+    for (const Token& token : request_.prompt) history_.push_back(token.id);
+    publish(request_.prompt, {}, {});
+    ORRERY_ASSIGN_OR_RETURN(const bool whole, prefill());
+    result_.prefill_s = seconds_since(start_);
+    if (whole) {
+      if (Result<void> decoded = decode(); !decoded) {
+        publish({}, std::move(frames_), {});  // what was measured before it failed is kept
+        return decoded.error();
+      }
+    }
+    finish();
+    return std::move(result_);
+  }
+
+ private:
+  const ProbePlan& plan_at(int64_t step) {
+    TapMask mask = mask_at(request_.schedule, request_.extra, step);
+    if (plan_ == nullptr || !(mask == planned_mask_)) {
+      plan_ = std::make_unique<ProbePlan>(compile(mask, generator_.model().config()));
+      planned_mask_ = std::move(mask);
+    }
+    return *plan_;
+  }
+
+  // Feeds history_[begin, end) and keeps its Frames.
+  Result<void> feed(int64_t begin, int64_t end, LogitsWanted wanted) {
+    CHECK(begin == generator_.length());
+    const ProbePlan& plan = plan_at(begin);
+    const auto tokens =
+        std::span<const int32_t>(history_).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    ORRERY_ASSIGN_OR_RETURN(logits_, generator_.feed(tokens, plan, wanted));
+    result_.n_processed = end;
+    frames_ = sinks_.publish ? cut_frames(generator_.probes(), generator_.model().config(), request_.run, begin)
+                             : std::vector<Frame>{};
+    for (Frame& frame : frames_) frame.origin = request_.origin;
+    return {};
+  }
+
+  int64_t now_ns() const {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+  void publish(std::vector<Token> tokens, std::vector<Frame> frames, std::vector<RunEvent> events) {
+    if (!sinks_.publish || (tokens.empty() && frames.empty() && events.empty())) return;
+    auto batch = std::make_shared<FrameBatch>();
+    batch->run = request_.run;
+    batch->tokens = std::move(tokens);
+    batch->frames = std::move(frames);
+    batch->events = std::move(events);
+    batch->count_bytes();
+    sinks_.publish(batch);
+  }
+
+  void report(bool prefill, int64_t n_done, int64_t n_total, double seconds) {
+    if (!sinks_.on_progress) return;
+    sinks_.on_progress({.prefill = prefill,
+                        .n_done = n_done,
+                        .n_total = n_total,
+                        .tokens_per_s = seconds > 0 ? static_cast<double>(n_done) / seconds : 0});
+  }
+
+  // False where the run was stopped. The last pass's Frames stay unpublished until its next token is known.
+  Result<bool> prefill() {
+    const auto n_prompt = static_cast<int64_t>(request_.prompt.size());
+    auto batch = request_.batches.begin();
+    for (int64_t begin = 0; begin < n_prompt;) {
+      if (!control_.may_go_on()) {
+        result_.reason = StopReason::kStopped;
+        return false;
+      }
+      while (batch != request_.batches.end() && batch->first < begin) ++batch;
+      const bool in_batch = batch != request_.batches.end() && batch->first == begin;
+      const int64_t end = in_batch ? std::min(batch->second, n_prompt) : begin + 1;
+      CHECK(end > begin);
+      const bool last = end == n_prompt;
+      ORRERY_RETURN_IF_ERROR(
+          feed(begin, end, last && request_.n_new_tokens > 0 ? LogitsWanted::kLast : LogitsWanted::kNone));
+      std::vector<RunEvent> events;
+      if (end - begin > 1) {
+        events.push_back(
+            {.step = begin,
+             .kind = "batch",
+             .layer = -1,
+             .detail = "{\"begin\": " + std::to_string(begin) + ", \"end\": " + std::to_string(end) + "}"});
+      }
+      report(true, end, n_prompt, seconds_since(start_));
+      if (!last || request_.n_new_tokens == 0) {
+        publish({}, std::move(frames_), std::move(events));
+      } else {
+        pending_events_ = std::move(events);
+      }
+      begin = end;
+    }
+    return true;
+  }
+
+  // Samples, publishes what was just fed together with the new token, feeds it, until something ends the run.
+  Result<void> decode() {
+    const auto decode_start = std::chrono::steady_clock::now();
+    for (int64_t n = 0; n < request_.n_new_tokens; ++n) {
+      ORRERY_ASSIGN_OR_RETURN(const Token token, next_token(n));
+      publish({token}, std::move(frames_), std::exchange(pending_events_, {}));
+      frames_.clear();
+      if (sinks_.on_token) sinks_.on_token(token, text_);
+      if (ends(token, n)) return {};
+      const int64_t position = token.step;
+      ORRERY_RETURN_IF_ERROR(feed(position, position + 1, LogitsWanted::kLast));
+      ++result_.n_decoded;
+      result_.decode_s = seconds_since(decode_start);
+      report(false, result_.n_decoded, request_.n_new_tokens, result_.decode_s);
+    }
+    return {};
+  }
+
+  Result<Token> next_token(int64_t n) {
+    ORRERY_ASSIGN_OR_RETURN(const SampledToken sampled, sampler_.sample(logits_.row_span(0), history_));
+    const bool forced = n < static_cast<int64_t>(request_.forced.size());
+    Token token;
+    token.step = static_cast<int64_t>(history_.size());
+    token.id = forced ? request_.forced[static_cast<size_t>(n)] : sampled.id;
+    token.time_ns = now_ns();
+    token.segment = Segment::kGenerated;
+    text_.clear();
+    if (tokenizer_ != nullptr) {
+      token.bytes = tokenizer_->token_bytes(token.id);
+      text_ = decoder_->push(token.id);
+      result_.text += text_;
+    }
+    history_.push_back(token.id);
+    result_.ids.push_back(token.id);
+    result_.sampled_ids.push_back(sampled.id);
+    return token;
+  }
+
+  bool ends(const Token& token, int64_t n) {
+    if (n + 1 == request_.n_new_tokens) {
+      result_.reason = StopReason::kLength;
+      if (tokenizer_ != nullptr && tokenizer_->is_end_of_generation(token.id)) result_.reason = StopReason::kEndToken;
+      return true;
+    }
+    const bool forced_on = n + 1 < static_cast<int64_t>(request_.forced.size());
+    if (!forced_on && tokenizer_ != nullptr && tokenizer_->is_end_of_generation(token.id)) {
+      result_.reason = StopReason::kEndToken;
+      return true;
+    }
+    const int64_t context = generator_.model().config().context_length;
+    if (context > 0 && token.step >= context) {
+      result_.reason = StopReason::kContextFull;
+      return true;
+    }
+    if (!control_.may_go_on()) {
+      result_.reason = StopReason::kStopped;
+      return true;
+    }
+    return false;
+  }
+
+  void finish() {
+    if (decoder_ != nullptr) {
+      const std::string rest = decoder_->finish();
+      result_.text += rest;
+      if (!rest.empty() && sinks_.on_token && !result_.ids.empty()) {
+        sinks_.on_token({.step = static_cast<int64_t>(history_.size()), .id = -1, .bytes = {}}, rest);
+      }
+    }
+    RunEvent stop{.step = static_cast<int64_t>(history_.size()) - 1, .kind = "stop", .layer = -1, .detail = {}};
+    stop.detail = "{\"reason\": \"" + std::string(stop_reason_name(result_.reason)) + "\"}";
+    publish({}, std::move(frames_), {stop});
+  }
+
+  Generator& generator_;
+  const RunRequest& request_;
+  const RunSinks& sinks_;
+  RunControl& control_;
+  const Tokenizer* tokenizer_;
+  Sampler sampler_;
+  std::unique_ptr<StreamDecoder> decoder_;
+  const std::chrono::steady_clock::time_point start_;
+
+  std::unique_ptr<ProbePlan> plan_;  // the generator's buffer points to it between passes
+  TapMask planned_mask_;
+  std::vector<int32_t> history_;  // all ids, prompt included
+  Matrix<const float> logits_;
+  std::vector<Frame> frames_;  // of the last pass, not published yet
+  std::vector<RunEvent> pending_events_;
+  std::string text_;
+  RunResult result_;
+};
+
+}  // namespace
+
+std::vector<std::pair<int64_t, int64_t>> plan_batches(const Generator& generator, int64_t n_prompt,
+                                                      const TapSchedule& schedule, const ExtraTaps& extra,
+                                                      bool one_step) {
+  std::vector<std::pair<int64_t, int64_t>> batches;
+  if (one_step) return batches;
+  for (int64_t begin = 0; begin < n_prompt;) {
+    const ProbePlan plan = compile(mask_at(schedule, extra, begin), generator.model().config());
+    const int64_t most = std::min({kPrefillRows, n_prompt - begin, next_change(schedule, extra, begin) - begin});
+    const int64_t n_rows = std::max<int64_t>(generator.rows_within(plan, begin, most, kPrefillBytes), 1);
+    batches.emplace_back(begin, begin + n_rows);
+    begin += n_rows;
+  }
+  return batches;
+}
+
+Result<RunResult> run_loop(Generator& generator, const Tokenizer* tokenizer, const RunRequest& request,
+                           const RunSinks& sinks, RunControl& control) {
+  CHECK(!request.prompt.empty(), "a run needs at least one token");
+  return Loop(generator, tokenizer, request, sinks, control).run();
+}
+
+}  // namespace orrery
