@@ -1,0 +1,394 @@
+// One tile of attention in three passes over its pages: scores, softmax with statistics, weighted values.
+//
+// A tile's "queries" are its (row, head) pairs. Scores: lanes are dimensions of the head, 4 keys by up to 4 queries at
+// a time. Values: lanes are dimensions, keys in order. Each query's arithmetic is the same alone and among others, so a
+// prefill gives what one-token steps give, bit for bit.
+#include "kernels/attention_tile.h"
+
+#include <algorithm>
+#include <vector>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/attention_tile.cpp"
+#include <hwy/foreach_target.h>
+// Highway after foreach_target.
+#include <hwy/aligned_allocator.h>
+
+#include "kernels/attention_stats-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace orrery {
+namespace HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_SCALAR
+
+void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats, const AttentionTile& tile) {
+  if (tile.kv_head > 0) return;  // the reference takes all heads of its rows at once
+  AttentionArgs part = args;
+  const int64_t n = tile.row_end - tile.row_begin;
+  part.q = args.q.rows(tile.row_begin, n);
+  part.out = args.out.rows(tile.row_begin, n);
+  part.rows = args.rows.subspan(static_cast<size_t>(tile.row_begin), static_cast<size_t>(n));
+  AttentionStats moved = stats;
+  for (StatSlot* slot : {&moved.entropy, &moved.first, &moved.previous, &moved.distance, &moved.top, &moved.rest,
+                         &moved.mass, &moved.rows}) {
+    if (*slot) slot->data = slot->row(tile.row_begin);
+  }
+  attention_reference(part, moved);
+}
+
+#else
+
+constexpr int64_t kQueriesAtOnce = 4, kKeysAtOnce = 4, kChunksAtOnce = 4;
+
+HWY_INLINE VF load_element(const float* at) { return hn::LoadU(DF(), at); }
+HWY_INLINE VF load_element(const hwy::float16_t* at) {
+  return hn::PromoteTo(DF(), hn::LoadU(hn::Rebind<hwy::float16_t, DF>(), at));
+}
+
+int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// An aligned buffer that grows and is kept.
+class Buffer {
+ public:
+  float* at_least(int64_t n) {
+    if (n > size_) {
+      data_ = hwy::AllocateAligned<float>(static_cast<size_t>(n));
+      size_ = n;
+    }
+    return data_.get();
+  }
+
+ private:
+  hwy::AlignedFreeUniquePtr<float[]> data_;
+  int64_t size_ = 0;
+};
+
+struct Query {
+  int64_t row = 0;
+  int32_t head = 0;
+  int64_t key_begin = 0, key_end = 0;
+};
+
+// Per thread.
+struct TileScratch {
+  Buffer q;        // [n_queries, padded d_head_k] scaled, zeros beyond the head
+  Buffer weights;  // [n_queries, n_keys] scores, then weights; n_keys from the tile's first page to its last
+  Buffer out;      // [n_queries, padded d_head_v]
+  Buffer page;     // [64, padded d_head] one page of one head as f32
+  std::vector<Query> queries;
+  std::vector<TopEntry> entries;
+};
+
+// One page of keys or values of one head, as floats of type T, rows `stride` apart, readable in whole vectors.
+template <typename T>
+struct PageView {
+  const T* data;
+  int64_t stride;
+};
+
+// Sums of a, b, c, e across lanes, in this order.
+HWY_INLINE void store_four_sums(VF a, VF b, VF c, VF e, float* HWY_RESTRICT out) {
+  const DF df;
+  const hn::Repartition<double, DF> dd;
+  const VF ab = hn::Add(hn::InterleaveLower(df, a, b), hn::InterleaveUpper(df, a, b));
+  const VF ce = hn::Add(hn::InterleaveLower(df, c, e), hn::InterleaveUpper(df, c, e));
+  const VF low = hn::BitCast(df, hn::InterleaveLower(dd, hn::BitCast(dd, ab), hn::BitCast(dd, ce)));
+  const VF high = hn::BitCast(df, hn::InterleaveUpper(dd, hn::BitCast(dd, ab), hn::BitCast(dd, ce)));
+  const VF blocks = hn::Add(low, high);  // every 128-bit block: four partial sums
+#if HWY_TARGET <= HWY_AVX3
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(blocks.raw), _mm512_extractf32x8_ps(blocks.raw, 1));
+  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+#elif HWY_TARGET == HWY_AVX2
+  _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(blocks.raw), _mm256_extractf128_ps(blocks.raw, 1)));
+#else
+  HWY_ALIGN float lanes[kLanes];
+  hn::Store(blocks, df, lanes);
+  for (int64_t i = 0; i < 4; ++i) {
+    out[i] = lanes[i];
+    for (int64_t block = 4; block < kLanes; block += 4) out[i] += lanes[block + i];
+  }
+#endif
+}
+
+// Scores of kQueries queries against the 64 keys of a page; scores of query i at scores + i * scores_stride.
+template <int64_t kQueries, typename T>
+HWY_INLINE void score_page(const float* HWY_RESTRICT q, int64_t d_padded, PageView<T> keys, float* HWY_RESTRICT scores,
+                           int64_t scores_stride) {
+  const DF df;
+  for (int64_t key = 0; key < kKvPageTokens; key += kKeysAtOnce) {
+    const T* k = keys.data + key * keys.stride;
+    VF sums[kQueries][kKeysAtOnce];
+    for (auto& row : sums) {
+      for (VF& sum : row) sum = hn::Zero(df);
+    }
+    for (int64_t i = 0; i < d_padded; i += kLanes) {
+      VF elements[kKeysAtOnce];
+      for (int64_t j = 0; j < kKeysAtOnce; ++j) elements[j] = load_element(k + j * keys.stride + i);
+      for (int64_t query = 0; query < kQueries; ++query) {
+        const VF asked = hn::Load(df, q + query * d_padded + i);
+        for (int64_t j = 0; j < kKeysAtOnce; ++j) sums[query][j] = hn::MulAdd(asked, elements[j], sums[query][j]);
+      }
+    }
+    for (int64_t query = 0; query < kQueries; ++query) {
+      store_four_sums(sums[query][0], sums[query][1], sums[query][2], sums[query][3],
+                      scores + query * scores_stride + key);
+    }
+  }
+}
+
+template <typename T>
+void score_page_all(int64_t n_queries, const float* q, int64_t d_padded, PageView<T> keys, float* scores,
+                    int64_t stride) {
+  int64_t i = 0;
+  for (; i + kQueriesAtOnce <= n_queries; i += kQueriesAtOnce) {
+    score_page<kQueriesAtOnce>(q + i * d_padded, d_padded, keys, scores + i * stride, stride);
+  }
+  q += i * d_padded;
+  scores += i * stride;
+  switch (n_queries - i) {
+    case 1:
+      return score_page<1>(q, d_padded, keys, scores, stride);
+    case 2:
+      return score_page<2>(q, d_padded, keys, scores, stride);
+    case 3:
+      return score_page<3>(q, d_padded, keys, scores, stride);
+    default:
+      return;
+  }
+}
+
+// Scores to weights in place; returns the entropy where it is wanted. n: a multiple of 64.
+template <bool kEntropy>
+HWY_INLINE float softmax(float* HWY_RESTRICT scores, int64_t n) {
+  const DF df;
+  constexpr int64_t kSums = kKvPageTokens / kLanes;
+  VF greatest[kSums], sums[kSums], weighted[kSums];
+  for (int64_t j = 0; j < kSums; ++j) {
+    greatest[j] = hn::Set(df, -HUGE_VALF);
+    sums[j] = weighted[j] = hn::Zero(df);
+  }
+  for (int64_t i = 0; i < n; i += kKvPageTokens) {
+    for (int64_t j = 0; j < kSums; ++j) greatest[j] = hn::Max(greatest[j], hn::Load(df, scores + i + j * kLanes));
+  }
+  for (int64_t j = 1; j < kSums; ++j) greatest[0] = hn::Max(greatest[0], greatest[j]);
+  const VF most = hn::MaxOfLanes(df, greatest[0]);
+  const VF least_exponent = hn::Set(df, -200.0f);  // exp is 0 there; keeps 0 * -inf out of the sum
+  for (int64_t i = 0; i < n; i += kKvPageTokens) {
+    for (int64_t j = 0; j < kSums; ++j) {
+      const VF exponent = hn::Sub(hn::Load(df, scores + i + j * kLanes), most);
+      const VF e = exp_of(exponent);
+      hn::Store(e, df, scores + i + j * kLanes);
+      sums[j] = hn::Add(sums[j], e);
+      if constexpr (kEntropy) weighted[j] = hn::MulAdd(e, hn::Max(exponent, least_exponent), weighted[j]);
+    }
+  }
+  for (int64_t j = 1; j < kSums; ++j) {
+    sums[0] = hn::Add(sums[0], sums[j]);
+    weighted[0] = hn::Add(weighted[0], weighted[j]);
+  }
+  const float sum = sum_of(sums[0]);
+  const VF factor = hn::Set(df, 1.0f / sum);
+  for (int64_t i = 0; i < n; i += kLanes) hn::Store(hn::Mul(hn::Load(df, scores + i), factor), df, scores + i);
+  return kEntropy ? std::log(sum) - sum_of(weighted[0]) / sum : 0.0f;
+}
+
+// out[i] += sum over keys [begin, end) of a page of weights[i][key] * values[key], for kQueries queries and kChunks
+// vectors of dimensions.
+template <int64_t kQueries, int64_t kChunks, typename T>
+HWY_INLINE void add_values(const float* HWY_RESTRICT weights, int64_t weights_stride, PageView<T> values, int64_t begin,
+                           int64_t end, float* HWY_RESTRICT out, int64_t out_stride) {
+  const DF df;
+  VF sums[kQueries][kChunks];
+  for (int64_t query = 0; query < kQueries; ++query) {
+    for (int64_t c = 0; c < kChunks; ++c) sums[query][c] = hn::Load(df, out + query * out_stride + c * kLanes);
+  }
+  for (int64_t key = begin; key < end; ++key) {
+    VF elements[kChunks];
+    for (int64_t c = 0; c < kChunks; ++c) elements[c] = load_element(values.data + key * values.stride + c * kLanes);
+    for (int64_t query = 0; query < kQueries; ++query) {
+      const VF weight = hn::Set(df, weights[query * weights_stride + key]);
+      for (int64_t c = 0; c < kChunks; ++c) sums[query][c] = hn::MulAdd(weight, elements[c], sums[query][c]);
+    }
+  }
+  for (int64_t query = 0; query < kQueries; ++query) {
+    for (int64_t c = 0; c < kChunks; ++c) hn::Store(sums[query][c], df, out + query * out_stride + c * kLanes);
+  }
+}
+
+template <int64_t kQueries, typename T>
+void add_values_all(const float* weights, int64_t weights_stride, PageView<T> values, int64_t begin, int64_t end,
+                    float* out, int64_t out_stride) {
+  if (begin >= end) return;
+  int64_t i = 0;
+  for (; i + kChunksAtOnce * kLanes <= out_stride; i += kChunksAtOnce * kLanes) {
+    const PageView<T> part{values.data + i, values.stride};
+    add_values<kQueries, kChunksAtOnce>(weights, weights_stride, part, begin, end, out + i, out_stride);
+  }
+  for (; i < out_stride; i += kLanes) {
+    const PageView<T> part{values.data + i, values.stride};
+    add_values<kQueries, 1>(weights, weights_stride, part, begin, end, out + i, out_stride);
+  }
+}
+
+// A page's values to the sums of n <= kQueriesAtOnce queries; first_key: of the page. Keys that all of the queries see
+// go together; the others, at the ends, query by query: an unseen value may be anything and is never touched.
+template <typename T>
+void add_page(std::span<const Query> queries, const float* weights, int64_t stride, PageView<T> values,
+              int64_t first_key, float* out, int64_t d_padded) {
+  int64_t begin = 0, end = kKvPageTokens;
+  for (const Query& query : queries) {
+    begin = std::max(begin, query.key_begin - first_key);
+    end = std::min(end, query.key_end - first_key);
+  }
+  if (begin >= end) begin = end = kKvPageTokens;  // nothing in common: all goes query by query
+  const auto alone = [&](int64_t from, int64_t to) {
+    for (size_t i = 0; i < queries.size(); ++i) {
+      const int64_t first = std::max(from, queries[i].key_begin - first_key);
+      const int64_t last = std::min(to, queries[i].key_end - first_key);
+      const int64_t n = static_cast<int64_t>(i);
+      add_values_all<1>(weights + n * stride, stride, values, first, last, out + n * d_padded, d_padded);
+    }
+  };
+  alone(0, begin);
+  switch (queries.size()) {
+    case 1:
+      add_values_all<1>(weights, stride, values, begin, end, out, d_padded);
+      break;
+    case 2:
+      add_values_all<2>(weights, stride, values, begin, end, out, d_padded);
+      break;
+    case 3:
+      add_values_all<3>(weights, stride, values, begin, end, out, d_padded);
+      break;
+    default:
+      add_values_all<4>(weights, stride, values, begin, end, out, d_padded);
+      break;
+  }
+  alone(end, kKvPageTokens);
+}
+
+// One page of one head as padded f32 rows.
+PageView<float> unpack_page(const std::byte* page, DType dtype, int64_t d_head, int64_t d_padded, Buffer& buffer) {
+  const DF df;
+  float* out = buffer.at_least(kKvPageTokens * d_padded);
+  for (int64_t key = 0; key < kKvPageTokens; ++key, out += d_padded) {
+    int64_t i = 0;
+    const auto* halves = reinterpret_cast<const hwy::float16_t*>(page) + key * d_head;
+    const auto* floats = reinterpret_cast<const float*>(page) + key * d_head;
+    for (; i + kLanes <= d_head; i += kLanes) {
+      hn::Store(dtype == DType::kF16 ? load_element(halves + i) : load_element(floats + i), df, out + i);
+    }
+    for (; i < d_head; ++i) out[i] = dtype == DType::kF16 ? f16_to_f32(halves[i].bits) : floats[i];
+    for (; i < d_padded; ++i) out[i] = 0.0f;
+  }
+  return {buffer.at_least(0), d_padded};
+}
+
+// Calls use(PageView) with the page of a kv head, in the stored type where whole vectors can be read and few queries
+// share it, else as f32 (exact, so the results are the same).
+template <typename Use>
+HWY_INLINE void with_page(const AttentionArgs& args, const std::byte* page, int32_t kv_head, int64_t d_head,
+                          int64_t n_queries, Buffer& buffer, const Use& use) {
+  const int64_t d_padded = round_up(d_head, kLanes);
+  const std::byte* head =
+      page + static_cast<size_t>(kv_head * kKvPageTokens * d_head) * dtype_info(args.kv_dtype).block_bytes;
+  if (d_padded == d_head && args.kv_dtype == DType::kF32) {
+    use(PageView<float>{reinterpret_cast<const float*>(head), d_head});
+  } else if (d_padded == d_head && n_queries <= kQueriesAtOnce) {
+    use(PageView<hwy::float16_t>{reinterpret_cast<const hwy::float16_t*>(head), d_head});
+  } else {
+    use(unpack_page(head, args.kv_dtype, d_head, d_padded, buffer));
+  }
+}
+
+void collect_queries(const AttentionArgs& args, const AttentionTile& tile, int64_t d_padded, TileScratch& scratch) {
+  scratch.queries.clear();
+  for (int64_t row = tile.row_begin; row < tile.row_end; ++row) {
+    const AttentionRow& seen = args.rows[static_cast<size_t>(row)];
+    for (int32_t head = tile.head_begin; head < tile.head_end; ++head) {
+      scratch.queries.push_back({row, head, seen.key_begin, seen.key_end});
+    }
+  }
+  float* q = scratch.q.at_least(static_cast<int64_t>(scratch.queries.size()) * d_padded);
+  for (const Query& query : scratch.queries) {
+    const float* from = args.q.row(query.row) + int64_t{query.head} * args.d_head_k;
+    for (int64_t i = 0; i < d_padded; ++i) q[i] = i < args.d_head_k ? from[i] * args.scale : 0.0f;
+    q += d_padded;
+  }
+}
+
+void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats, const AttentionTile& tile) {
+  thread_local TileScratch scratch;
+  const int64_t k_padded = round_up(args.d_head_k, kLanes), v_padded = round_up(args.d_head_v, kLanes);
+  collect_queries(args, tile, k_padded, scratch);
+  const std::span<const Query> queries = scratch.queries;
+  const int64_t n_queries = static_cast<int64_t>(queries.size());
+  int64_t key_begin = queries[0].key_begin, key_end = queries[0].key_end;
+  for (const Query& query : queries) {
+    key_begin = std::min(key_begin, query.key_begin);
+    key_end = std::max(key_end, query.key_end);
+  }
+  const int64_t page_begin = key_begin / kKvPageTokens, page_end = round_up(key_end, kKvPageTokens) / kKvPageTokens;
+  const int64_t base = page_begin * kKvPageTokens, n_keys = (page_end - page_begin) * kKvPageTokens;
+  const KvPages& pages = args.sequences[static_cast<size_t>(args.rows[static_cast<size_t>(tile.row_begin)].sequence)];
+  float* weights = scratch.weights.at_least(n_queries * n_keys);
+
+  for (int64_t page = page_begin; page < page_end; ++page) {
+    with_page(args, pages.keys[static_cast<size_t>(page)], tile.kv_head, args.d_head_k, n_queries, scratch.page,
+              [&](auto keys) HWY_ATTR {
+                score_page_all(n_queries, scratch.q.at_least(0), k_padded, keys, weights + page * kKvPageTokens - base,
+                               n_keys);
+              });
+  }
+
+  for (int64_t i = 0; i < n_queries; ++i) {
+    const Query& query = queries[static_cast<size_t>(i)];
+    float* row = weights + i * n_keys;
+    const int64_t n = round_up(query.key_end - base, kKvPageTokens);
+    std::fill(row, row + (query.key_begin - base), -HUGE_VALF);
+    std::fill(row + (query.key_end - base), row + n, -HUGE_VALF);
+    if (stats.entropy) {
+      stats.entropy.row(query.row)[query.head] = softmax<true>(row, n);
+    } else {
+      softmax<false>(row, n);
+    }
+    write_stats({row, base, query.key_begin, query.key_end}, query.row, query.head, stats, scratch.entries);
+  }
+
+  float* out = scratch.out.at_least(n_queries * v_padded);
+  std::fill(out, out + n_queries * v_padded, 0.0f);
+  for (int64_t page = page_begin; page < page_end; ++page) {
+    with_page(args, pages.values[static_cast<size_t>(page)], tile.kv_head, args.d_head_v, n_queries, scratch.page,
+              [&](auto values) HWY_ATTR {
+                for (int64_t i = 0; i < n_queries; i += kQueriesAtOnce) {
+                  const int64_t n = std::min(kQueriesAtOnce, n_queries - i);
+                  add_page(queries.subspan(static_cast<size_t>(i), static_cast<size_t>(n)),
+                           weights + i * n_keys + page * kKvPageTokens - base, n_keys, values, page * kKvPageTokens,
+                           out + i * v_padded, v_padded);
+                }
+              });
+  }
+  for (const Query& query : queries) {
+    std::copy(out, out + args.d_head_v, args.out.row(query.row) + int64_t{query.head} * args.d_head_v);
+    out += v_padded;
+  }
+}
+
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace orrery
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace orrery {
+
+HWY_EXPORT(attention_tile_simd);
+
+void attention_tile(const AttentionArgs& args, const AttentionStats& stats, const AttentionTile& tile) {
+  HWY_DYNAMIC_DISPATCH(attention_tile_simd)(args, stats, tile);
+}
+
+}  // namespace orrery
+#endif  // HWY_ONCE

@@ -1,0 +1,270 @@
+#include "kernels/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "kernels/kv_store.h"
+#include "kernels/thread_pool.h"
+#include "tests/kernels/each_target.h"
+#include "tests/kernels/random_tensors.h"
+
+namespace orrery {
+namespace {
+
+// Scores and sums in f32 against double: exponents of a few units are off by some 1e-6, so weights and outputs by as
+// much relative: 1e-10 in the mean square leaves room for large d_head.
+constexpr double kBound = 1e-10;
+
+struct Shape2 {
+  int32_t n_heads, n_kv_heads, d_head_k, d_head_v;
+};
+
+// One sequence with its pages; what no row may see is NaN.
+class Sequence {
+ public:
+  Sequence(const Shape2& shape, DType dtype, int64_t n_keys, uint32_t seed) {
+    ThreadPool pool(1);
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    for (int64_t first = 0; first < n_keys; first += kKvPageTokens) {
+      for (const bool is_key : {true, false}) {
+        const int32_t d = is_key ? shape.d_head_k : shape.d_head_v;
+        const int64_t width = int64_t{shape.n_kv_heads} * d;
+        std::vector<std::byte>& page = pages_.emplace_back(kv_page_bytes(dtype, shape.n_kv_heads, d));
+        const std::vector<float> filled = random_floats(static_cast<size_t>(kKvPageTokens * width), ++seed);
+        for (int32_t token = 0; token < kKvPageTokens; ++token) {
+          std::vector<float> row(filled.begin() + token * width, filled.begin() + (token + 1) * width);
+          if (first + token >= n_keys) std::fill(row.begin(), row.end(), nan);
+          const KvSlot slot{page.data(), token};
+          kv_store(Matrix<const float>(row.data(), 1, width), {&slot, 1}, dtype, shape.n_kv_heads, d, pool);
+        }
+      }
+    }
+    for (size_t i = 0; i < pages_.size(); i += 2) {
+      keys_.push_back(pages_[i].data());
+      values_.push_back(pages_[i + 1].data());
+    }
+  }
+  KvPages pages() const { return {keys_, values_}; }
+  void forget_page(size_t page) { keys_[page] = values_[page] = nullptr; }
+
+ private:
+  std::vector<std::vector<std::byte>> pages_;
+  std::vector<const std::byte*> keys_, values_;
+};
+
+// Outputs and every statistic of a batch.
+struct Results {
+  std::vector<float> out, entropy, first, previous, distance, top, rest, mass, rows;
+};
+
+struct Problem {
+  Shape2 shape;
+  DType dtype = DType::kF16;
+  std::vector<AttentionRow> rows;
+  std::vector<KvPages> sequences;
+  std::vector<int32_t> row_heads = {};
+  int64_t n_mass_blocks = 6, n_row_keys = 350;
+  bool with_stats = true;
+
+  template <typename Run>
+  Results run(const Run& run_attention, size_t first_row = 0, size_t count = SIZE_MAX) const {
+    const size_t n = std::min(count, rows.size() - first_row), heads = static_cast<size_t>(shape.n_heads);
+    const int64_t n_rows = static_cast<int64_t>(n), width = int64_t{shape.n_heads} * shape.d_head_k;
+    const std::vector<float> q = random_floats(rows.size() * static_cast<size_t>(width), 5, 1.5f);
+    Results results;
+    AttentionStats stats;
+    const auto slot = [&](std::vector<float>& values, size_t per_row) {
+      values.assign(n * per_row, -5.0f);
+      return with_stats ? StatSlot{values.data(), static_cast<int64_t>(per_row)} : StatSlot{};
+    };
+    stats.entropy = slot(results.entropy, heads);
+    stats.first = slot(results.first, heads);
+    stats.previous = slot(results.previous, heads);
+    stats.distance = slot(results.distance, heads);
+    stats.top = slot(results.top, heads * kAttentionTopKeys * 2);
+    stats.rest = slot(results.rest, heads);
+    stats.n_mass_blocks = n_mass_blocks;
+    stats.mass = slot(results.mass, heads * static_cast<size_t>(n_mass_blocks));
+    stats.row_heads = row_heads;
+    stats.n_row_keys = n_row_keys;
+    if (!row_heads.empty()) stats.rows = slot(results.rows, row_heads.size() * static_cast<size_t>(n_row_keys));
+    results.out.assign(n * heads * static_cast<size_t>(shape.d_head_v), -5.0f);
+    AttentionArgs args;
+    args.q = Matrix<const float>(q.data() + static_cast<int64_t>(first_row) * width, n_rows, width);
+    args.out = Matrix<float>(results.out.data(), n_rows, int64_t{shape.n_heads} * shape.d_head_v);
+    args.rows = std::span(rows).subspan(first_row, n);
+    args.sequences = sequences;
+    args.kv_dtype = dtype;
+    args.n_heads = shape.n_heads;
+    args.n_kv_heads = shape.n_kv_heads;
+    args.d_head_k = shape.d_head_k;
+    args.d_head_v = shape.d_head_v;
+    args.scale = 1.0f / std::sqrt(static_cast<float>(shape.d_head_k));
+    run_attention(args, stats);
+    return results;
+  }
+
+  Results fast(int n_threads = 1, size_t first_row = 0, size_t count = SIZE_MAX) const {
+    ThreadPool pool(n_threads);
+    return run([&](const AttentionArgs& args, const AttentionStats& stats) { attention(args, stats, pool); }, first_row,
+               count);
+  }
+  Results reference() const {
+    return run([](const AttentionArgs& args, const AttentionStats& stats) { attention_reference(args, stats); });
+  }
+};
+
+// Tops: the weights agree, and each key has the weight that is said of it (near ties may swap).
+void expect_tops_agree(const Results& got, const Results& expected) {
+  ASSERT_EQ(got.top.size(), expected.top.size());
+  for (size_t i = 1; i < got.top.size(); i += 2) {
+    ASSERT_NEAR(got.top[i], expected.top[i], 1e-5f) << i;
+    ASSERT_EQ(got.top[i - 1] < 0, expected.top[i - 1] < 0) << i;
+    const bool clear = (i < 3 || expected.top[i - 2] > expected.top[i] * 1.0001f) && i + 2 < got.top.size() &&
+                       expected.top[i] > expected.top[i + 2] * 1.0001f;
+    if (clear) {
+      ASSERT_EQ(got.top[i - 1], expected.top[i - 1]) << i;
+    }
+  }
+}
+
+void expect_agree(const Results& got, const Results& expected, const std::string& what) {
+  SCOPED_TRACE(what);
+  EXPECT_LT(nmse(got.out, expected.out), kBound);
+  EXPECT_LT(nmse(got.entropy, expected.entropy), kBound);
+  EXPECT_LT(nmse(got.first, expected.first), kBound);
+  EXPECT_LT(nmse(got.previous, expected.previous), kBound);
+  EXPECT_LT(nmse(got.distance, expected.distance), kBound);
+  EXPECT_LT(nmse(got.mass, expected.mass), kBound);
+  EXPECT_LT(nmse(got.rows, expected.rows), kBound);
+  for (size_t i = 0; i < got.rest.size(); ++i) ASSERT_NEAR(got.rest[i], expected.rest[i], 1e-5f) << i;
+  expect_tops_agree(got, expected);
+}
+
+std::vector<AttentionRow> causal_rows(int64_t first, int64_t n, int64_t window = 1 << 20) {
+  std::vector<AttentionRow> rows;
+  for (int64_t t = first; t < first + n; ++t) rows.push_back({0, std::max<int64_t>(0, t + 1 - window), t + 1});
+  return rows;
+}
+
+constexpr Shape2 kShapes[] = {{9, 3, 64, 64}, {4, 4, 8, 8},   {6, 2, 7, 13},
+                              {3, 1, 33, 20}, {5, 2, 80, 48}, {2, 1, 128, 128}};
+
+TEST(Attention, MatchesTheReferenceForEveryShape) {
+  for_each_target([] {
+    for (const Shape2& shape : kShapes) {
+      for (DType dtype : {DType::kF16, DType::kF32}) {
+        const Sequence sequence(shape, dtype, 150, 11);
+        Problem problem{shape, dtype, causal_rows(120, 30), {sequence.pages()}, {0, shape.n_heads - 1}};
+        expect_agree(
+            problem.fast(), problem.reference(),
+            std::to_string(shape.n_heads) + "/" + std::to_string(shape.d_head_k) + std::string(dtype_name(dtype)));
+      }
+    }
+  });
+}
+
+TEST(Attention, MatchesTheReferenceAtEveryLength) {
+  for_each_target([] {
+    const Shape2 shape{3, 1, 16, 16};
+    const Sequence sequence(shape, DType::kF16, 330, 12);
+    Problem problem{shape, DType::kF16, causal_rows(0, 200), {sequence.pages()}, {1}};
+    expect_agree(problem.fast(), problem.reference(), "0..200");
+    problem.rows = causal_rows(329, 1);
+    expect_agree(problem.fast(), problem.reference(), "329");
+  });
+}
+
+TEST(Attention, WindowsSkipThePagesThatAreGone) {
+  for_each_target([] {
+    const Shape2 shape{4, 2, 16, 16};
+    Sequence sequence(shape, DType::kF16, 330, 13);
+    sequence.forget_page(0);
+    sequence.forget_page(1);
+    Problem problem{shape, DType::kF16, causal_rows(250, 60, 70), {sequence.pages()}, {0, 3}};
+    expect_agree(problem.fast(), problem.reference(), "window of 70");
+  });
+}
+
+TEST(Attention, SequencesOfABatchDoNotMix) {
+  for_each_target([] {
+    const Shape2 shape{6, 2, 32, 32};
+    const Sequence a(shape, DType::kF16, 90, 14), b(shape, DType::kF16, 200, 15);
+    Problem problem{shape, DType::kF16, {{0, 0, 90}, {1, 0, 200}, {1, 3, 80}, {0, 0, 1}}, {a.pages(), b.pages()}, {2}};
+    expect_agree(problem.fast(), problem.reference(), "two sequences");
+  });
+}
+
+TEST(Attention, RowsAreBitIdenticalAloneAndInABatch) {
+  for_each_target([] {
+    for (const Shape2& shape : {Shape2{9, 3, 64, 64}, Shape2{3, 1, 7, 9}}) {
+      const Sequence sequence(shape, DType::kF16, 150, 16);
+      Problem problem{shape, DType::kF16, causal_rows(100, 40, 90), {sequence.pages()}, {0}};
+      const Results all = problem.fast();
+      const size_t per_row = all.out.size() / 40;
+      for (size_t row = 0; row < 40; ++row) {
+        const Results one = problem.fast(1, row, 1);
+        for (size_t i = 0; i < per_row; ++i) ASSERT_EQ(one.out[i], all.out[row * per_row + i]) << row << " " << i;
+        for (size_t h = 0; h < static_cast<size_t>(shape.n_heads); ++h) {
+          const size_t at = row * static_cast<size_t>(shape.n_heads) + h;
+          ASSERT_EQ(one.entropy[h], all.entropy[at]);
+          ASSERT_EQ(one.rest[h], all.rest[at]);
+          ASSERT_EQ(one.distance[h], all.distance[at]);
+        }
+      }
+    }
+  });
+}
+
+TEST(Attention, OutputsAreBitIdenticalWithAndWithoutStatistics) {
+  for_each_target([] {
+    const Shape2 shape{9, 3, 64, 64};
+    const Sequence sequence(shape, DType::kF16, 150, 17);
+    Problem problem{shape, DType::kF16, causal_rows(100, 40), {sequence.pages()}, {0}};
+    const Results with = problem.fast();
+    problem.with_stats = false;
+    EXPECT_EQ(problem.fast().out, with.out);
+  });
+}
+
+TEST(Attention, ResultsAreBitIdenticalForAnyNumberOfThreads) {
+  const Shape2 shape{9, 3, 64, 64};
+  const Sequence sequence(shape, DType::kF16, 150, 18);
+  const Problem problem{shape, DType::kF16, causal_rows(80, 70), {sequence.pages()}, {0}};
+  const Results one = problem.fast(1);
+  for (int n_threads : {2, 3}) {
+    const Results more = problem.fast(n_threads);
+    EXPECT_EQ(more.out, one.out);
+    EXPECT_EQ(more.top, one.top);
+    EXPECT_EQ(more.mass, one.mass);
+    EXPECT_EQ(more.rows, one.rows);
+  }
+}
+
+TEST(Attention, EqualWeightsAreListedByKey) {
+  for_each_target([] {
+    const Shape2 shape{1, 1, 16, 16};
+    ThreadPool pool(1);
+    std::vector<std::byte> page(kv_page_bytes(DType::kF32, 1, 16));  // zeros: all scores are equal
+    const std::byte* pointers[] = {page.data(), page.data()};
+    Problem problem{shape, DType::kF32, {{0, 5, 105}}, {KvPages{pointers, pointers}}};
+    const Results results = problem.fast();
+    for (size_t rank = 0; rank < kAttentionTopKeys; ++rank) {
+      EXPECT_EQ(results.top[2 * rank], static_cast<float>(5 + rank));
+      EXPECT_FLOAT_EQ(results.top[2 * rank + 1], 0.01f);
+    }
+    EXPECT_NEAR(results.rest[0], 0.68f, 1e-6f);
+    EXPECT_NEAR(results.entropy[0], std::log(100.0f), 1e-6f);
+    EXPECT_NEAR(results.distance[0], 49.5f, 1e-4f);
+    EXPECT_FLOAT_EQ(results.previous[0], 0.01f);
+    EXPECT_EQ(results.first[0], 0.0f);
+  });
+}
+
+}  // namespace
+}  // namespace orrery

@@ -1,0 +1,74 @@
+#include "kernels/rms_norm.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "kernels/row_norm.h"
+#include "kernels/thread_pool.h"
+#include "tests/kernels/each_target.h"
+#include "tests/kernels/random_tensors.h"
+
+namespace orrery {
+namespace {
+
+constexpr double kBound = 1e-12;  // a sum of squares has no cancellation: a few roundings of 6e-8
+
+TEST(RmsNorm, MatchesTheReferenceAtEveryWidthAndAddress) {
+  for_each_target([] {
+    ThreadPool pool(1);
+    for (int64_t d = 1; d <= 70; ++d) {
+      for (int64_t offset : {0, 1, 3}) {
+        const std::vector<float> x = random_floats(static_cast<size_t>(3 * (d + 2) + offset), 1, 3.0f);
+        const std::vector<float> weight = random_floats(static_cast<size_t>(d), 2);
+        const Matrix<const float> in(x.data() + offset, 3, d, d + 2);
+        std::vector<float> got(static_cast<size_t>(3 * d)), expected(got.size());
+        rms_norm(in, weight, 1e-5f, Matrix<float>(got.data(), 3, d), pool);
+        rms_norm_reference(in, weight, 1e-5f, Matrix<float>(expected.data(), 3, d));
+        EXPECT_LT(nmse(got, expected), kBound) << d;
+        rms_norm(in, {}, 1e-5f, Matrix<float>(got.data(), 3, d), pool);
+        rms_norm_reference(in, {}, 1e-5f, Matrix<float>(expected.data(), 3, d));
+        EXPECT_LT(nmse(got, expected), kBound) << d;
+      }
+    }
+  });
+}
+
+TEST(RmsNorm, WorksInPlaceAndForAnyNumberOfThreads) {
+  std::vector<float> x = random_floats(300 * 577, 3);
+  const std::vector<float> weight = random_floats(577, 4);
+  std::vector<float> expected(x.size());
+  ThreadPool one(1), three(3);
+  rms_norm(Matrix<const float>(x.data(), 300, 577), weight, 1e-6f, Matrix<float>(expected.data(), 300, 577), one);
+  rms_norm(Matrix<const float>(x.data(), 300, 577), weight, 1e-6f, Matrix<float>(x.data(), 300, 577), three);
+  EXPECT_EQ(x, expected);
+}
+
+TEST(GroupNorms, MatchTheReferenceForEveryGroupSize) {
+  for_each_target([] {
+    ThreadPool pool(2);
+    for (int64_t group = 1; group <= 66; ++group) {
+      const std::vector<float> x = random_floats(static_cast<size_t>(5 * 3 * group), 5);
+      std::vector<float> got(5 * 4, 9.0f), expected(5 * 4, 9.0f);
+      group_norms(Matrix<const float>(x.data(), 5, 3 * group), group, StatSlot{got.data(), 4}, pool);
+      group_norms_reference(Matrix<const float>(x.data(), 5, 3 * group), group, StatSlot{expected.data(), 4});
+      EXPECT_LT(nmse(got, expected), kBound) << group;
+      EXPECT_EQ(got[3], 9.0f) << "between the rows nothing is written";
+    }
+  });
+}
+
+TEST(GroupNorms, HoldWhereSquaresDoNot) {
+  for_each_target([] {
+    ThreadPool pool(1);
+    for (float value : {1e25f, 1e-25f, 0.0f}) {
+      const std::vector<float> x(64, value);
+      float norm = -1.0f;
+      group_norms(Matrix<const float>(x.data(), 1, 64), 64, StatSlot{&norm, 1}, pool);
+      EXPECT_FLOAT_EQ(norm, value * 8.0f);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace orrery
