@@ -1,15 +1,11 @@
 #include "app/fingerprint.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <array>
-#include <cstring>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <vector>
 
+#include "app/library/sha256.h"
 #include "engine/formats/mapped_file.h"
 
 namespace orrery {
@@ -21,32 +17,17 @@ constexpr size_t kHeaderBytes = size_t{64} << 20;
 
 class Hash {
  public:
-  Hash() { CHECK(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1); }
-  void bytes(std::span<const std::byte> data) {
-    CHECK(EVP_DigestUpdate(context_.get(), data.data(), data.size()) == 1);
-  }
+  void bytes(std::span<const std::byte> data) { sum_.update(data); }
   void number(uint64_t value) { bytes(std::as_bytes(std::span(&value, 1))); }
   // Its length first, so that neighbours cannot run together.
   void text(std::string_view value) {
     number(value.size());
     bytes(std::as_bytes(std::span(value.data(), value.size())));
   }
-  std::string finish() {
-    std::array<unsigned char, 32> digest{};
-    CHECK(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
-    std::string hex;
-    for (const unsigned char byte : digest) {
-      hex += "0123456789abcdef"[byte >> 4];
-      hex += "0123456789abcdef"[byte & 15];
-    }
-    return hex;
-  }
+  std::string finish() { return sum_.finish(); }
 
  private:
-  struct Free {
-    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-  };
-  std::unique_ptr<EVP_MD_CTX, Free> context_{EVP_MD_CTX_new()};
+  Sha256 sum_;
 };
 
 void add_settings(Hash& hash, const ModelFile& file, std::span<const StoredTensor* const> tensors) {

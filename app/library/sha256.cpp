@@ -4,19 +4,50 @@
 
 #include <array>
 #include <fstream>
-#include <memory>
 #include <vector>
 
+#include "kernels/base/check.h"
+
 namespace orrery {
+
+struct Sha256::State {
+  State() : context(EVP_MD_CTX_new()) { CHECK(context != nullptr, "out of memory"); }
+  ~State() { EVP_MD_CTX_free(context); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  EVP_MD_CTX* context;
+};
+
+// OpenSSL's calls below fail only where SHA-256 was compiled out of it.
+Sha256::Sha256() : state_(std::make_unique<State>()) {
+  CHECK(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+}
+
+Sha256::~Sha256() = default;
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+
+void Sha256::update(std::span<const std::byte> bytes) {
+  CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
+}
+
+std::string Sha256::finish() {
+  std::array<unsigned char, 32> digest{};
+  CHECK(EVP_DigestFinal_ex(state_->context, digest.data(), nullptr) == 1);
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const unsigned char byte : digest) {
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
 
 Result<std::string> sha256_of_file(const std::filesystem::path& path, const std::function<void(uint64_t)>& progress,
                                    const std::atomic<bool>* cancel) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return Error{ErrorCode::kNotFound, "cannot open the file: " + path.string()};
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-  if (context == nullptr || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1) {
-    return Error{ErrorCode::kOutOfMemory, "OpenSSL could not start a SHA-256 of: " + path.string()};
-  }
+  Sha256 sum;
   std::vector<char> buffer(size_t{1} << 20);
   uint64_t done_bytes = 0;
   while (file) {
@@ -25,25 +56,12 @@ Result<std::string> sha256_of_file(const std::filesystem::path& path, const std:
     }
     file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
     const auto n_bytes = static_cast<size_t>(file.gcount());
-    if (EVP_DigestUpdate(context.get(), buffer.data(), n_bytes) != 1) {
-      return Error{ErrorCode::kIo, "OpenSSL could not go on with the SHA-256 of: " + path.string()};
-    }
+    sum.update(std::as_bytes(std::span(buffer.data(), n_bytes)));
     done_bytes += n_bytes;
     if (progress) progress(done_bytes);
   }
   if (file.bad()) return Error{ErrorCode::kIo, "cannot read the file: " + path.string()};
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int n_digest = 0;
-  if (EVP_DigestFinal_ex(context.get(), digest.data(), &n_digest) != 1) {
-    return Error{ErrorCode::kIo, "OpenSSL could not end the SHA-256 of: " + path.string()};
-  }
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (unsigned int i = 0; i < n_digest; ++i) {
-    text += kDigits[digest[i] >> 4];
-    text += kDigits[digest[i] & 15];
-  }
-  return text;
+  return sum.finish();
 }
 
 }  // namespace orrery
