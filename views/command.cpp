@@ -37,7 +37,7 @@ struct Apply {
     state.selected = next;
     if (!command.step) return;
     state.follow = false;
-    if (!command.keep_scroll) state.text_top.reset();
+    state.text_top = command.text_top;
   }
   void operator()(const Hover& command) const { state.hovered = command.target; }
   void operator()(const ClearSelection&) const {

@@ -10,14 +10,14 @@
 
 namespace orrery {
 
-// Pins what is given; the rest stays. Remembered for Back. A step ends following and, unless keep_scroll, lets the text
-// scroll to it.
+// Pins what is given; the rest stays. Remembered for Back. A step ends following, and the text scrolls to it unless
+// text_top says which step its first line is to keep.
 struct Select {
   std::optional<int64_t> step = {};
   std::optional<int32_t> layer = {};
   std::optional<int32_t> head = {};
   std::optional<int64_t> key = {};
-  bool keep_scroll = false;
+  std::optional<int64_t> text_top = {};
   bool operator==(const Select&) const = default;
 };
 // Previews what is given; an empty one ends the preview.

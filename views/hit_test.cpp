@@ -51,13 +51,13 @@ void put(Selection& selection, const AxisPlace& place) {
   }
 }
 
-Select select_command(const Selection& selection, bool keep_scroll) {
+Select select_command(const Selection& selection, std::optional<int64_t> text_top) {
   Select command;
   if (selection.step >= 0) command.step = selection.step;
   if (selection.layer >= 0) command.layer = selection.layer;
   if (selection.head >= 0) command.head = selection.head;
   if (selection.key >= 0) command.key = selection.key;
-  command.keep_scroll = keep_scroll;
+  command.text_top = text_top;
   return command;
 }
 
@@ -75,6 +75,12 @@ std::string place_text(const AxisPlace& place) {
   return text;
 }
 
+std::string number_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", value);
+  return text;
+}
+
 // One line per axis, then the cell's value.
 std::string cell_text(const Scene& scene, const HitRegion& region, const AxisPlace& row, const AxisPlace& col) {
   std::string text = place_text(row);
@@ -88,9 +94,8 @@ std::string cell_text(const Scene& scene, const HitRegion& region, const AxisPla
   const float value = tile.values[static_cast<size_t>(index)];
   if (!text.empty()) text += "\n";
   if (std::isnan(value)) return text + tile.probe + ": missing";
-  char number[32];
-  std::snprintf(number, sizeof number, "%.4g", static_cast<double>(value));
-  return text + tile.probe + ": " + number + (tile.unit.empty() ? "" : " " + tile.unit);
+  return text + tile.probe + ": " + number_text(static_cast<double>(value)) +
+         (tile.unit.empty() ? "" : " " + tile.unit);
 }
 
 struct Fractions {
@@ -109,8 +114,34 @@ const HitRegion* region_at(const Scene& scene, Point p) {
   return nullptr;
 }
 
+// A step of a text line, its token and its value.
+std::string step_text(const Scene& scene, const HitRegion& region, int64_t step) {
+  std::string text = "step " + std::to_string(step);
+  if (region.series < 0) return text;
+  const Series& series = scene.series[static_cast<size_t>(region.series)];
+  if (series.x.empty()) return text;
+  const int64_t i = step - static_cast<int64_t>(series.x.front());
+  if (i < 0 || i >= static_cast<int64_t>(series.y.size())) return text;
+  const auto index = static_cast<size_t>(i);
+  if (index < series.labels.size()) text += "  " + series.labels[index];
+  text += "\n" + series.name + ": ";
+  if (std::isnan(series.y[index])) return text + "missing";
+  return text + number_text(series.y[index]) + (series.unit.empty() ? "" : " " + series.unit);
+}
+
 Hit hit_of(const Scene& scene, const HitRegion& region, Point p) {
   Hit hit{.click = region.click, .hover = region.hover, .tooltip = region.tooltip, .scrub = region.scrub};
+  if (!region.edges.empty()) {
+    const auto after = std::upper_bound(region.edges.begin(), region.edges.end(), p.x);
+    const int64_t cell = after - region.edges.begin() - 1;
+    if (cell < 0 || cell + 1 >= static_cast<int64_t>(region.edges.size())) return hit;
+    Selection target = region.base;
+    target.step = region.first_step + cell;
+    if (!hit.click) hit.click = select_command(target, region.text_top);
+    if (!hit.hover) hit.hover = Hover{target};
+    if (hit.tooltip.empty()) hit.tooltip = step_text(scene, region, target.step);
+    return hit;
+  }
   if (region.rows <= 0 || region.cols <= 0) return hit;
   const Fractions at = fractions(region.rect, p);
   const AxisPlace row = place_on(scene, region.row_axis, region.rows, at.y);
@@ -118,7 +149,7 @@ Hit hit_of(const Scene& scene, const HitRegion& region, Point p) {
   Selection target = region.base;
   put(target, row);
   put(target, col);
-  if (!hit.click) hit.click = select_command(target, region.keep_scroll);
+  if (!hit.click) hit.click = select_command(target, region.text_top);
   if (!hit.hover) hit.hover = Hover{target};
   if (hit.tooltip.empty()) hit.tooltip = cell_text(scene, region, row, col);
   return hit;

@@ -40,16 +40,16 @@ struct Paint {
 // A map: values coloured by a scale, nearest neighbour, stretched over rect. NaN is missing and transparent; where
 // cells are missing that could exist, a Hatch lies underneath.
 struct Tile {
-  std::string name;  // "attention map": the same from frame to frame, so that textures can be kept
-  Rect rect;
+  std::string name = {};  // "attention map": the same from frame to frame, so that textures can be kept
+  Rect rect = {};
   int rows = 0;
   int cols = 0;
-  std::vector<float> values;  // [rows, cols]
-  int scale = 0;              // into Scene::scales
-  int row_axis = -1;          // into Scene::axes
+  std::vector<float> values = {};  // [rows, cols]
+  int scale = 0;                   // into Scene::scales
+  int row_axis = -1;               // into Scene::axes
   int col_axis = -1;
-  std::string probe;  // "attention.row"
-  std::string unit;
+  std::string probe = {};  // "attention.row"
+  std::string unit = {};
 };
 
 // Diagonal hatching: missing is drawn as missing.
@@ -58,8 +58,8 @@ struct Hatch {
 };
 
 struct Polyline {
-  std::vector<Point> points;
-  Paint paint;
+  std::vector<Point> points = {};
+  Paint paint = {};
   float width = 1;
 };
 
@@ -77,8 +77,8 @@ const char* text_role_name(TextRole role);  // "title"
 enum class Align : uint8_t { kLeft, kCentre, kRight };
 
 struct Text {
-  Point at;          // x by alignment; y: the vertical middle of the line
-  std::string text;  // valid UTF-8, one line, no control characters; data, never markup
+  Point at = {};          // x by alignment; y: the vertical middle of the line
+  std::string text = {};  // valid UTF-8, one line, no control characters; data, never markup
   TextSize size = TextSize::kLabel;
   Align align = Align::kLeft;
   Paint paint = Paint::of(ColourRole::kForeground);
@@ -89,23 +89,23 @@ using Item = std::variant<Tile, Hatch, Polyline, Box, Text>;
 
 struct Tick {
   double value = 0;  // in the axis' unit
-  std::string label;
+  std::string label = {};
   float position = 0;  // scene px along the axis
 };
 
 // What a direction in the picture means.
 struct SceneAxis {
   enum class Means : uint8_t { kNothing, kStep, kKey, kLayer, kHead };
-  std::string name;  // "key", "layer"
-  std::string unit;  // "token", "KiB", ""
+  std::string name = {};  // "key", "layer"
+  std::string unit = {};  // "token", "KiB", ""
   Means means = Means::kNothing;
   // Cell i covers [begin + i * per_cell, begin + (i + 1) * per_cell), cut at end; or ids[i] where ids is not empty.
   int64_t begin = 0;
   int64_t end = 0;
   int64_t per_cell = 1;
-  std::vector<int64_t> ids;
-  std::vector<std::string> labels;  // per cell; empty where there are too many to name
-  std::vector<Tick> ticks;
+  std::vector<int64_t> ids = {};
+  std::vector<std::string> labels = {};  // per cell; empty where there are too many to name
+  std::vector<Tick> ticks = {};
 
   // First value of cell i.
   int64_t value_of(int64_t cell) const;
@@ -113,49 +113,54 @@ struct SceneAxis {
 
 // Numbers behind lines and bars.
 struct Series {
-  std::string name;
-  std::string probe;
-  std::string unit;
-  std::string x_name;  // "step", "layer", "key", "candidate"
-  std::vector<double> x;
-  std::vector<double> y;            // NaN: missing
-  std::vector<std::string> labels;  // per point, may be empty
+  std::string name = {};
+  std::string probe = {};
+  std::string unit = {};
+  std::string x_name = {};  // "step", "layer", "key", "candidate"
+  std::vector<double> x = {};
+  std::vector<double> y = {};            // NaN: missing
+  std::vector<std::string> labels = {};  // per point, may be empty
 };
 
 struct Provenance {
   int64_t run = 0;
-  std::string probe;
+  std::string probe = {};
   int64_t step_begin = 0;  // half-open
   int64_t step_end = 0;
   int32_t layer = -1;  // -1: all or none
-  std::string layer_label;
+  std::string layer_label = {};
   int32_t head = -1;
-  std::string dtype;
+  std::string dtype = {};
   bool exact = true;
   Origin origin = Origin::kLive;
-  std::string note;  // "block mass, approximate positions", "largest of 4 x 4 cells"
+  std::string note = {};  // "block mass, approximate positions", "largest of 4 x 4 cells"
 
   std::string line() const;  // "run 1 · attention.row · step 211 · 9 attention · head 3 · F32 · exact · live"
 };
 
 // A place that answers the pointer. Later regions lie over earlier ones.
 struct HitRegion {
-  Rect rect;
-  std::optional<Command> click;
-  std::optional<Hover> hover;
-  std::string tooltip;
+  Rect rect = {};
+  std::optional<Command> click = {};
+  std::optional<Hover> hover = {};
+  std::string tooltip = {};
   bool scrub = false;  // dragging repeats the click at every place
   // A grid of cells over rect; cells give the command and the tooltip by what their axes mean. rows = 0: no grid.
   int rows = 0;
   int cols = 0;
   int row_axis = -1;
   int col_axis = -1;
-  int tile_item = -1;  // into Scene::items: whose values the tooltip tells
-  Selection base;      // what a click selects beside the axes' values (-1: leaves it)
-  bool keep_scroll = false;
+  int tile_item = -1;                    // into Scene::items: whose values the tooltip tells
+  Selection base = {};                   // what a click selects beside the axes' values (-1: leaves it)
+  std::optional<int64_t> text_top = {};  // what a click's Select carries on
+  // Columns of unequal width that are consecutive steps: [cols + 1] edges in scene px, ascending, the first step, and
+  // the series with their values and names. Instead of axes.
+  std::vector<float> edges = {};
+  int64_t first_step = 0;
+  int series = -1;
   // Wheel.
-  std::optional<Command> wheel_up;
-  std::optional<Command> wheel_down;
+  std::optional<Command> wheel_up = {};
+  std::optional<Command> wheel_down = {};
   bool wheel_zooms_keys = false;   // around the column under the pointer
   bool wheel_zooms_steps = false;  // around the row under the pointer (or the column, where columns are steps)
 };
@@ -196,9 +201,9 @@ std::vector<Rgba> tile_pixels(const Tile& tile, const ColourScale& scale, const 
 // --- the pointer ---
 
 struct Hit {
-  std::optional<Command> click;
-  std::optional<Hover> hover;
-  std::string tooltip;  // one or more lines
+  std::optional<Command> click = {};
+  std::optional<Hover> hover = {};
+  std::string tooltip = {};  // one or more lines
   bool scrub = false;
 };
 // The topmost region at p, panels included.

@@ -1,0 +1,309 @@
+// Cache: bytes by component over the steps, bytes by layer at the selected step, keys held and dropped.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "views/frame_rows.h"
+#include "views/scene_builder.h"
+#include "views/views.h"
+
+namespace orrery {
+namespace {
+
+constexpr int kComponents = 4;
+constexpr std::array<const char*, kComponents> kNames{"keys and values", "recurrent state", "convolution state",
+                                                      "fast weights"};
+constexpr float kLeastLayersWidth = 480;   // of the body, for the layers to stand beside the lines
+constexpr float kLeastLayersHeight = 300;  // else under them
+
+Paint component_paint(int component, float alpha = 1) { return Paint::of(series_role(component), alpha); }
+
+// Bytes by component over columns of steps; each column takes the last held step in it.
+struct CacheLines {
+  std::vector<int64_t> steps;                          // [n] ascending
+  std::array<std::vector<double>, kComponents> bytes;  // [n]
+  double highest = 0;
+  FrameRow last;
+};
+
+CacheLines cache_lines(const FrameHistory& history, StepRange range, int max_points) {
+  CacheLines lines;
+  const Probe* probe = find_probe("cache.bytes");
+  if (probe == nullptr) return lines;
+  const int64_t stride = std::max<int64_t>(1, (range.size() + max_points - 1) / std::max(max_points, 1));
+  int64_t column = -1;
+  for_each_row(history, *probe, range.begin, range.end, [&](const FrameRow& row) {
+    const int64_t at = row.step / stride;
+    // Only the last step of a column is added up: the first of the next column shows where that was.
+    const bool is_last = (row.step + 1) % stride == 0 || row.step + 1 == range.end;
+    if (!is_last && at == column) return;
+    if (at == column && !lines.steps.empty()) {
+      lines.steps.pop_back();
+      for (auto& values : lines.bytes) values.pop_back();
+    }
+    column = at;
+    std::array<double, kComponents> sums{};
+    const std::span<const int64_t> values = row.i64();
+    for (size_t i = 0; i < values.size(); ++i) sums[i % kComponents] += static_cast<double>(values[i]);
+    lines.steps.push_back(row.step);
+    for (size_t c = 0; c < kComponents; ++c) {
+      lines.bytes[c].push_back(sums[c]);
+      lines.highest = std::max(lines.highest, sums[c]);
+    }
+    lines.last = row;
+  });
+  return lines;
+}
+
+class CachePicture {
+ public:
+  explicit CachePicture(const SceneInput& input)
+      : history_(input.history),
+        state_(input.state),
+        b_(input, "cache", "Cache"),
+        now_(b_.scene.selection),
+        n_(std::max(history_.n_steps(), history_.n_processed())) {}
+
+  Scene draw() {
+    if (n_ == 0) {
+      b_.message("No tokens yet.");
+      return b_.finish();
+    }
+    Rect lines_area = b_.body;
+    Rect layers_area;
+    if (b_.body.width >= kLeastLayersWidth) {
+      const float width = std::clamp(b_.body.width * 0.36f, 190.0f, 520.0f);
+      lines_area = b_.body.inset(0, 0, width + 18, 0);
+      layers_area = {b_.body.right() - width, b_.body.y, width, b_.body.height};
+    } else if (b_.body.height >= kLeastLayersHeight) {
+      const float height = b_.body.height * 0.5f;
+      lines_area = b_.body.inset(0, 0, 0, height + 8);
+      layers_area = {b_.body.x, b_.body.bottom() - height, b_.body.width, height};
+    }
+    const Probe* probe = find_probe("cache.bytes");
+    const FrameRow row = probe == nullptr ? FrameRow{} : history_.row(*probe, now_.step);
+    subtitle(row);
+    lines(lines_area);
+    if (!layers_area.empty()) layers(layers_area, row);
+    return b_.finish();
+  }
+
+ private:
+  void subtitle(const FrameRow& row) {
+    if (!row) {
+      b_.subtitle("step " + std::to_string(now_.step) + ": not recorded");
+      return;
+    }
+    double total = 0;
+    for (const int64_t bytes : row.i64()) total += static_cast<double>(bytes);
+    std::string text = "step " + std::to_string(now_.step) + ": " + format_bytes(total);
+    const std::string entries = keys_held();
+    if (!entries.empty()) text += " · " + entries;
+    b_.subtitle(text);
+  }
+
+  // "512 keys held, 0 dropped in the selected layer".
+  std::string keys_held() {
+    const auto count_at = [&](const char* name) -> int64_t {
+      const Probe* probe = find_probe(name);
+      const FrameRow row = probe == nullptr ? FrameRow{} : history_.row(*probe, now_.step);
+      if (!row) return -1;
+      const int64_t index = row.frame->layer_index(now_.layer);
+      if (index < 0) return -1;
+      b_.scene.series.push_back({.name = name, .probe = name, .unit = "keys", .x_name = "layer"});
+      Series& series = b_.scene.series.back();
+      for (size_t i = 0; i < row.frame->layers.size(); ++i) {
+        series.x.push_back(row.frame->layers[i]);
+        series.y.push_back(row.i32()[i]);
+      }
+      return row.i32()[static_cast<size_t>(index)];
+    };
+    const int64_t held = count_at("cache.entries");
+    const int64_t dropped = count_at("cache.evicted");
+    if (held < 0) return "";
+    std::string text = layer_name(history_.info(), now_.layer) + ": " + std::to_string(held) + " keys held";
+    if (dropped >= 0) text += ", " + std::to_string(dropped) + " dropped";
+    return text;
+  }
+
+  void lines(const Rect& area) {
+    const StepRange range = visible_range(state_.steps, n_);
+    const float lh = b_.label();
+    const float gutter = b_.width("1000 KiB", TextSize::kLabel) + 6;
+    const Rect plot = area.inset(gutter, lh + 6, 2, lh + 4);
+    if (plot.width < 30 || plot.height < 20) return;
+    const CacheLines lines = cache_lines(history_, range, static_cast<int>(plot.width / 2));
+    b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
+    if (lines.steps.empty()) {
+      b_.label({area.x, area.y + lh / 2}, "bytes over steps: not recorded", area.width);
+      b_.hatch(plot);
+      return;
+    }
+    const double high = std::max(lines.highest * 1.05, 1.0);
+    SceneAxis steps{
+        .name = "step", .unit = "token", .means = SceneAxis::Means::kStep, .begin = range.begin, .end = range.end};
+    SceneAxis bytes{.name = "cache", .unit = "bytes"};
+    bytes.ticks = b_.axis({.plot = plot,
+                           .vertical = true,
+                           .high = high,
+                           .ticks = byte_ticks(0, high, std::max(2, static_cast<int>(plot.height / 36))),
+                           .format = format_bytes});
+    steps.ticks = b_.axis({.plot = plot,
+                           .low = static_cast<double>(range.begin),
+                           .high = static_cast<double>(range.end),
+                           .ticks = round_ticks(static_cast<double>(range.begin), static_cast<double>(range.end - 1),
+                                                static_cast<int>(plot.width / 70), true),
+                           .grid = false,
+                           .cells = true});
+    const auto x_of = [&](int64_t step) {
+      return plot.x + (static_cast<float>(step - range.begin) + 0.5f) / static_cast<float>(range.size()) * plot.width;
+    };
+    const int step_axis = b_.scene.add_axis(std::move(steps));
+    b_.scene.add_axis(std::move(bytes));
+    hatch_missing(range, plot);
+    std::vector<std::pair<std::string, Paint>> legend;
+    for (int c = kComponents - 1; c >= 0; --c) {
+      const std::vector<double>& values = lines.bytes[static_cast<size_t>(c)];
+      const double most = *std::max_element(values.begin(), values.end());
+      Series series{.name = kNames[static_cast<size_t>(c)],
+                    .probe = "cache.bytes",
+                    .unit = "bytes",
+                    .x_name = "step",
+                    .y = values};
+      series.x.assign(lines.steps.begin(), lines.steps.end());
+      b_.scene.series.push_back(std::move(series));
+      if (most == 0) continue;
+      legend.insert(legend.begin(), {kNames[static_cast<size_t>(c)], component_paint(c)});
+      Polyline line{.paint = component_paint(c), .width = 2};
+      for (size_t i = 0; i < values.size(); ++i) {
+        line.points.push_back(
+            {x_of(lines.steps[i]), plot.bottom() - static_cast<float>(values[i] / high) * plot.height});
+      }
+      if (line.points.size() == 1) {
+        b_.box({line.points[0].x - 2, line.points[0].y - 2, 4, 4}, line.paint);
+      } else {
+        b_.scene.add(std::move(line));
+      }
+    }
+    const float used = b_.label({area.x, area.y + lh / 2}, "bytes held, by step", area.width);
+    b_.legend({area.x + used + 16, area.y + lh / 2}, area.width - used - 16, legend);
+    if (state_.hovered.step >= range.begin && state_.hovered.step < range.end) {
+      b_.rule({x_of(state_.hovered.step), plot.y}, {x_of(state_.hovered.step), plot.bottom()},
+              Paint::of(ColourRole::kHover, 0.7f));
+    }
+    if (now_.step >= range.begin && now_.step < range.end) {
+      b_.rule({x_of(now_.step), plot.y}, {x_of(now_.step), plot.bottom()}, Paint::of(ColourRole::kAccent));
+    }
+    b_.scene.regions.push_back({.rect = plot,
+                                .scrub = true,
+                                .rows = 1,
+                                .cols = static_cast<int>(range.size()),
+                                .col_axis = step_axis,
+                                .wheel_zooms_steps = true});
+    Provenance p = provenance_of(history_, lines.last);
+    p.step_begin = lines.steps.front();
+    p.step_end = lines.steps.back() + 1;
+    b_.provenance(std::move(p));
+  }
+
+  void hatch_missing(StepRange range, const Rect& plot) {
+    const auto spans =
+        history_.missing(*find_probe("cache.bytes"), range.begin, std::min(range.end, history_.n_processed()));
+    const float per_step = plot.width / static_cast<float>(range.size());
+    for (const auto& [begin, end] : spans) {
+      b_.hatch({plot.x + static_cast<float>(begin - range.begin) * per_step, plot.y,
+                static_cast<float>(end - begin) * per_step, plot.height});
+    }
+  }
+
+  void layers(const Rect& area, const FrameRow& row) {
+    const float lh = b_.label();
+    b_.label({area.x, area.y + lh / 2}, "bytes by layer, step " + std::to_string(now_.step), area.width);
+    Rect plot = area.inset(0, lh + 6, 4, lh + 4);
+    if (plot.height < 20) return;
+    if (!row) {
+      b_.hatch(plot);
+      return;
+    }
+    const std::vector<int32_t>& ids = row.frame->layers;
+    const std::span<const int64_t> values = row.i64();
+    double high = 1;
+    float gutter = 0;
+    std::vector<double> totals(ids.size(), 0);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      for (size_t c = 0; c < kComponents; ++c) totals[i] += static_cast<double>(values[i * kComponents + c]);
+      high = std::max(high, totals[i] * 1.02);
+      gutter = std::max(gutter, b_.width(layer_name(history_.info(), ids[i]), TextSize::kLabel));
+    }
+    gutter = std::min(gutter, area.width * 0.45f);
+    plot = plot.inset(gutter + 6, 0, 0, 0);
+    SceneAxis layer_axis{.name = "layer", .means = SceneAxis::Means::kLayer};
+    SceneAxis bytes{.name = "cache", .unit = "bytes"};
+    const float pitch = std::min(plot.height / static_cast<float>(std::max<size_t>(ids.size(), 1)), 22.0f);
+    plot.height = pitch * static_cast<float>(ids.size());
+    bytes.ticks = b_.axis({.plot = plot,
+                           .high = high,
+                           .ticks = byte_ticks(0, high, std::max(1, static_cast<int>(plot.width / 80))),
+                           .format = format_bytes});
+    const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(lh / pitch)));
+    std::array<Series, kComponents> series;
+    for (size_t c = 0; c < kComponents; ++c) {
+      series[c] = {
+          .name = std::string(kNames[c]) + " by layer", .probe = "cache.bytes", .unit = "bytes", .x_name = "layer"};
+    }
+    for (size_t i = 0; i < ids.size(); ++i) {
+      const float top = plot.y + static_cast<float>(i) * pitch;
+      layer_axis.ids.push_back(ids[i]);
+      layer_axis.labels.push_back(layer_name(history_.info(), ids[i]));
+      const bool chosen = ids[i] == now_.layer;
+      if (i % every == 0) {
+        b_.label({plot.x - 6, top + pitch / 2}, layer_axis.labels.back(), gutter, Align::kRight,
+                 Paint::of(chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
+      }
+      float x = plot.x;
+      for (size_t c = 0; c < kComponents; ++c) {
+        const auto value = static_cast<double>(values[i * kComponents + c]);
+        const auto w = static_cast<float>(value / high) * plot.width;
+        b_.box({x, top + pitch * 0.14f, w, pitch * 0.72f}, component_paint(static_cast<int>(c)));
+        x += w;
+        series[c].x.push_back(ids[i]);
+        series[c].y.push_back(value);
+      }
+      if (chosen) b_.box({plot.x, top, plot.width, pitch}, Paint::none(), Paint::of(ColourRole::kAccent));
+    }
+    for (Series& one : series) b_.scene.series.push_back(std::move(one));
+    const int axis = b_.scene.add_axis(std::move(layer_axis));
+    b_.scene.add_axis(std::move(bytes));
+    b_.scene.regions.push_back({.rect = plot, .rows = static_cast<int>(ids.size()), .cols = 1, .row_axis = axis});
+  }
+
+  const FrameHistory& history_;
+  const ViewState& state_;
+  SceneBuilder b_;
+  const Selection now_;
+  const int64_t n_;
+};
+
+class CacheView final : public View {
+ public:
+  std::string_view name() const override { return "cache"; }
+  std::string_view title() const override { return "Cache"; }
+  std::optional<std::string> unavailable(const RunInfo&) const override { return std::nullopt; }
+  std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
+    const StepRange range = visible_range(state.steps, history.n_steps());
+    const int64_t step = std::max<int64_t>(resolve(history, state).step, 0);
+    return {{find_probe("cache.bytes"), range.begin, range.end},
+            {find_probe("cache.entries"), step, step + 1},
+            {find_probe("cache.evicted"), step, step + 1}};
+  }
+  Scene scene(const SceneInput& input) const override { return CachePicture(input).draw(); }
+};
+
+}  // namespace
+
+const View& cache_view() {
+  static const CacheView kView;
+  return kView;
+}
+
+}  // namespace orrery

@@ -1,0 +1,305 @@
+#include "views/scene_builder.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+#include "views/utf8.h"
+
+namespace orrery {
+namespace {
+
+constexpr float kMargin = 10;
+constexpr float kTickGap = 4;
+constexpr float kLeastTitleHeight = 60;    // scenes lower than this have no title line
+constexpr float kLeastFooterHeight = 130;  // lower than this no provenance line
+
+std::string whole(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.0f", value);
+  return text;
+}
+
+// Steps of 1, 2, 5 times a power of ten, at most n of them within a span.
+double round_step(double span, int n) {
+  const double raw = span / std::max(n, 1);
+  const double power = std::pow(10.0, std::floor(std::log10(raw)));
+  for (const double factor : {1.0, 2.0, 5.0}) {
+    if (power * factor >= raw * (1 - 1e-9)) return power * factor;
+  }
+  return power * 10;
+}
+
+std::vector<double> multiples(double low, double high, double step) {
+  std::vector<double> ticks;
+  for (double k = std::ceil(low / step - 1e-9); k * step <= high + step * 1e-9 && ticks.size() < 200; ++k) {
+    ticks.push_back(k * step);
+  }
+  return ticks;
+}
+
+}  // namespace
+
+std::string format_value(double value) {
+  if (std::isnan(value)) return "missing";
+  const double size = std::fabs(value);
+  const int decimals = value == 0 || size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
+  char text[40];
+  if (size > 0 && size < 0.0005) {
+    std::snprintf(text, sizeof text, "%.1e", value);
+  } else {
+    std::snprintf(text, sizeof text, "%.*f", decimals, value);
+  }
+  return text;
+}
+
+std::string format_bytes(double bytes) {
+  static constexpr std::array<const char*, 5> kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
+  size_t unit = 0;
+  while (std::fabs(bytes) >= 1024 && unit + 1 < kUnits.size()) {
+    bytes /= 1024;
+    ++unit;
+  }
+  char text[40];
+  const bool is_whole = std::fabs(bytes - std::round(bytes)) < 0.005 || unit == 0;
+  std::snprintf(text, sizeof text, is_whole ? "%.0f %s" : bytes < 10 ? "%.2f %s" : "%.1f %s", bytes, kUnits[unit]);
+  return text;
+}
+
+std::string format_percent(double fraction) {
+  if (std::isnan(fraction)) return "missing";
+  const double percent = fraction * 100;
+  char text[40];
+  std::snprintf(text, sizeof text,
+                percent >= 10                    ? "%.1f %%"
+                : percent >= 0.1 || percent == 0 ? "%.2f %%"
+                                                 : "%.1e %%",
+                percent);
+  return text;
+}
+
+std::vector<double> round_ticks(double low, double high, int n, bool whole_only) {
+  if (!(high > low) || n < 1) return {low};
+  double step = round_step(high - low, n);
+  if (whole_only) step = std::max(std::round(step), 1.0);
+  return multiples(low, high, step);
+}
+
+std::vector<double> byte_ticks(double low, double high, int n) {
+  if (!(high > low) || n < 1) return {low};
+  double unit = 1;
+  while (high / unit >= 1024) unit *= 1024;
+  return multiples(low, high, std::max(round_step((high - low) / unit, n) * unit, 1.0));
+}
+
+SceneBuilder::SceneBuilder(const SceneInput& input, std::string_view view, std::string title)
+    : metrics_(input.metrics) {
+  scene.view = view;
+  scene.title = std::move(title);
+  scene.size = input.size;
+  scene.selection = resolve(input.history, input.state);
+  const Rect all{0, 0, input.size.width, input.size.height};
+  box(all, Paint::of(ColourRole::kPanel));
+  const float margin = std::min(kMargin, std::min(all.width, all.height) / 12);
+  body = all.inset(margin, margin * 0.8f, margin, margin * 0.8f);
+  if (all.height >= kLeastTitleHeight) {
+    title_ = {body.x, body.y, body.width, line(TextSize::kTitle)};
+    body = body.inset(0, title_.height + 4, 0, 0);
+    const std::string shown = fit(scene.title, TextSize::kTitle, title_.width);
+    title_used_ = width(shown, TextSize::kTitle);
+    text({{title_.x, title_.centre().y},
+          shown,
+          TextSize::kTitle,
+          Align::kLeft,
+          Paint::of(ColourRole::kForeground),
+          TextRole::kTitle});
+  }
+  if (all.height >= kLeastFooterHeight) {
+    footer_ = {body.x, body.bottom() - label(), body.width, label()};
+    body = body.inset(0, 0, 0, label() + 4);
+  }
+}
+
+std::string SceneBuilder::fit(std::string_view text, TextSize size, float max_width) const {
+  if (width(text, size) <= max_width) return std::string(text);
+  const float ellipsis = width("…", size);
+  if (ellipsis > max_width) return "";
+  // Widths grow with length, near enough: the longest prefix by halving.
+  std::vector<size_t> ends{0};
+  for (size_t i = 0; i < text.size();) {
+    i += static_cast<size_t>(next_utf8(text.substr(i)).n_bytes);
+    ends.push_back(i);
+    if (ends.size() > 400) break;  // no line holds more
+  }
+  size_t fits = 0;
+  size_t over = ends.size();
+  while (fits + 1 < over) {
+    const size_t middle = (fits + over) / 2;
+    (width(text.substr(0, ends[middle]), size) + ellipsis <= max_width ? fits : over) = middle;
+  }
+  if (fits == 0) return "";
+  return std::string(text.substr(0, ends[fits])) + "…";
+}
+
+float SceneBuilder::label(Point at, std::string_view text_in, float max_width, Align align, Paint paint,
+                          TextRole role) {
+  const std::string shown = fit(text_in, TextSize::kLabel, max_width);
+  if (shown.empty()) return 0;
+  const float used = width(shown, TextSize::kLabel);
+  text({at, shown, TextSize::kLabel, align, paint, role});
+  return used;
+}
+
+void SceneBuilder::box(const Rect& rect, Paint fill, Paint stroke, float stroke_width, float corner) {
+  if (rect.empty()) return;
+  scene.add(Box{rect, fill, stroke, stroke_width, corner});
+}
+
+void SceneBuilder::rule(Point from, Point to, Paint paint, float line_width) {
+  scene.add(Polyline{{from, to}, paint, line_width});
+}
+
+std::vector<Tick> SceneBuilder::axis(const AxisLook& look) {
+  std::vector<Tick> ticks;
+  const double span = std::max(look.high - look.low, 1e-12);
+  const float half_line = label() / 2;
+  float free_from = look.vertical ? 1e9f : -1e9f;  // horizontal: left edge of the next label; vertical: its bottom
+  if (look.vertical && look.downwards) free_from = -1e9f;
+  for (const double value : look.ticks) {
+    const double centre = value + (look.cells ? 0.5 : 0);
+    const auto fraction = static_cast<float>((centre - look.low) / span);
+    if (fraction < -1e-4f || fraction > 1.0001f) continue;
+    Tick tick{.value = value, .label = look.format != nullptr ? look.format(value) : whole(value)};
+    const float w = width(tick.label, TextSize::kLabel);
+    if (look.vertical) {
+      const float y =
+          look.downwards ? look.plot.y + fraction * look.plot.height : look.plot.bottom() - fraction * look.plot.height;
+      tick.position = y;
+      if (look.grid) rule({look.plot.x, y}, {look.plot.right(), y}, Paint::of(ColourRole::kGrid, 0.7f));
+      const bool clear = look.downwards ? y - half_line >= free_from : y + half_line <= free_from;
+      if (clear && y - half_line >= 0 && y + half_line <= scene.size.height && look.plot.x - kTickGap - w >= 0) {
+        text({{look.plot.x - kTickGap, y},
+              tick.label,
+              TextSize::kLabel,
+              Align::kRight,
+              Paint::of(ColourRole::kMuted),
+              TextRole::kTick});
+        free_from = look.downwards ? y + half_line : y - half_line;
+      }
+    } else {
+      const float x = look.plot.x + fraction * look.plot.width;
+      tick.position = x;
+      if (look.grid) rule({x, look.plot.y}, {x, look.plot.bottom()}, Paint::of(ColourRole::kGrid, 0.7f));
+      const float left = std::clamp(x - w / 2, 0.0f, std::max(scene.size.width - w - 2, 0.0f));
+      if (left >= free_from && left + w <= scene.size.width) {
+        text({{left, look.plot.bottom() + 2 + half_line},
+              tick.label,
+              TextSize::kLabel,
+              Align::kLeft,
+              Paint::of(ColourRole::kMuted),
+              TextRole::kTick});
+        free_from = left + w + 8;
+      }
+    }
+    ticks.push_back(std::move(tick));
+  }
+  return ticks;
+}
+
+float SceneBuilder::scale_bar(const Rect& rect, int scale_index, std::string_view name, std::string (*format)(double)) {
+  constexpr int kSteps = 24;
+  const ColourScale scale = scene.scales[static_cast<size_t>(scale_index)];
+  const Rect bar{rect.x, rect.y, std::min(rect.width, 220.0f), kBarHeight};
+  for (int i = 0; i < kSteps; ++i) {
+    const float value = scale.value_at((static_cast<float>(i) + 0.5f) / kSteps);
+    box({bar.x + bar.width * static_cast<float>(i) / kSteps, bar.y, bar.width / kSteps + 0.3f, bar.height},
+        Paint::mapped(scale_index, value));
+  }
+  box(bar, Paint::none(), Paint::of(ColourRole::kGrid));
+  const float y = bar.bottom() + 3 + label() / 2;
+  const std::string high = format(scale.high);
+  const float low_width =
+      label({bar.x, y}, format(scale.low), bar.width / 3, Align::kLeft, Paint::of(ColourRole::kMuted), TextRole::kTick);
+  const float high_width =
+      label({bar.right(), y}, high, bar.width / 2, Align::kRight, Paint::of(ColourRole::kMuted), TextRole::kTick);
+  const float beside = rect.right() - bar.right() - 10;
+  const float between = bar.width - low_width - high_width - 16;
+  const std::string full(name);
+  if (width(full, TextSize::kLabel) <= between || between >= beside) {
+    if (between > 30) label({bar.x + low_width + 8, y}, full, between);
+  } else {
+    label({bar.right() + 10, bar.y + (label() + kBarHeight + 3) / 2}, full, beside);
+  }
+  return scale_bar_height();
+}
+
+void SceneBuilder::legend(Point at, float max_width, const std::vector<std::pair<std::string, Paint>>& entries) {
+  float x = at.x;
+  for (const auto& [name, paint] : entries) {
+    const float w = width(name, TextSize::kLabel);
+    if (x + 14 + w > at.x + max_width) return;
+    box({x, at.y - 1.5f, 10, 3}, paint);
+    text({{x + 14, at.y}, name, TextSize::kLabel, Align::kLeft, Paint::of(ColourRole::kMuted), TextRole::kLabel});
+    x += 14 + w + 14;
+  }
+}
+
+void SceneBuilder::subtitle(std::string_view sentence) {
+  if (title_.empty()) return;
+  const float room = title_.width - title_used_ - 16;
+  title_used_ += 16 + label({title_.right(), title_.centre().y}, sentence, room, Align::kRight,
+                            Paint::of(ColourRole::kMuted), TextRole::kLabel);
+}
+
+void SceneBuilder::message(std::string_view sentence) {
+  const std::string shown = fit(sentence, TextSize::kLabel, body.width);
+  if (shown.empty() || body.height < label()) return;
+  text({body.centre(), shown, TextSize::kLabel, Align::kCentre, Paint::of(ColourRole::kMuted), TextRole::kNote});
+  note(std::string(sentence));
+}
+
+Scene SceneBuilder::finish() {
+  if (!footer_.empty() && !scene.provenance.empty()) {
+    // One line tells all: what is common once, then the probes.
+    std::string line = scene.provenance.front().line();
+    for (size_t i = 1; i < scene.provenance.size(); ++i) {
+      const Provenance& one = scene.provenance[i];
+      line += "  |  " + one.probe + (one.exact ? "" : " · approximate") + (one.note.empty() ? "" : " · " + one.note);
+    }
+    label({footer_.x, footer_.centre().y}, line, footer_.width, Align::kLeft, Paint::of(ColourRole::kMuted, 0.85f),
+          TextRole::kProvenance);
+  }
+  return std::move(scene);
+}
+
+StepRange visible_range(const StepRange& zoom, int64_t n) {
+  if (zoom.all()) return {0, n};
+  const int64_t size = std::min(zoom.size(), n);
+  const int64_t begin = std::clamp<int64_t>(zoom.begin, 0, n - size);
+  return {begin, begin + size};
+}
+
+Provenance provenance_of(const FrameHistory& history, const FrameRow& row, int32_t layer, int32_t head) {
+  Provenance p;
+  p.run = row.frame->run;
+  p.probe = row.frame->probe->name;
+  p.step_begin = row.step;
+  p.step_end = row.step + 1;
+  p.layer = layer;
+  if (layer >= 0) p.layer_label = layer_name(history.info(), layer);
+  p.head = head;
+  p.dtype = dtype_name(row.frame->probe->dtype);
+  p.exact = row.frame->probe->exact;
+  p.origin = row.frame->origin;
+  return p;
+}
+
+std::string layer_name(const RunInfo& info, int32_t layer) {
+  if (layer < 0) return "";
+  if (static_cast<size_t>(layer) < info.layer_labels.size()) return info.layer_labels[static_cast<size_t>(layer)];
+  if (layer < info.config.n_layers()) return layer_label(info.config, layer);
+  return std::to_string(layer);
+}
+
+}  // namespace orrery

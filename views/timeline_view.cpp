@@ -1,0 +1,232 @@
+// Timeline: the whole run from left to right: segments, events, strips of scalars, the cursor. The window's scrubber.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "views/registry.h"
+#include "views/scene_builder.h"
+#include "views/token_scalars.h"
+
+namespace orrery {
+namespace {
+
+constexpr float kLeastStripHeight = 16;
+constexpr float kBandHeight = 5;
+constexpr float kMargin = 8;
+
+class TimelinePicture {
+ public:
+  explicit TimelinePicture(const SceneInput& input)
+      : history_(input.history), state_(input.state), b_(input, "timeline", ""), now_(b_.scene.selection) {
+    // A timeline is low: it has neither title nor footer lines.
+    b_.body = Rect{0, 0, input.size.width, input.size.height}.inset(kMargin, 4, kMargin, 4);
+  }
+
+  Scene draw() {
+    b_.scene.title = "Timeline";
+    n_ = std::max(history_.n_steps(), history_.n_processed());
+    if (n_ == 0) {
+      b_.message("No tokens yet.");
+      return b_.finish();
+    }
+    const float lh = b_.label();
+    const bool named = b_.body.width >= 420;
+    const float gutter =
+        named ? std::min(b_.width("mean attention distance", TextSize::kLabel), b_.body.width * 0.2f) + 10 : 0;
+    const float values = named ? b_.width("10.00 MiB", TextSize::kLabel) + 8 : 0;
+    plot_ = b_.body.inset(gutter, 0, values, b_.body.height >= 2.5f * lh ? lh + 3 : 0);
+    if (plot_.width < 10 || plot_.height < 4) return b_.finish();
+    axis();
+    band();
+    strips(gutter, values);
+    events();
+    cursor();
+    return b_.finish();
+  }
+
+ private:
+  float x_of(double step) const { return plot_.x + static_cast<float>(step / static_cast<double>(n_)) * plot_.width; }
+
+  void axis() {
+    SceneAxis steps{.name = "step", .unit = "token", .means = SceneAxis::Means::kStep, .begin = 0, .end = n_};
+    const auto high = static_cast<double>(n_);
+    if (plot_.bottom() < b_.body.bottom() - 2) {
+      steps.ticks = b_.axis({.plot = plot_,
+                             .high = high,
+                             .ticks = round_ticks(0, high - 1, static_cast<int>(plot_.width / 80), true),
+                             .grid = false,
+                             .cells = true});
+    }
+    const int axis = b_.scene.add_axis(std::move(steps));
+    b_.scene.regions.push_back({.rect = {plot_.x, 0, plot_.width, b_.scene.size.height},
+                                .scrub = true,
+                                .rows = 1,
+                                .cols = static_cast<int>(std::min<int64_t>(n_, std::numeric_limits<int>::max())),
+                                .col_axis = axis});
+  }
+
+  // Prompt and generated text, as runs of equal segments.
+  void band() {
+    const std::span<const Token> tokens = history_.tokens();
+    const float height = std::min(kBandHeight, plot_.height);
+    int n_boxes = 0;
+    for (size_t i = 0; i < tokens.size() && n_boxes < 400;) {
+      size_t j = i + 1;
+      while (j < tokens.size() && tokens[j].segment == tokens[i].segment) ++j;
+      const Paint paint = tokens[i].segment == Segment::kGenerated ? Paint::of(ColourRole::kSeries1, 0.8f)
+                          : tokens[i].segment == Segment::kSystem  ? Paint::of(ColourRole::kSeries6, 0.45f)
+                                                                   : Paint::of(ColourRole::kSeries6, 0.75f);
+      b_.box(
+          {x_of(static_cast<double>(i)), plot_.y, x_of(static_cast<double>(j)) - x_of(static_cast<double>(i)), height},
+          paint);
+      ++n_boxes;
+      i = j;
+    }
+  }
+
+  std::vector<const TokenScalar*> chosen() const {
+    std::vector<const TokenScalar*> list{&find_token_scalar(state_.token_scalar)};
+    for (const char* name : {"output.entropy", "token.probability", "attention.distance", "cache.bytes"}) {
+      const TokenScalar* scalar = &find_token_scalar(name);
+      if (std::find(list.begin(), list.end(), scalar) == list.end()) list.push_back(scalar);
+    }
+    return list;
+  }
+
+  void strips(float gutter, float values_width) {
+    const std::vector<const TokenScalar*> list = chosen();
+    const Rect area = plot_.inset(0, kBandHeight + 3, 0, 2);
+    const auto n = std::min(list.size(), static_cast<size_t>(std::max(0.0f, area.height / kLeastStripHeight)));
+    for (size_t i = 0; i < n; ++i) {
+      const float pitch = area.height / static_cast<float>(n);
+      const Rect rect{area.x, area.y + static_cast<float>(i) * pitch, area.width, pitch - 3};
+      strip(*list[i], rect, gutter, values_width);
+    }
+  }
+
+  // The largest value of each pixel column; gaps where nothing is held.
+  void strip(const TokenScalar& scalar, const Rect& rect, float gutter, float values_width) {
+    const std::vector<float> values = token_values(scalar, history_, 0, n_, now_.layer);
+    const auto columns = static_cast<int64_t>(std::clamp(rect.width / 1.5f, 1.0f, static_cast<float>(n_)));
+    Series series{.name = std::string(scalar.title),
+                  .probe = std::string(scalar.probe),
+                  .unit = std::string(scalar.unit),
+                  .x_name = "step"};
+    float high = scalar.fixed_high;
+    for (int64_t c = 0; c < columns; ++c) {
+      const int64_t begin = c * n_ / columns;
+      const int64_t end = std::max((c + 1) * n_ / columns, begin + 1);
+      float most = std::numeric_limits<float>::quiet_NaN();
+      for (int64_t step = begin; step < end; ++step) {
+        const float value = values[static_cast<size_t>(step)];
+        if (!std::isnan(value) && !(value <= most)) most = value;
+      }
+      series.x.push_back(static_cast<double>(begin));
+      series.y.push_back(static_cast<double>(most));
+      if (scalar.fixed_high <= 0 && most > high) high = most;
+    }
+    high = std::max(high, 1e-6f);
+    b_.rule({rect.x, rect.bottom()}, {rect.right(), rect.bottom()}, Paint::of(ColourRole::kGrid));
+    lines(series, rect, high);
+    if (gutter > 0) b_.label({rect.x - 8, rect.centre().y}, scalar.title, gutter - 8, Align::kRight);
+    if (values_width > 0 && now_.step >= 0 && now_.step < n_) {
+      const auto value = static_cast<double>(values[static_cast<size_t>(now_.step)]);
+      b_.label({rect.right() + 8, rect.centre().y},
+               std::isnan(value)        ? "–"
+               : scalar.unit == "bytes" ? format_bytes(value)
+                                        : format_value(value),
+               values_width - 8, Align::kLeft, Paint::of(ColourRole::kForeground), TextRole::kValue);
+    }
+    if (n_ > columns)
+      b_.note(std::string(scalar.title) + ": the largest of every " + std::to_string((n_ + columns - 1) / columns) +
+              " steps.");
+    b_.scene.series.push_back(std::move(series));
+  }
+
+  void lines(const Series& series, const Rect& rect, float high) {
+    Polyline line{.paint = Paint::of(ColourRole::kSeries1), .width = 1.2f};
+    const auto end_line = [&] {
+      if (line.points.size() == 1) b_.box({line.points[0].x - 1, line.points[0].y - 1, 2, 2}, line.paint);
+      if (line.points.size() > 1) b_.scene.add(line);
+      line.points.clear();
+    };
+    const double per_column = series.x.size() > 1 ? series.x[1] - series.x[0] : 1;
+    for (size_t i = 0; i < series.x.size(); ++i) {
+      if (std::isnan(series.y[i])) {
+        end_line();
+        continue;
+      }
+      const float y = std::clamp(static_cast<float>(series.y[i]) / high, 0.0f, 1.0f);
+      line.points.push_back({x_of(series.x[i] + per_column / 2), rect.bottom() - y * (rect.height - 1)});
+    }
+    end_line();
+  }
+
+  void events() {
+    int n_drawn = 0;
+    float last_x = -10;
+    for (const RunEvent& event : history_.events()) {
+      if (event.kind == "batch" || n_drawn >= 300) continue;
+      const float x = x_of(static_cast<double>(event.step) + 0.5);
+      if (x - last_x < 3) continue;
+      last_x = x;
+      ++n_drawn;
+      const bool bad = event.kind == "gap" || event.kind == "error";
+      const Rect mark{x - 2, plot_.y, 4, std::min(plot_.height, kBandHeight + 4)};
+      b_.box(mark, Paint::of(bad ? ColourRole::kWarning : ColourRole::kForeground));
+      std::string tooltip = event.kind + " at step " + std::to_string(event.step);
+      if (event.layer >= 0) tooltip += ", " + layer_name(history_.info(), event.layer);
+      Select select;
+      select.step = event.step;
+      b_.scene.regions.push_back(
+          {.rect = {x - 4, plot_.y, 8, mark.height}, .click = Command{select}, .tooltip = tooltip});
+    }
+  }
+
+  void cursor() {
+    const auto line = [&](int64_t step, Paint paint, float width) {
+      if (step < 0 || step >= n_) return;
+      const float x = x_of(static_cast<double>(step) + 0.5);
+      b_.rule({x, plot_.y}, {x, plot_.bottom()}, paint, width);
+    };
+    line(state_.hovered.step, Paint::of(ColourRole::kHover, 0.7f), 1);
+    line(now_.step, Paint::of(ColourRole::kAccent), 2);
+  }
+
+  const FrameHistory& history_;
+  const ViewState& state_;
+  SceneBuilder b_;
+  const Selection now_;
+  int64_t n_ = 0;
+  Rect plot_;
+};
+
+class TimelineView final : public View {
+ public:
+  std::string_view name() const override { return "timeline"; }
+  std::string_view title() const override { return "Timeline"; }
+  std::optional<std::string> unavailable(const RunInfo&) const override { return std::nullopt; }
+  std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
+    const int64_t n = history.n_steps();
+    std::vector<Wanted> list;
+    for (const char* name : {"output.entropy", "output.top", "attention.distance", "cache.bytes"}) {
+      list.push_back({find_probe(name), 0, n});
+    }
+    const Probe* chosen = find_probe(find_token_scalar(state.token_scalar).probe);
+    if (std::none_of(list.begin(), list.end(), [chosen](const Wanted& w) { return w.probe == chosen; })) {
+      list.push_back({chosen, 0, n});
+    }
+    return list;
+  }
+  Scene scene(const SceneInput& input) const override { return TimelinePicture(input).draw(); }
+};
+
+}  // namespace
+
+const View& timeline_view() {
+  static const TimelineView kView;
+  return kView;
+}
+
+}  // namespace orrery
