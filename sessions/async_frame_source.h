@@ -37,14 +37,13 @@ class AsyncFrameSource : public FrameSource {
   };
   struct Finished {
     FrameReply reply;
-    uint64_t serial = 0;
     size_t n_bytes = 0;
   };
 
   explicit AsyncFrameSource(std::unique_ptr<SessionReader> reader);
   void thread_main();
   void answer(const Pending& pending);
-  bool wanted(uint64_t serial) const;  // lock held
+  bool is_wanted(uint64_t serial) const;  // lock held
   bool deliver(const Pending& pending, std::vector<Frame> frames, bool complete);
   void drop(uint64_t tag);  // lock held
 

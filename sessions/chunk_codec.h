@@ -18,7 +18,7 @@ namespace orrery {
 
 // A chunk of several steps never holds more raw bytes than this; one step alone may hold up to kMaxStepBytes.
 inline constexpr size_t kMaxChunkBytes = size_t{16} << 20;
-inline constexpr size_t kMaxStepBytes = size_t{1} << 30;
+inline constexpr size_t kMaxStepBytes = size_t{1} << 29;
 // Steps of a run that the program handles at most: bounds what a damaged file can make it allocate.
 inline constexpr int64_t kMaxSteps = int64_t{1} << 22;
 
@@ -69,10 +69,11 @@ struct UnpackedChunk {
   int64_t step_begin = 0;
   int64_t step_end = 0;
   std::vector<std::byte> raw;
-
-  // Steps [begin, end) of it as a Frame, rectangular again.
-  Frame frame(int64_t run, int32_t level, int64_t begin, int64_t end) const;
 };
+
+// Steps [begin, end) of a chunk as a Frame, rectangular again; may share the chunk's memory.
+Frame cut_chunk(const std::shared_ptr<const UnpackedChunk>& chunk, int64_t run, int32_t level, int64_t begin,
+                int64_t end);
 
 // Checks everything against the probe's axes, the model and the step range before memory is taken. kInvalidFile.
 Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config, int64_t step_begin, int64_t step_end,

@@ -42,8 +42,9 @@ class ChunkPacker {
     std::vector<std::byte> raw;
     size_t seal_bytes = kSealBytes;  // adapted to the probe's ratio
   };
-  Result<void> seal_tail(const Probe& probe, int32_t level, Tail& tail);
-  Result<size_t> write(const Probe& probe, int32_t level, const ChunkForm& form, int64_t begin, int64_t end,
+  Result<void> seal_tail(Tail& tail, int32_t level);
+  // Returns the compressed size.
+  Result<size_t> write(int32_t level, const ChunkForm& form, int64_t begin, int64_t end,
                        std::span<const std::byte> raw);
 
   SessionStore& store_;

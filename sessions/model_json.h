@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/config.h"
 #include "kernels/base/result.h"
+#include "probes/run_info.h"
 
 namespace orrery {
 

@@ -1,9 +1,9 @@
 // Recorder: from the bus to the file. Takes FrameBatches out of its ring on its own thread, packs them into chunks and
 // commits at most 100 ms after a batch arrived, so that a kill loses less than 200 ms.
 //
-// It does little per step: batches are taken in bunches, their rows copied to one buffer per probe; a commit compresses
-// each buffer once. Small chunks are replaced by one of the target size as soon as enough of them have come together
-// (so each byte is compressed at most twice), and the rest when the run ends.
+// It does little per step: batches are gathered, and written in bunches: their rows are copied to one buffer per probe,
+// and each buffer is compressed once per commit. Small chunks are replaced by one of the target size as soon as enough
+// of them have come together (so each byte is compressed at most twice), and the rest when the run ends.
 //
 // A failure (a full disk, a damaged file) stops the recording, not the generation: the ring goes on being emptied,
 // status() says what happened, and what was committed stays.
@@ -14,12 +14,12 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "kernels/base/result.h"
 #include "probes/frame_bus.h"
@@ -31,7 +31,7 @@ namespace orrery {
 
 struct RecorderOptions {
   StoreOptions store;
-  std::chrono::milliseconds commit_interval{80};  // from the first uncommitted batch to its commit
+  std::chrono::milliseconds commit_interval{80};  // from the first batch of a bunch to its commit
   // Called once, on the recorder's thread, when recording stops by itself. Must not call the recorder.
   std::function<void(const Error&)> on_failure;
 };
@@ -71,12 +71,14 @@ class Recorder {
  private:
   Recorder(std::unique_ptr<SessionStore> store, std::shared_ptr<FrameRing> ring, RecorderOptions options);
   void thread_main();
-  void take(const FrameBatch& batch);
-  Result<void> take_batch(const FrameBatch& batch);
-  Result<void> take_gap(const RunEvent& event);
-  Result<void> ensure_transaction();
+  void drain();  // waits until the thread has taken everything that was published before the call
+  bool write_is_due() const;
+  void write_pending();  // in one short transaction, so that notes can be written meanwhile
+  Result<void> take(const FrameBatch& batch);
   Result<void> commit(bool seal);
+  bool failed() const;
   void fail(const Error& error);
+  void mark_failure(RunEnd end);
 
   const std::string path_;
   const RecorderOptions options_;
@@ -86,23 +88,23 @@ class Recorder {
   std::mutex work_mutex_;
   std::unique_ptr<SessionStore> store_;
   std::unique_ptr<ChunkPacker> packer_;
-  int64_t run_ = 0;  // 0: none open
-  bool uncommitted_ = false;
-  std::chrono::steady_clock::time_point first_uncommitted_;
-  int64_t taken_steps_ = 0;
+  int64_t run_ = 0;                   // 0: none open
+  std::vector<SharedBatch> pending_;  // taken out of the ring, not written yet
+  size_t pending_bytes_ = 0;
+  std::chrono::steady_clock::time_point first_pending_;
+  int64_t seen_steps_ = 0;   // one past the last step of any batch
+  int64_t taken_steps_ = 0;  // of those that were packed
   int64_t taken_tokens_ = 0;
   int64_t taken_gaps_ = 0;
-  int64_t lost_begin_ = -1;  // first step that a failure lost
-  int64_t lost_end_ = -1;
 
   mutable std::mutex status_mutex_;
   RecorderStatus status_;
 
   std::mutex drain_mutex_;
-  std::condition_variable drained_;
+  std::condition_variable changed_;
   std::atomic<uint64_t> drain_asked_{0};
   uint64_t drain_done_ = 0;
-  std::atomic<bool> stop_{false};
+  bool stop_ = false;
   std::thread thread_;
 };
 

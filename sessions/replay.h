@@ -53,7 +53,7 @@ class Replay {
   void thread_main();
   void restart_clock();                       // lock held: the next token is due at once
   Clock::time_point due(size_t index) const;  // lock held
-  size_t due_end(size_t index) const;         // lock held: one past the last token that goes out with tokens_[index]
+  size_t batch_end(size_t index) const;       // one past the last token that goes out with tokens_[index]
   Result<SharedBatch> make_batch(size_t begin, size_t end);
 
   const RunInfo info_;

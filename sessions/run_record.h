@@ -10,14 +10,13 @@
 #include <utility>
 #include <vector>
 
-#include "engine/config.h"
 #include "kernels/base/result.h"
 #include "probes/run_info.h"
 #include "probes/tap_mask.h"
 
 namespace orrery {
 
-// How a run ended. Stored as text in run.end, which is NULL while it is being recorded.
+// How a run ended. Stored as text in run.outcome, which is NULL while it is being recorded.
 enum class RunEnd : uint8_t {
   kRecording,    // "recording": another program, or this one, is writing it now
   kComplete,     // "complete": all tokens asked for, or an end token

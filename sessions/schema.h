@@ -54,7 +54,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "kernels/base/result.h"
 #include "sessions/sqlite.h"
@@ -71,22 +73,23 @@ enum class FileKind : uint8_t { kMissing, kEmpty, kSession };
 // a device, another kind of file). A session's contents are not looked at yet.
 Result<FileKind> look_at_session_path(const std::string& path);
 
-// Opens an existing session as a stranger's file, checks application_id, schema number, tables and columns.
-// kInvalidFile, kUnsupported (newer), kIo.
+// Opens an existing session as a stranger's file and checks it (check_session).
 Result<Database> open_session(const std::string& path, Database::Mode mode);
+// Checks application_id, schema number, tables and columns. kInvalidFile, kUnsupported (newer schema), kIo.
+Result<void> check_session(Database& db, const std::string& path);
+bool is_empty_database(Database& db);
 
-// Writes the tables into an empty database, all or none.
+// A forward migration: SQL that takes schema number `to - 1` to `to`.
+struct Migration {
+  int64_t to = 0;
+  std::string_view sql;
+};
+// All of them; the first makes schema 1 out of an empty database.
+std::span<const Migration> migrations();
+// Applies those beyond the database's schema number in one transaction, all or none.
+Result<void> migrate(Database& db, std::span<const Migration> steps);
+// Makes an empty database a session.
 Result<void> create_schema(Database& db);
-// Brings an older schema up to date, step by step, all or none.
-Result<void> migrate_schema(Database& db);
-
-// Repairs what a killed program left: folds in its log, marks its runs as interrupted, merges small chunks. The caller
-// holds the writer's lock.
-Result<void> repair_session(Database& db);
-// Folds the log in and goes back to one file. False where another connection is open, which leaves it as it is.
-Result<bool> leave_one_file(Database& db);
-// The same for whoever closes a session last: only where a log lies beside it and no one records. Errors are ignored.
-void tidy_session(const std::string& path);
 
 // One sentence about `path` for an error of SQLite's.
 Error session_error(const std::string& path, const Error& error);

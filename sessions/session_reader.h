@@ -97,6 +97,7 @@ class SessionReader {
   Result<RunRecord> read_run_row(Statement& statement);
   Result<std::shared_ptr<const UnpackedChunk>> unpack(const Probe& probe, int64_t run, int32_t level, Statement& row);
   Result<const ModelConfig*> config_of(int64_t run);
+  Result<void> summarise_chunks(RunSummary& run);
   Error damaged(const std::string& what) const;
 
   std::string path_;

@@ -67,7 +67,7 @@ class SessionStore {
   Result<void> put_event(int64_t run, const RunEvent& event);
   Result<void> put_gap(int64_t run, const Gap& gap);
   Result<void> put_chunk(const StoredChunk& chunk);
-  // Deletes the chunks of a probe that lie within [step_begin, step_end).
+  // Deletes the chunks of a probe that begin within [step_begin, step_end).
   Result<void> delete_chunks(int64_t run, std::string_view probe, int32_t level, int64_t step_begin, int64_t step_end);
 
   // Bytes of the file and its log, as the next reader finds them.
@@ -83,7 +83,7 @@ class SessionStore {
   Result<void> prepare_statements();
   Result<int64_t> put_model(const RunRecord& record);
   Error explain(const Error& error);
-  Result<void> check(Result<void> result);
+  Result<void> run(Statement& statement);
 
   std::string path_;
   StoreOptions options_;

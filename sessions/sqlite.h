@@ -54,7 +54,8 @@ class Database {
   Database() = default;
 
   // Opens an existing file as a stranger's: defensive, schema untrusted, no extensions, no triggers, no views, limits
-  // set. An empty file is an empty database.
+  // set. An empty file is an empty database. Where a log would be needed and none can be made (a folder that cannot be
+  // written), reading goes on without one.
   static Result<Database> open(const std::string& path, Mode mode);
   bool is_open() const { return handle_ != nullptr; }
   void close() { handle_.reset(); }
@@ -67,7 +68,6 @@ class Database {
   int64_t last_insert_id() const;
   // After an error: the disk, a quota, a file size limit or max_page_count was in the way.
   bool last_error_is_full() const;
-  bool last_error_is_size_limit() const;  // of those, max_page_count
 
  private:
   struct Close {

@@ -1,0 +1,202 @@
+#include "sessions/model_json.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sessions/json_fields.h"
+
+namespace orrery {
+namespace {
+
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+
+// Beyond anything that exists, and small enough that products of a few of them stay in 63 bits.
+constexpr int64_t kMaxLayers = 4096;
+constexpr int32_t kMaxHeads = 1 << 16;
+constexpr int64_t kMaxSize = int64_t{1} << 31;
+constexpr size_t kMaxFrequencies = 1 << 14;
+
+template <typename Kind>
+using Names = std::vector<std::pair<Kind, std::string_view>>;
+
+const Names<MixerKind> kMixers{{MixerKind::kAttention, "attention"},
+                               {MixerKind::kShortConv, "short convolution"},
+                               {MixerKind::kMatrixState, "matrix state"}};
+const Names<FeedForwardKind> kFeedForwards{
+    {FeedForwardKind::kNone, "none"}, {FeedForwardKind::kDense, "dense"}, {FeedForwardKind::kMoe, "moe"}};
+const Names<RopePairing> kPairings{{RopePairing::kHalfSplit, "half split"}, {RopePairing::kAdjacent, "adjacent"}};
+
+template <typename Kind>
+std::string name_of(const Names<Kind>& names, Kind kind) {
+  for (const auto& [value, name] : names) {
+    if (value == kind) return std::string(name);
+  }
+  return {};
+}
+
+template <typename Kind>
+bool parse_name(const Names<Kind>& names, const Json& json, Kind& kind) {
+  if (!json.is_string()) return false;
+  const auto& text = json.get_ref<const std::string&>();
+  for (const auto& [value, name] : names) {
+    if (name == text) {
+      kind = value;
+      return true;
+    }
+  }
+  return false;
+}
+
+bool same_rope(const RopeConfig& a, const RopeConfig& b) {
+  return a.pairing == b.pairing && a.magnitude == b.magnitude && a.inverse_frequencies == b.inverse_frequencies;
+}
+
+// The distinct ropes of the layers that have attention, in the order in which they appear.
+std::vector<const RopeConfig*> distinct_ropes(const ModelConfig& config) {
+  std::vector<const RopeConfig*> ropes;
+  for (const LayerConfig& layer : config.layers) {
+    if (!layer.has(MixerKind::kAttention)) continue;
+    const RopeConfig& rope = layer.attention.rope;
+    if (std::ranges::none_of(ropes, [&](const RopeConfig* seen) { return same_rope(*seen, rope); })) {
+      ropes.push_back(&rope);
+    }
+  }
+  return ropes;
+}
+
+Result<std::vector<RopeConfig>> read_ropes(const Json& config) {
+  std::vector<RopeConfig> ropes;
+  const auto member = config.find("ropes");
+  if (member == config.end()) return ropes;
+  const Error wrong{ErrorCode::kInvalidFile, "model.config has \"ropes\" that cannot be right"};
+  if (!member->is_array() || member->size() > static_cast<size_t>(kMaxLayers)) return wrong;
+  for (const Json& item : *member) {
+    RopeConfig rope;
+    JsonFields fields(item, "model.config, a rope,");
+    fields.read("magnitude", rope.magnitude);
+    if (const Json* pairing = fields.find("pairing");
+        pairing != nullptr && !parse_name(kPairings, *pairing, rope.pairing)) {
+      fields.complain("pairing");
+    }
+    if (const Json* all = fields.find("inverse_frequencies"); all != nullptr) {
+      if (!all->is_array() || all->size() > kMaxFrequencies) return wrong;
+      for (const Json& one : *all) {
+        if (!one.is_number()) return wrong;
+        rope.inverse_frequencies.push_back(one.get<float>());
+      }
+    }
+    ORRERY_RETURN_IF_ERROR(fields.done());
+    ropes.push_back(std::move(rope));
+  }
+  return ropes;
+}
+
+Result<AttentionConfig> read_attention(const Json& json, const std::vector<RopeConfig>& ropes) {
+  AttentionConfig attention;
+  JsonFields fields(json, "model.layers, an attention,");
+  fields.read("n_heads", attention.n_heads, 0, kMaxHeads);
+  fields.read("n_kv_heads", attention.n_kv_heads, 0, kMaxHeads);
+  fields.read("d_head_k", attention.d_head_k, 0, kMaxHeads);
+  fields.read("d_head_v", attention.d_head_v, 0, kMaxHeads);
+  fields.read("scale", attention.scale);
+  fields.read("window", attention.window, int64_t{0}, kMaxSize);
+  int64_t rope = -1;
+  fields.read("rope", rope, int64_t{0}, static_cast<int64_t>(ropes.size()) - 1);
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  if (rope >= 0) attention.rope = ropes[static_cast<size_t>(rope)];
+  return attention;
+}
+
+Result<LayerConfig> read_layer(const Json& json, const std::vector<RopeConfig>& ropes, std::string& label) {
+  LayerConfig layer;
+  JsonFields fields(json, "model.layers");
+  if (!json.is_object()) fields.complain("layer");
+  fields.read("label", label);
+  fields.read("d_ffn", layer.d_ffn, int64_t{0}, kMaxSize);
+  if (const Json* kind = fields.find("feed_forward");
+      kind != nullptr && !parse_name(kFeedForwards, *kind, layer.feed_forward)) {
+    fields.complain("feed_forward");
+  }
+  if (const Json* mixers = fields.find("mixers"); mixers != nullptr) {
+    if (!mixers->is_array() || mixers->size() > 8) {
+      fields.complain("mixers");
+    } else {
+      for (const Json& one : *mixers) {
+        MixerKind mixer{};
+        if (!parse_name(kMixers, one, mixer)) fields.complain("mixers");
+        layer.mixers.push_back(mixer);
+      }
+    }
+  }
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  if (const Json* attention = fields.find("attention"); attention != nullptr) {
+    ORRERY_ASSIGN_OR_RETURN(layer.attention, read_attention(*attention, ropes));
+  }
+  return layer;
+}
+
+}  // namespace
+
+std::string config_to_json(const ModelConfig& config) {
+  OrderedJson json{{"architecture", config.architecture}, {"d_model", config.d_model},
+                   {"vocab_size", config.vocab_size},     {"context_length", config.context_length},
+                   {"norm_epsilon", config.norm_epsilon}, {"tied_embedding", config.tied_embedding},
+                   {"n_layers", config.n_layers()},       {"ropes", OrderedJson::array()}};
+  for (const RopeConfig* rope : distinct_ropes(config)) {
+    json["ropes"].push_back({{"pairing", name_of(kPairings, rope->pairing)},
+                             {"magnitude", rope->magnitude},
+                             {"inverse_frequencies", rope->inverse_frequencies}});
+  }
+  return json_text(json);
+}
+
+std::string layers_to_json(const ModelConfig& config, const std::vector<std::string>& layer_labels) {
+  const std::vector<const RopeConfig*> ropes = distinct_ropes(config);
+  OrderedJson json = OrderedJson::array();
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const LayerConfig& layer = config.layers[i];
+    OrderedJson mixers = OrderedJson::array();
+    for (const MixerKind mixer : layer.mixers) mixers.push_back(name_of(kMixers, mixer));
+    OrderedJson item{{"label", i < layer_labels.size() ? layer_labels[i] : std::to_string(i)},
+                     {"mixers", std::move(mixers)},
+                     {"feed_forward", name_of(kFeedForwards, layer.feed_forward)},
+                     {"d_ffn", layer.d_ffn}};
+    if (layer.has(MixerKind::kAttention)) {
+      const AttentionConfig& a = layer.attention;
+      const auto rope = std::ranges::find_if(ropes, [&](const RopeConfig* seen) { return same_rope(*seen, a.rope); });
+      item["attention"] = {{"n_heads", a.n_heads},        {"n_kv_heads", a.n_kv_heads}, {"d_head_k", a.d_head_k},
+                           {"d_head_v", a.d_head_v},      {"scale", a.scale},           {"window", a.window},
+                           {"rope", rope - ropes.begin()}};
+    }
+    json.push_back(std::move(item));
+  }
+  return json_text(json);
+}
+
+Result<ModelDescription> model_from_json(std::string_view config_text, std::string_view layers_text) {
+  ORRERY_ASSIGN_OR_RETURN(const Json config, parse_json(config_text, "model.config", Json::value_t::object));
+  ORRERY_ASSIGN_OR_RETURN(const Json layers, parse_json(layers_text, "model.layers", Json::value_t::array));
+  if (layers.size() > static_cast<size_t>(kMaxLayers)) {
+    return Error{ErrorCode::kInvalidFile, "model.layers has too many layers: " + std::to_string(layers.size())};
+  }
+  ModelDescription model;
+  JsonFields fields(config, "model.config");
+  fields.read("architecture", model.config.architecture);
+  fields.read("d_model", model.config.d_model, int64_t{0}, kMaxSize);
+  fields.read("vocab_size", model.config.vocab_size, int64_t{0}, kMaxSize);
+  fields.read("context_length", model.config.context_length, int64_t{0}, kMaxSize);
+  fields.read("norm_epsilon", model.config.norm_epsilon);
+  fields.read("tied_embedding", model.config.tied_embedding);
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  ORRERY_ASSIGN_OR_RETURN(const std::vector<RopeConfig> ropes, read_ropes(config));
+  for (const Json& layer : layers) {
+    std::string label = std::to_string(model.config.layers.size());
+    ORRERY_ASSIGN_OR_RETURN(LayerConfig read, read_layer(layer, ropes, label));
+    model.config.layers.push_back(std::move(read));
+    model.layer_labels.push_back(std::move(label));
+  }
+  return model;
+}
+
+}  // namespace orrery

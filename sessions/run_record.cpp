@@ -1,0 +1,157 @@
+#include "sessions/run_record.h"
+
+#include "sessions/json_fields.h"
+
+namespace orrery {
+namespace {
+
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+
+constexpr std::pair<RunEnd, std::string_view> kEnds[] = {
+    {RunEnd::kRecording, "recording"}, {RunEnd::kComplete, "complete"},  {RunEnd::kStopped, "stopped"},
+    {RunEnd::kFailed, "failed"},       {RunEnd::kDiskFull, "disk full"}, {RunEnd::kInterrupted, "interrupted"},
+};
+constexpr int64_t kMaxStep = int64_t{1} << 40;
+constexpr size_t kMaxRanges = 1 << 20;
+
+OrderedJson schedule_json(const TapSchedule& schedule) {
+  OrderedJson spans = OrderedJson::array();
+  for (const TapSchedule::Span& span : schedule.spans) {
+    spans.push_back({{"begin", span.begin}, {"end", span.end}, {"level", level_name(span.level)}});
+  }
+  return spans;
+}
+
+bool read_level(const Json& json, Level& level) {
+  if (!json.is_string()) return false;
+  const auto parsed = parse_level(json.get_ref<const std::string&>());
+  if (!parsed) return false;
+  level = *parsed;
+  return true;
+}
+
+bool read_spans(const Json& json, std::vector<TapSchedule::Span>& spans) {
+  if (!json.is_array() || json.size() > kMaxRanges) return false;
+  for (const Json& item : json) {
+    TapSchedule::Span span;
+    JsonFields fields(item, "span");
+    fields.read("begin", span.begin, int64_t{0}, kMaxStep);
+    fields.read("end", span.end, int64_t{0}, kMaxStep);
+    const Json* level = fields.find("level");
+    if (!fields.done() || level == nullptr || !read_level(*level, span.level)) return false;
+    spans.push_back(span);
+  }
+  return true;
+}
+
+bool read_batches(const Json& json, std::vector<std::pair<int64_t, int64_t>>& batches) {
+  if (!json.is_array() || json.size() > kMaxRanges) return false;
+  for (const Json& item : json) {
+    std::pair<int64_t, int64_t> batch;
+    if (!item.is_array() || item.size() != 2) return false;
+    if (!JsonFields::integer(item[0], batch.first, int64_t{0}, kMaxStep)) return false;
+    if (!JsonFields::integer(item[1], batch.second, batch.first, kMaxStep)) return false;
+    batches.push_back(batch);
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string_view run_end_name(RunEnd end) {
+  for (const auto& [value, name] : kEnds) {
+    if (value == end) return name;
+  }
+  return "";
+}
+
+std::optional<RunEnd> parse_run_end(std::string_view name) {
+  for (const auto& [value, known] : kEnds) {
+    if (known == name) return value;
+  }
+  return std::nullopt;
+}
+
+RunInfo run_info(const RunRecord& record) {
+  RunInfo info;
+  info.run = record.run;
+  info.model_name = record.model_name;
+  info.fingerprint = record.fingerprint;
+  info.backend = record.backend;
+  info.config = record.config;
+  info.layer_labels = record.layer_labels;
+  info.level = level_name(record.settings.schedule.level);
+  return info;
+}
+
+std::string prompt_to_json(const PromptRecord& prompt) {
+  return json_text(OrderedJson{{"kind", prompt.kind}, {"text", prompt.text}});
+}
+
+std::string settings_to_json(const RunSettings& settings) {
+  OrderedJson batches = OrderedJson::array();
+  for (const auto& [begin, end] : settings.batches) batches.push_back({begin, end});
+  return json_text(OrderedJson{
+      {"model_path", settings.model_path},
+      {"threads", settings.threads},
+      {"kv", settings.kv},
+      {"instruction_set", settings.instruction_set},
+      {"temperature", settings.temperature},
+      {"top_k", settings.top_k},
+      {"top_p", settings.top_p},
+      {"min_p", settings.min_p},
+      {"repeat_penalty", settings.repeat_penalty},
+      {"seed", settings.seed},
+      {"n_new_tokens", settings.n_new_tokens},
+      {"steps", settings.one_step},
+      {"batches", std::move(batches)},
+      {"recording", settings.schedule.recording},
+      {"level", level_name(settings.schedule.level)},
+      {"spans", schedule_json(settings.schedule)},
+      {"pinned_steps", settings.schedule.pinned_steps},
+  });
+}
+
+Result<PromptRecord> prompt_from_json(std::string_view text) {
+  ORRERY_ASSIGN_OR_RETURN(const Json json, parse_json(text, "run.prompt", Json::value_t::object));
+  PromptRecord prompt;
+  JsonFields fields(json, "run.prompt");
+  fields.read("kind", prompt.kind);
+  fields.read("text", prompt.text);
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  return prompt;
+}
+
+Result<RunSettings> settings_from_json(std::string_view text) {
+  ORRERY_ASSIGN_OR_RETURN(const Json json, parse_json(text, "run.settings", Json::value_t::object));
+  RunSettings settings;
+  JsonFields fields(json, "run.settings");
+  fields.read("model_path", settings.model_path);
+  fields.read("threads", settings.threads, 0, 1 << 16);
+  fields.read("kv", settings.kv);
+  fields.read("instruction_set", settings.instruction_set);
+  fields.read("temperature", settings.temperature);
+  fields.read("top_k", settings.top_k, 0, std::numeric_limits<int32_t>::max());
+  fields.read("top_p", settings.top_p);
+  fields.read("min_p", settings.min_p);
+  fields.read("repeat_penalty", settings.repeat_penalty);
+  fields.read("seed", settings.seed, uint64_t{0}, std::numeric_limits<uint64_t>::max());
+  fields.read("n_new_tokens", settings.n_new_tokens, int64_t{0}, kMaxStep);
+  fields.read("steps", settings.one_step);
+  fields.read("recording", settings.schedule.recording);
+  fields.read("pinned_steps", settings.schedule.pinned_steps, int64_t{0}, std::numeric_limits<int64_t>::max());
+  if (const Json* level = fields.find("level"); level != nullptr && !read_level(*level, settings.schedule.level)) {
+    fields.complain("level");
+  }
+  if (const Json* spans = fields.find("spans"); spans != nullptr && !read_spans(*spans, settings.schedule.spans)) {
+    fields.complain("spans");
+  }
+  if (const Json* batches = fields.find("batches"); batches != nullptr && !read_batches(*batches, settings.batches)) {
+    fields.complain("batches");
+  }
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  return settings;
+}
+
+}  // namespace orrery
