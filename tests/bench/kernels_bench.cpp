@@ -1,0 +1,200 @@
+// Times the kernels on the shapes of SmolLM2-135M (d 576, ffn 1536, 9 heads over 3, vocabulary 49152).
+// Rates: bytes/s counts weights (or keys and values) once per call, as memory must deliver them; `mac/s` products.
+// --benchmark_filter=... picks; ORRERY_BENCH_THREADS sets the number of threads (default: usable cores).
+#include <benchmark/benchmark.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "kernels/cpu_info.h"
+#include "kernels/elementwise.h"
+#include "kernels/matmul.h"
+#include "kernels/output_stats.h"
+#include "kernels/rms_norm.h"
+#include "kernels/thread_pool.h"
+
+namespace orrery {
+namespace {
+
+ThreadPool& pool() {
+  const char* wanted = std::getenv("ORRERY_BENCH_THREADS");
+  static ThreadPool shared(wanted != nullptr ? std::max(1, std::atoi(wanted)) : usable_cores());
+  return shared;
+}
+
+std::vector<float> random_floats(size_t n) {
+  std::mt19937 generator(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(n);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+// Blocks of random bytes with scales of 0.01; floats of 0.01 alike.
+std::vector<std::byte> random_weight(DType dtype, int64_t n_rows, int64_t n_cols) {
+  std::vector<std::byte> bytes(static_cast<size_t>(n_rows) * row_bytes(dtype, static_cast<size_t>(n_cols)));
+  std::mt19937 generator(2);
+  for (std::byte& byte : bytes) byte = static_cast<std::byte>(generator() & 0xffu);
+  const DTypeInfo& info = dtype_info(dtype);
+  for (size_t at = 0; at < bytes.size(); at += info.block_bytes) {
+    for (size_t i = 0; i < info.block_bytes && i < 4; i += 2) {  // f16, bf16, f32: all small numbers
+      if (info.block_size > 1 && i == 2 && dtype != DType::kQ4_1) break;
+      bytes[at + i] = std::byte{0x11};
+      bytes[at + i + 1] = std::byte{0x21};
+    }
+  }
+  return bytes;
+}
+
+// Weights of several layers in turn, so that no cache holds them from one call to the next.
+void bench_matmul(benchmark::State& state, DType dtype, int64_t n_in, int64_t n_out, int64_t n_rows) {
+  const int64_t n_bytes = n_out * static_cast<int64_t>(row_bytes(dtype, static_cast<size_t>(n_in)));
+  const int64_t n_copies = n_rows > 8 ? 1 : std::max<int64_t>(1, (64 << 20) / n_bytes);
+  const std::vector<std::byte> bytes = random_weight(dtype, n_out * n_copies, n_in);
+  const std::vector<float> x = random_floats(static_cast<size_t>(n_rows * n_in));
+  std::vector<float> out(static_cast<size_t>(n_rows * n_out));
+  MatmulScratch scratch;
+  int64_t copy = 0;
+  for (auto _ : state) {
+    const TensorView weight{dtype, Shape({n_out, n_in}), bytes.data() + copy * n_bytes};
+    const MatmulTarget target{weight, {}, Matrix<float>(out.data(), n_rows, n_out)};
+    matmul(Matrix<const float>(x.data(), n_rows, n_in), {&target, 1}, scratch, pool());
+    copy = (copy + 1) % n_copies;
+  }
+  state.SetBytesProcessed(state.iterations() * n_bytes);
+  state.counters["mac/s"] =
+      benchmark::Counter(static_cast<double>(n_rows * n_in * n_out), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+// Causal attention of the last n_rows tokens of n_keys, with the statistics of a recording level.
+enum class Level { kOff, kLight, kStandard };
+
+void bench_attention(benchmark::State& state, int64_t n_keys, int64_t n_rows, Level level) {
+  constexpr int32_t kHeads = 9, kKvHeads = 3, kHeadSize = 64;
+  const int64_t n_pages = (n_keys + kKvPageTokens - 1) / kKvPageTokens;
+  const size_t page_bytes = row_bytes(DType::kF16, kKvHeads * kKvPageTokens * kHeadSize);
+  std::vector<std::vector<std::byte>> pages(static_cast<size_t>(2 * n_pages), std::vector<std::byte>(page_bytes));
+  std::vector<const std::byte*> keys, values;
+  for (size_t i = 0; i < pages.size(); ++i) {
+    const std::vector<float> filled = random_floats(page_bytes / 2);
+    for (size_t at = 0; at < filled.size(); ++at) {
+      reinterpret_cast<uint16_t*>(pages[i].data())[at] = f32_to_f16(filled[at]);
+    }
+    (i % 2 == 0 ? keys : values).push_back(pages[i].data());
+  }
+  const std::vector<float> q = random_floats(static_cast<size_t>(n_rows * kHeads * kHeadSize));
+  std::vector<float> out(q.size());
+  std::vector<AttentionRow> rows;
+  for (int64_t r = 0; r < n_rows; ++r) rows.push_back({0, 0, n_keys - n_rows + r + 1});
+  const KvPages sequence{keys, values};
+  AttentionArgs args;
+  args.q = Matrix<const float>(q.data(), n_rows, kHeads * kHeadSize);
+  args.out = Matrix<float>(out.data(), n_rows, kHeads * kHeadSize);
+  args.rows = rows;
+  args.sequences = {&sequence, 1};
+  args.n_heads = kHeads;
+  args.n_kv_heads = kKvHeads;
+  args.d_head_k = args.d_head_v = kHeadSize;
+  args.scale = 0.125f;
+  const int64_t width = kHeads * (5 + 64 + n_pages);
+  std::vector<float> packed(static_cast<size_t>(n_rows * width));
+  AttentionStats stats;
+  float* at = packed.data();
+  const auto slot = [&](int64_t per_head) {
+    const StatSlot next{at, width};
+    at += kHeads * per_head;
+    return next;
+  };
+  if (level != Level::kOff) {
+    stats.entropy = slot(1);
+    stats.first = slot(1);
+    stats.previous = slot(1);
+    stats.distance = slot(1);
+  }
+  if (level == Level::kStandard) {
+    stats.rest = slot(1);
+    stats.top = slot(64);
+    stats.n_mass_blocks = n_pages;
+    stats.mass = slot(n_pages);
+  }
+  for (auto _ : state) attention(args, stats, pool());
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(pages.size() * page_bytes));
+}
+
+void bench_output_stats(benchmark::State& state, int64_t vocab) {
+  const std::vector<float> logits = random_floats(static_cast<size_t>(vocab));
+  float top[128], entropy = 0.0f, tail = 0.0f;
+  OutputStats stats;
+  stats.top = {top, 128};
+  stats.entropy = {&entropy, 1};
+  stats.tail = {&tail, 1};
+  for (auto _ : state) output_stats(Matrix<const float>(logits.data(), 1, vocab), stats, pool());
+  state.SetBytesProcessed(state.iterations() * vocab * 4);
+}
+
+void bench_small_operations(benchmark::State& state) {
+  const std::vector<float> x = random_floats(1536), weight = random_floats(1536);
+  std::vector<float> out(1536);
+  for (auto _ : state) {
+    rms_norm(Matrix<const float>(x.data(), 1, 576), {weight.data(), 576}, 1e-5f, Matrix<float>(out.data(), 1, 576),
+             pool());
+    add(Matrix<const float>(x.data(), 1, 576), Matrix<const float>(weight.data(), 1, 576),
+        Matrix<float>(out.data(), 1, 576), pool());
+    silu_multiply(Matrix<const float>(x.data(), 1, 1536), Matrix<const float>(weight.data(), 1, 1536),
+                  Matrix<float>(out.data(), 1, 1536), pool());
+    benchmark::DoNotOptimize(out.data());
+  }
+}
+
+void bench_empty_loop(benchmark::State& state) {
+  for (auto _ : state) pool().parallel_for(pool().n_threads(), 1, [](int64_t, int64_t) {});
+}
+
+void register_all() {
+  struct Layer {
+    const char* name;
+    int64_t n_in, n_out;
+  };
+  constexpr Layer kLayers[] = {{"qkv", 576, 960}, {"gate_up", 576, 3072}, {"down", 1536, 576}, {"head", 576, 49152}};
+  for (const int64_t n_rows : {1, 8, 256}) {
+    for (const Layer& layer : kLayers) {
+      for (const DType dtype : {DType::kQ4_1, DType::kQ4_0, DType::kQ8_0, DType::kF16, DType::kBF16, DType::kF32}) {
+        const std::string name = std::string("matmul/") + layer.name + "/" + std::to_string(n_rows) + "x" +
+                                 std::to_string(layer.n_in) + "x" + std::to_string(layer.n_out) + "/" +
+                                 std::string(dtype_name(dtype));
+        benchmark::RegisterBenchmark(name.c_str(), bench_matmul, dtype, layer.n_in, layer.n_out, n_rows)->UseRealTime();
+      }
+    }
+  }
+  const auto add_attention = [](int64_t n_keys, int64_t n_rows) {
+    const std::string name = "attention/" + std::to_string(n_rows) + "x" + std::to_string(n_keys) + "/F16/";
+    benchmark::RegisterBenchmark((name + "off").c_str(), bench_attention, n_keys, n_rows, Level::kOff)->UseRealTime();
+    benchmark::RegisterBenchmark((name + "light").c_str(), bench_attention, n_keys, n_rows, Level::kLight)
+        ->UseRealTime();
+    benchmark::RegisterBenchmark((name + "standard").c_str(), bench_attention, n_keys, n_rows, Level::kStandard)
+        ->UseRealTime();
+  };
+  add_attention(64, 1);
+  add_attention(300, 1);
+  add_attention(2000, 1);
+  add_attention(256, 256);
+  benchmark::RegisterBenchmark("output_stats/1x49152/F32", bench_output_stats, 49152)->UseRealTime();
+  benchmark::RegisterBenchmark("small_operations/1x576", bench_small_operations)->UseRealTime();
+  benchmark::RegisterBenchmark("thread_pool/empty_loop", bench_empty_loop)->UseRealTime();
+}
+
+}  // namespace
+}  // namespace orrery
+
+int main(int argc, char** argv) {
+  benchmark::AddCustomContext("instruction_set", std::string(orrery::instruction_set()));
+  benchmark::AddCustomContext("threads", std::to_string(orrery::pool().n_threads()));
+  orrery::register_all();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}
