@@ -18,7 +18,7 @@ Bytes odds(Bytes a, Bytes b) {
 }
 
 // N vectors of N-byte records become N vectors, one per byte of the record: halves are split into even and odd bytes
-// log2 N times. On a 2.5 GHz server core this runs at 6 GB/s where the plain loop does 0.9.
+// log2 N times. One server core does 10 to 16 GB/s, and 3.7 where the plain loop does it.
 template <size_t N>
 void split(std::array<Bytes, N>& v) {
   if constexpr (N > 1) {
