@@ -71,6 +71,16 @@ Result<std::set<std::string>> shard_names(const nlohmann::json& index, const std
   return names;
 }
 
+// Every *.safetensors file of a folder whose weights have neither the usual name nor an index.
+std::set<std::string> all_safetensors(const fs::path& folder) {
+  std::set<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (const std::string name = it->path().filename().string(); is_plain_file_name(name)) names.insert(name);
+  }
+  return names;
+}
+
 }  // namespace
 
 bool HfFolder::looks_like(const fs::path& path) {
@@ -86,15 +96,16 @@ Result<std::shared_ptr<const HfFolder>> HfFolder::open(const fs::path& path) {
   ORRERY_ASSIGN_OR_RETURN(folder->config_, read_json(path, "config.json", kMaxConfigBytes));
 
   nlohmann::json index;
-  std::set<std::string> names{std::string(kSingleName)};
-  const bool sharded = !fs::exists(path / kSingleName, error) && fs::exists(path / kIndexName, error);
-  if (sharded) {
+  std::set<std::string> names;
+  if (fs::exists(path / kSingleName, error)) {
+    names.insert(std::string(kSingleName));
+  } else if (fs::exists(path / kIndexName, error)) {
     ORRERY_ASSIGN_OR_RETURN(index, read_json(path, kIndexName, kMaxIndexBytes));
     ORRERY_ASSIGN_OR_RETURN(names, shard_names(index, (path / kIndexName).string()));
-  } else if (!fs::exists(path / kSingleName, error)) {
-    return Error{ErrorCode::kNotFound,
-                 path.string() + " has neither model.safetensors nor model.safetensors.index.json"};
+  } else {
+    names = all_safetensors(path);
   }
+  if (names.empty()) return Error{ErrorCode::kNotFound, path.string() + " has no weights: no *.safetensors file"};
   for (const std::string& name : names) {
     ORRERY_ASSIGN_OR_RETURN(const fs::path file, file_of_folder(path, name));
     ORRERY_ASSIGN_OR_RETURN(SafetensorsFile shard, SafetensorsFile::open(file));
@@ -106,7 +117,7 @@ Result<std::shared_ptr<const HfFolder>> HfFolder::open(const fs::path& path) {
       return invalid(folder->path_, "two shards hold the tensor " + in_quotes(folder->tensors_[i].name));
     }
   }
-  if (sharded) {
+  if (!index.is_null()) {
     for (const auto& [name, shard] : index["weight_map"].items()) {
       const StoredTensor* tensor = folder->find_tensor(name);
       if (tensor == nullptr || fs::path(tensor->path).filename() != shard.get_ref<const std::string&>()) {

@@ -1,5 +1,5 @@
-// HfFolder: a Hugging Face model folder: config.json, and model.safetensors or the shards that
-// model.safetensors.index.json lists.
+// HfFolder: a Hugging Face model folder: config.json, and model.safetensors, or the shards that
+// model.safetensors.index.json lists, or, with neither, every *.safetensors file there.
 #pragma once
 
 #include <filesystem>

@@ -197,6 +197,14 @@ TEST_F(HfFolderTest, ShardsOpen) {
   EXPECT_THAT(std::string((*opened)->find_tensor("y")->path), HasSubstr("s2.safetensors"));
 }
 
+TEST_F(HfFolderTest, FilesOfOtherNamesOpenWithoutAnIndex) {
+  write_shards("{}");
+  std::filesystem::remove(folder_.path() / "model.safetensors.index.json");
+  const auto opened = HfFolder::open(folder_.path());
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_TRUE((*opened)->tensor("x") && (*opened)->tensor("y"));
+}
+
 TEST_F(HfFolderTest, IndexesThatLieAreRefused) {
   write_shards(R"({"weight_map":{"x":"s1.safetensors","y":"s1.safetensors"}})");
   EXPECT_THAT(refusal(), HasSubstr("does not hold the tensor \"y\""));
@@ -243,7 +251,7 @@ TEST_F(HfFolderTest, MissingPartsAreNamed) {
   EXPECT_THAT(HfFolder::open(folder_.path() / "none").error().message, HasSubstr("none"));
   EXPECT_THAT(refusal(), HasSubstr("config.json"));
   folder_.write("config.json", "{}");
-  EXPECT_THAT(refusal(), HasSubstr("neither model.safetensors nor"));
+  EXPECT_THAT(refusal(), HasSubstr("no weights"));
   folder_.write("config.json", "{");
   EXPECT_THAT(refusal(), HasSubstr("config.json"));
   folder_.write("config.json", "[]");
