@@ -84,9 +84,19 @@ Result<void> check_table(Database& db, const std::string& path, const Table& tab
   return {};
 }
 
+// SQLite quotes the file in its messages; a stranger's words are shown as one short plain line.
+std::string plain_text(const std::string& message) {
+  std::string plain = message.substr(0, 200);
+  for (char& c : plain) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  return plain;
+}
+
 }  // namespace
 
-Error session_error(const std::string& path, const Error& error) {
+Error session_error(const std::string& path, const Error& raw) {
+  const Error error{raw.code, plain_text(raw.message)};
   switch (error.code) {
     case ErrorCode::kBusy:
       return {error.code, path + " is in use by another program: " + error.message};

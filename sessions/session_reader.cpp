@@ -139,7 +139,8 @@ Result<std::vector<Token>> SessionReader::tokens(int64_t run, int64_t step_begin
   auto statement = db_.prepare(
       "SELECT step, id, bytes, time_ns, segment FROM token WHERE run = ?1 AND step >= ?2 AND step < ?3 ORDER BY step");
   if (!statement) return session_error(path_, statement.error());
-  statement->bind(1, run).bind(2, std::min<int64_t>(step_begin, 0)).bind(3, step_end);
+  // From the start, impossible steps are met too and told of.
+  statement->bind(1, run).bind(2, step_begin > 0 ? step_begin : std::numeric_limits<int64_t>::min()).bind(3, step_end);
   std::vector<Token> tokens;
   while (true) {
     const auto row = statement->step();
@@ -155,7 +156,6 @@ Result<std::vector<Token>> SessionReader::tokens(int64_t run, int64_t step_begin
       return damaged("run " + std::to_string(run) + " has a token that cannot be, at step " +
                      std::to_string(token.step));
     }
-    if (token.step < step_begin) continue;
     token.id = static_cast<int32_t>(id);
     token.bytes = text_of(bytes);
     token.time_ns = std::max<int64_t>(statement->i64(3), 0);

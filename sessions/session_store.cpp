@@ -1,12 +1,15 @@
 #include "sessions/session_store.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <thread>
 
 #include "sessions/json_fields.h"
@@ -29,6 +32,15 @@ int64_t now_ns() {
 int64_t file_bytes(const std::string& path) {
   struct stat status {};
   return stat(path.c_str(), &status) == 0 ? status.st_size : 0;
+}
+
+// SQLite does not tell this from other failures to write.
+bool is_at_file_size_limit(const std::string& path) {
+  constexpr int64_t kRoom = int64_t{1} << 20;  // a commit's
+  rlimit limit{};
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return false;
+  const auto n_most = static_cast<int64_t>(limit.rlim_cur);
+  return std::max(file_bytes(path), file_bytes(path + "-wal")) + kRoom > n_most;
 }
 
 // An empty file of mode 0600, whatever the umask; never one that was there.
@@ -126,16 +138,20 @@ Result<void> SessionStore::prepare_statements() {
 }
 
 Error SessionStore::explain(const Error& error) {
+  if (error.code == ErrorCode::kIo && is_at_file_size_limit(path_)) {
+    disk_full_ = true;
+    return {
+        ErrorCode::kIo,
+        "recording stopped at the limit on file sizes (ulimit -f), what was recorded until then is kept in " + path_};
+  }
   if (!db_.last_error_is_full()) return session_error(path_, error);
   disk_full_ = true;
-  if (options_.max_bytes > 0) {
-    const auto n_pages = db_.query_i64("PRAGMA page_count");
-    const auto n_most = db_.query_i64("PRAGMA max_page_count");
-    // The error came with a page that was not added, so the count is at its limit or a few pages off after a rollback.
-    if (n_pages && n_most && *n_pages + 64 >= *n_most) {
-      return {ErrorCode::kIo, path_ + " has reached its size limit: recording stopped, what it holds is kept (" +
-                                  std::to_string(options_.max_bytes) + " bytes)"};
-    }
+  // SQLite says the same of both, so the disk itself is asked.
+  std::error_code unknown;
+  const auto space = std::filesystem::space(path_, unknown);
+  if (options_.max_bytes > 0 && !unknown && space.available > (size_t{4} << 20)) {
+    return {ErrorCode::kIo, path_ + " has reached its size limit: recording stopped, what it holds is kept (" +
+                                std::to_string(options_.max_bytes) + " bytes)"};
   }
   return {ErrorCode::kIo, "the disk is full: recording stopped, what was recorded until then is kept in " + path_};
 }

@@ -210,7 +210,7 @@ bool Database::last_error_is_full() const {
   const int code = sqlite3_errcode(handle_.get()) & 0xff;
   if (code == SQLITE_FULL) return true;
   const int cause = sqlite3_system_errno(handle_.get());
-  return code == SQLITE_IOERR && (cause == ENOSPC || cause == EDQUOT || cause == EFBIG);
+  return code == SQLITE_IOERR && (cause == ENOSPC || cause == EDQUOT);
 }
 
 }  // namespace orrery

@@ -66,7 +66,7 @@ class Database {
   Result<int64_t> query_i64(std::string_view sql);
   Result<std::string> query_text(std::string_view sql);
   int64_t last_insert_id() const;
-  // After an error: the disk, a quota, a file size limit or max_page_count was in the way.
+  // After an error: the disk, a quota or max_page_count was in the way.
   bool last_error_is_full() const;
 
  private:

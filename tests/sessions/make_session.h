@@ -30,7 +30,8 @@ inline ModelConfig llama_like(int32_t n_layers, int32_t n_heads) {
   for (int32_t i = 0; i < n_layers; ++i) {
     LayerConfig layer;
     layer.mixers = {MixerKind::kAttention};
-    layer.attention = {.n_heads = n_heads, .n_kv_heads = 1, .d_head_k = 64, .d_head_v = 64, .scale = 0.125f, .window = 0, .rope = {}};
+    layer.attention = {
+        .n_heads = n_heads, .n_kv_heads = 1, .d_head_k = 64, .d_head_v = 64, .scale = 0.125f, .window = 0, .rope = {}};
     for (int j = 0; j < 32; ++j) layer.attention.rope.inverse_frequencies.push_back(1.0f / static_cast<float>(1 + j));
     layer.d_ffn = n_heads * 170;
     config.layers.push_back(layer);

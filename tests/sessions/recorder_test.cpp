@@ -272,6 +272,7 @@ TEST(Recorder, KeepsWhatAFullDiskLeaves) {
     // Generation goes on: the ring is emptied whatever happens.
     ASSERT_TRUE(ring->push_within(testing::make_batch(config, Level::kStandard, *run, step, step + 1),
                                   std::chrono::seconds(5)));
+    while (step < 3 && (*recorder)->status().n_steps <= step) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   const RecorderStatus status = (*recorder)->status();
   ASSERT_TRUE(status.failure.has_value());
