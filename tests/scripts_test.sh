@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The scripts that install and build, without installing or building: stand-ins for dpkg-query, apt-get, id and sudo.
 #
+#   scripts_test.sh REPOSITORY
 #
 # shellcheck disable=SC2317  # the functions are called through `check`
-#   scripts_test.sh REPOSITORY
 set -euo pipefail
 repository=$1
 work=$(mktemp -d)
