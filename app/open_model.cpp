@@ -4,6 +4,11 @@
 #include "app/library/installed_models.h"
 
 namespace orrery {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+}  // namespace
 
 Error OpenedModel::need_tokenizer() const {
   return {ErrorCode::kNotFound, no_tokenizer + "; give token ids with --tokens instead"};
@@ -12,6 +17,10 @@ Error OpenedModel::need_tokenizer() const {
 std::string kv_name(DType dtype) { return dtype == DType::kF32 ? "f32" : "f16"; }
 
 Result<std::shared_ptr<Backend>> open_backend(const std::string& name, int threads) {
+  if (threads < 0 || threads > kMaxThreads) {
+    return Error{ErrorCode::kInvalidArgument, "--threads takes a number from 1 to " + std::to_string(kMaxThreads) +
+                                                  "; leave it out to use all cores"};
+  }
   if (name.empty() || name == "cpu") return make_cpu_backend(threads);
   return Error{ErrorCode::kUnsupported,
                "this build computes on the CPU only; use --backend cpu instead of --backend " + name};

@@ -16,7 +16,8 @@
 namespace orrery {
 
 struct OptionSpec {
-  enum class Kind : uint8_t { kPositional, kValue, kFlag, kRepeated };
+  // kRest: whatever else is given, options too.
+  enum class Kind : uint8_t { kPositional, kValue, kFlag, kRepeated, kRest };
   Kind kind = Kind::kValue;
   std::string_view name;   // "--model"; "-n"; a positional's name: "SESSION"
   std::string_view value;  // what it takes, for --help: "M", "1,2,3|@FILE"; empty for flags and positionals
@@ -46,6 +47,9 @@ class Options {
 // How a command ends when nothing is wrong with its arguments: an exit status (0: done, 1: it said why not), or an
 // Error, whose sentence goes to stderr and whose status is 1.
 using CommandResult = Result<int>;
+
+// Says what is wrong with how the command was called; the result has the exit status for that, 2.
+CommandResult usage_error(std::string_view command, const std::string& what);
 
 struct CommandContext {
   const Options& options;

@@ -29,6 +29,11 @@ std::vector<std::string> Options::all(std::string_view name) const {
   return found == values_.end() ? std::vector<std::string>{} : found->second;
 }
 
+CommandResult usage_error(std::string_view command, const std::string& what) {
+  say("orrery " + std::string(command) + ": " + what + "; see orrery " + std::string(command) + " --help");
+  return 2;
+}
+
 Error no_desktop(std::string_view wanted) {
   return {
       ErrorCode::kUnsupported,
@@ -68,6 +73,10 @@ using Values = std::vector<std::vector<std::string>>;
 void add_option(CLI::App& app, const OptionSpec& spec, std::vector<std::string>& values) {
   const std::string name(spec.name);
   const std::string help(spec.help);
+  if (spec.kind == OptionSpec::Kind::kRest) {
+    app.allow_extras();
+    return;
+  }
   if (spec.kind == OptionSpec::Kind::kFlag) {
     app.add_flag_callback(
         name, [&values] { values.emplace_back("1"); }, help);
@@ -122,7 +131,8 @@ int run_command(const CommandSpec& spec, const CommandContext& context) {
   const CommandResult result = spec.run(context);
   show_progress({});
   if (result) return *result;
-  say("orrery " + std::string(spec.name) + ": " + result.error().message);
+  const std::string name = spec.name.empty() ? "orrery" : "orrery " + std::string(spec.name);
+  say(name + ": " + result.error().message);
   return kFailed;
 }
 

@@ -1,6 +1,9 @@
 #include "app/commands/window_command.h"
 
 #include <cstdlib>
+#include <filesystem>
+
+#include "app/library/installed_models.h"
 
 namespace orrery {
 namespace {
@@ -12,6 +15,12 @@ bool is_set(const char* variable) {
 
 CommandResult run(const CommandContext& context) {
   const std::string file = context.options.text("FILE");
+  std::error_code ignored;
+  if (!file.empty() && !std::filesystem::exists(file, ignored) && !resolve_model(file)) {
+    return Error{
+        ErrorCode::kNotFound,
+        "there is neither a command, nor a file, nor an installed model of this name; see orrery --help: " + file};
+  }
   if (!context.desktop.available()) return no_desktop(file.empty() ? "the window" : file);
   if (!has_display()) {
     return Error{
@@ -28,8 +37,7 @@ CommandResult run(const CommandContext& context) {
 bool has_display() { return is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"); }
 
 const CommandSpec& window_command() {
-  static const CommandSpec kSpec{
-      .name = "window", .summary = "", .details = "", .example = "", .options = {}, .run = run};
+  static const CommandSpec kSpec{.name = "", .summary = "", .details = "", .example = "", .options = {}, .run = run};
   return kSpec;
 }
 

@@ -1,0 +1,323 @@
+// export: what was recorded of a probe, as an array in a file; with --recompute, what was not, too.
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "app/commands/commands.h"
+#include "app/commands/console.h"
+#include "app/commands/session_run.h"
+#include "app/export_rows.h"
+#include "app/export_writer.h"
+#include "app/rerun.h"
+
+namespace orrery {
+namespace {
+
+using Ranges = std::vector<std::pair<int64_t, int64_t>>;
+
+Result<const Probe*> probe_of(const Options& options, const ModelConfig& config) {
+  const std::string name = options.text("--probe");
+  std::string offered;
+  for (const Probe* probe : offered_probes(config)) offered += (offered.empty() ? "" : ", ") + std::string(probe->name);
+  const Probe* probe = find_probe(name);
+  if (probe == nullptr) {
+    return Error{ErrorCode::kNotFound,
+                 "--probe: there is no probe of this name yet (there are " + offered + "): " + name};
+  }
+  if (probe->has_layers() && probe->layers(config).empty()) {
+    return Error{ErrorCode::kUnsupported,
+                 "--probe: no layer of this model has it (it offers " + offered + "): " + name};
+  }
+  return probe;
+}
+
+// "0,3,5:8": of `available`; all of them where nothing is given.
+Result<std::vector<int32_t>> chosen(const Options& options, std::string_view option,
+                                    const std::vector<int32_t>& available) {
+  if (!options.has(option)) return available;
+  const std::string text = options.text(option);
+  const auto wrong = [&](const std::string& why) {
+    return Error{ErrorCode::kInvalidArgument, std::string(option) + " " + why + ": " + text};
+  };
+  std::vector<int32_t> ids;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    const std::string part = text.substr(at, comma - at);
+    at = comma + 1;
+    int32_t begin = 0;
+    const char* end_of_part = part.data() + part.size();
+    const auto first = std::from_chars(part.data(), end_of_part, begin);
+    int32_t end = begin + 1;
+    auto last = first;
+    if (first.ec == std::errc() && first.ptr != end_of_part && *first.ptr == ':')
+      last = std::from_chars(first.ptr + 1, end_of_part, end);
+    if (first.ec != std::errc() || last.ec != std::errc() || last.ptr != end_of_part || end <= begin) {
+      return wrong("takes numbers and half-open ranges, as in 0,3,5:8, not");
+    }
+    for (int32_t id = begin; id < end; ++id) {
+      if (!std::ranges::binary_search(available, id)) {
+        return wrong("names " + std::to_string(id) + ", which this probe does not have in this model (first " +
+                     std::to_string(available.front()) + ", last " + std::to_string(available.back()) + ")");
+      }
+      ids.push_back(id);
+    }
+  }
+  std::ranges::sort(ids);
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+// The parts of [begin, end) that lie in none of `ranges` (ascending, disjoint).
+Ranges outside(const Ranges& ranges, int64_t begin, int64_t end) {
+  Ranges rest;
+  for (const auto& [from, to] : ranges) {
+    if (to <= begin || from >= end) continue;
+    if (from > begin) rest.emplace_back(begin, from);
+    begin = to;
+  }
+  if (begin < end) rest.emplace_back(begin, end);
+  return rest;
+}
+
+bool within(const Ranges& ranges, int64_t step) {
+  return std::ranges::any_of(ranges, [&](const auto& range) { return step >= range.first && step < range.second; });
+}
+
+Result<StepSpan> steps_of(const OpenedRun& run, const Options& options, const Ranges& recorded, const Probe& probe) {
+  if (run.n_processed == 0 && !options.has("--recompute")) {
+    return Error{ErrorCode::kNotFound,
+                 "nothing was recorded in run " + std::to_string(run.record.run) + " of " + run.reader->path()};
+  }
+  if (options.has("--steps")) {
+    ORRERY_ASSIGN_OR_RETURN(const StepSpan span, parse_span(options.text("--steps"), "--steps", run.n_processed));
+    if (span.end <= run.n_processed) return span;
+    return Error{ErrorCode::kInvalidArgument, "--steps goes beyond the run, which has steps 0:" +
+                                                  std::to_string(run.n_processed) + ": " + options.text("--steps")};
+  }
+  if (options.has("--recompute") || recorded.empty()) {
+    if (run.n_processed == 0 || (recorded.empty() && !options.has("--recompute"))) {
+      return Error{ErrorCode::kNotFound, std::string(probe.name) +
+                                             " was not recorded in this run; add --recompute to compute it from the "
+                                             "model: " +
+                                             run.reader->path()};
+    }
+    return StepSpan{.begin = 0, .end = run.n_processed};
+  }
+  return StepSpan{.begin = recorded.front().first, .end = recorded.back().second};
+}
+
+struct Plan {
+  ExportShape shape;
+  Ranges recorded;  // within the steps
+  Ranges missing;
+};
+
+Result<Plan> plan_export(OpenedRun& run, const Options& options) {
+  Plan plan;
+  ExportShape& shape = plan.shape;
+  const ModelConfig& config = run.record.config;
+  ORRERY_ASSIGN_OR_RETURN(shape.probe, probe_of(options, config));
+  shape.run = run.record.run;
+  ORRERY_ASSIGN_OR_RETURN(const Ranges all_recorded, run.reader->recorded_steps(*shape.probe, shape.run));
+  ORRERY_ASSIGN_OR_RETURN(const StepSpan span, steps_of(run, options, all_recorded, *shape.probe));
+  shape.step_begin = span.begin;
+  shape.step_end = span.end;
+  if (shape.probe->has_layers()) {
+    ORRERY_ASSIGN_OR_RETURN(shape.layers, chosen(options, "--layers", shape.probe->layers(config)));
+    for (const int32_t layer : shape.layers)
+      shape.layer_labels.push_back(run.record.layer_labels[static_cast<size_t>(layer)]);
+  } else if (options.has("--layers")) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "--layers: this probe belongs to no layer: " + std::string(shape.probe->name)};
+  }
+  shape.inner = shape.probe->inner_shape(config, run.n_processed);
+  if (shape.probe->has_axis(Axis::kHead)) {
+    std::vector<int32_t> heads(static_cast<size_t>(shape.inner.front()));
+    for (size_t i = 0; i < heads.size(); ++i) heads[i] = static_cast<int32_t>(i);
+    ORRERY_ASSIGN_OR_RETURN(shape.heads, chosen(options, "--heads", heads));
+    shape.inner.erase(shape.inner.begin());
+  } else if (options.has("--heads")) {
+    return Error{ErrorCode::kInvalidArgument, "--heads: this probe has no heads: " + std::string(shape.probe->name)};
+  }
+  plan.missing = outside(all_recorded, span.begin, span.end);
+  plan.recorded = outside(plan.missing, span.begin, span.end);
+  return plan;
+}
+
+nlohmann::json describe(const OpenedRun& run, const Plan& plan) {
+  const ExportShape& shape = plan.shape;
+  const Probe& probe = *shape.probe;
+  nlohmann::json axes = nlohmann::json::array();
+  const std::vector<int64_t> sizes = shape.shape();
+  for (size_t i = 0; i < probe.axes.size(); ++i) {
+    nlohmann::json axis{{"name", axis_name(probe.axes[i])}, {"size", sizes[i]}};
+    if (probe.axes[i] == Axis::kStep) axis["steps"] = {shape.step_begin, shape.step_end};
+    if (probe.axes[i] == Axis::kLayer) axis["ids"] = shape.layers;
+    if (probe.axes[i] == Axis::kLayer) axis["labels"] = shape.layer_labels;
+    if (probe.axes[i] == Axis::kHead) axis["ids"] = shape.heads;
+    if (probe.axes[i] == Axis::kField || probe.axes[i] == Axis::kComponent) axis["labels"] = probe.fields;
+    axes.push_back(axis);
+  }
+  return {{"probe", probe.name},
+          {"description", probe.description},
+          {"run", run.record.run},
+          {"model", run.record.model_name},
+          {"axes", axes},
+          {"shape", sizes},
+          {"layers", shape.layers},
+          {"unit", probe.unit},
+          {"dtype", dtype_name(probe.dtype)},
+          {"exact", probe.exact},
+          {"level", level_name(probe.level)},
+          {"recorded_steps", plan.recorded},
+          {"missing_steps", plan.missing}};
+}
+
+// Hands rows to the writer in order of step, whoever has them: the session, a re-run, or no one.
+class RowFeed {
+ public:
+  RowFeed(OpenedRun& run, const Plan& plan, ExportWriter& writer)
+      : run_(run), plan_(plan), writer_(writer), rows_(plan.shape), next_(plan.shape.step_begin) {}
+
+  // Everything up to `end` that the session has; what neither has is missing.
+  Result<void> recorded_until(int64_t end) {
+    if (next_ >= end) return {};
+    Result<void> written;
+    ORRERY_RETURN_IF_ERROR(
+        run_.reader->for_each_frame(*plan_.shape.probe, plan_.shape.run, next_, end, 0, [&](const Frame& frame) {
+          written = missing_until(frame.step_begin);
+          for (int64_t step = frame.step_begin; written && step < frame.step_end; ++step) written = write(frame, step);
+          return written.has_value() && !interrupted();
+        }));
+    ORRERY_RETURN_IF_ERROR(written);
+    if (interrupted()) return Error{ErrorCode::kCancelled, "interrupted; nothing was written"};
+    return missing_until(end);
+  }
+
+  // Steps of a recomputed frame, but for those that were recorded.
+  Result<void> recomputed(const Frame& frame) {
+    for (int64_t step = std::max(frame.step_begin, next_); step < frame.step_end; ++step) {
+      if (within(plan_.recorded, step)) {
+        ORRERY_RETURN_IF_ERROR(recorded_until(step + 1));
+      } else {
+        ORRERY_RETURN_IF_ERROR(write(frame, step));
+      }
+    }
+    return {};
+  }
+
+ private:
+  Result<void> write(const Frame& frame, int64_t step) {
+    CHECK(step == next_);
+    ++next_;
+    return writer_.row(step, rows_.row(frame, step));
+  }
+  Result<void> missing_until(int64_t end) {
+    for (; next_ < end; ++next_) ORRERY_RETURN_IF_ERROR(writer_.row(next_, rows_.missing_row()));
+    return {};
+  }
+
+  OpenedRun& run_;
+  const Plan& plan_;
+  ExportWriter& writer_;
+  ExportRows rows_;
+  int64_t next_;
+};
+
+Result<void> recompute_missing(OpenedRun& run, const Plan& plan, const Options& options,
+                               const std::vector<Token>& tokens, RowFeed& feed) {
+  ORRERY_ASSIGN_OR_RETURN(const OpenedModel opened, open_recorded_model(run.record, options));
+  ExtraTaps taps;
+  taps.mask.probes = {plan.shape.probe};
+  taps.mask.row_layers = plan.shape.layers;
+  taps.mask.row_heads = plan.shape.heads;
+  taps.begin = plan.missing.front().first;
+  taps.end = plan.missing.back().second;
+  ORRERY_RETURN_IF_ERROR(feed.recorded_until(taps.begin));
+  RunControl control;
+  control.watch(&interrupted());
+  ORRERY_RETURN_IF_ERROR(recompute(
+      opened, run.record.run, tokens, taps, [&](const Frame& frame) { return feed.recomputed(frame); },
+      show_rerun_progress, control));
+  show_progress({});
+  return {};
+}
+
+CommandResult run_export(OpenedRun& run, const Plan& plan, const Options& options) {
+  const std::string out = options.text("--out");
+  ORRERY_RETURN_IF_ERROR(check_out(out, run.reader->path()));
+  ORRERY_ASSIGN_OR_RETURN(const std::vector<Token> tokens, run.reader->tokens(run.record.run));
+  const bool recomputing = options.has("--recompute") && !plan.missing.empty();
+  if (plan.recorded.empty() && !recomputing) {
+    return Error{ErrorCode::kNotFound, std::string(plan.shape.probe->name) + " was not recorded for steps " +
+                                           ranges_text(plan.missing) +
+                                           "; add --recompute to compute it from the model: " + run.reader->path()};
+  }
+  ExportSources sources;
+  (recomputing ? sources.recomputed : sources.missing) = plan.missing;
+  ORRERY_ASSIGN_OR_RETURN(const std::unique_ptr<ExportWriter> writer,
+                          ExportWriter::create(out, plan.shape, sources, tokens));
+  RowFeed feed(run, plan, *writer);
+  if (recomputing) ORRERY_RETURN_IF_ERROR(recompute_missing(run, plan, options, tokens, feed));
+  ORRERY_RETURN_IF_ERROR(feed.recorded_until(plan.shape.step_end));
+  ORRERY_RETURN_IF_ERROR(writer->finish());
+  if (!plan.recorded.empty()) say("recorded steps: " + ranges_text(plan.recorded));
+  if (recomputing)
+    say("recomputed steps: " + ranges_text(plan.missing));
+  else if (!plan.missing.empty())
+    say("not recorded, left empty (--recompute computes them): steps " + ranges_text(plan.missing));
+  return 0;
+}
+
+CommandResult run(const CommandContext& context) {
+  const Options& options = context.options;
+  if (options.has("--out") == options.has("--describe"))
+    return usage_error("export", "takes either --out or --describe");
+  catch_interrupts();
+  ORRERY_ASSIGN_OR_RETURN(OpenedRun run, open_run(options));
+  ORRERY_ASSIGN_OR_RETURN(const Plan plan, plan_export(run, options));
+  if (options.has("--describe")) {
+    print_json(describe(run, plan));
+    return 0;
+  }
+  return run_export(run, plan, options);
+}
+
+}  // namespace
+
+const CommandSpec& export_command() {
+  using Kind = OptionSpec::Kind;
+  static const CommandSpec kSpec{
+      .name = "export",
+      .summary = "Writes what was recorded of a probe as NPY, CSV or JSON",
+      .details =
+          "Axes are those of the probe's definition, outermost first; `orrery info` lists what a session has. "
+          "--recompute feeds the recorded tokens through the model again for the steps that were not recorded, "
+          "and says which. Missing values are NaN, -1 where they are ids, nothing in CSV, null in JSON.",
+      .example =
+          "  orrery export sky.orrery --probe attention.entropy --out entropy.npy\n"
+          "  orrery export sky.orrery --probe attention.row --steps 0:16 --layers 3 --recompute --out rows.npy",
+      .options = with_model_options(
+          {{.kind = Kind::kPositional, .name = "SESSION", .value = "", .help = "The session", .required = true},
+           {.name = "--probe", .value = "NAME", .help = "Which probe, as in attention.entropy", .required = true},
+           {.name = "--run", .value = "R", .help = "Which run (default: the last)", .type = OptionSpec::Type::kInteger},
+           {.name = "--steps",
+            .value = "A:B",
+            .help = "Steps A up to B (default: what was recorded; with --recompute all)"},
+           {.name = "--layers", .value = "0,3,5:8", .help = "These layers only"},
+           {.name = "--heads", .value = "0,3,5:8", .help = "These heads only"},
+           {.kind = Kind::kFlag,
+            .name = "--recompute",
+            .value = "",
+            .help = "Compute from the model what was not recorded"},
+           {.kind = Kind::kFlag,
+            .name = "--describe",
+            .value = "",
+            .help = "Print axes, layers, unit, exactness as JSON; write nothing"},
+           {.name = "--out", .value = "F.npy|csv|json", .help = "The file to write"}},
+          false),
+      .run = run};
+  return kSpec;
+}
+
+}  // namespace orrery

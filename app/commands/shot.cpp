@@ -1,0 +1,111 @@
+// shot: what a view draws of a recording, as a file.
+#include <charconv>
+
+#include "app/commands/commands.h"
+#include "app/commands/console.h"
+#include "app/commands/picture.h"
+#include "app/commands/session_run.h"
+#include "app/session_scene.h"
+#include "views/command.h"
+#include "views/registry.h"
+
+namespace orrery {
+namespace {
+
+constexpr float kLargestSide = 16384;
+
+// "1280x860"
+Result<Size> parse_size(const std::string& text) {
+  int width = 0;
+  int height = 0;
+  const char* end = text.data() + text.size();
+  const auto w = std::from_chars(text.data(), end, width);
+  if (w.ec == std::errc() && w.ptr != end && *w.ptr == 'x') {
+    const auto h = std::from_chars(w.ptr + 1, end, height);
+    if (h.ec == std::errc() && h.ptr == end && width >= 1 && height >= 1 && width <= kLargestSide &&
+        height <= kLargestSide) {
+      return Size{static_cast<float>(width), static_cast<float>(height)};
+    }
+  }
+  return Error{ErrorCode::kInvalidArgument,
+               "--size takes WxH in pixels, each from 1 to 16384, as in 1280x860, not: " + text};
+}
+
+Result<PictureRequest> request_of(const Options& options, const OpenedRun& run) {
+  PictureRequest request;
+  ORRERY_ASSIGN_OR_RETURN(request.view, find_view(options.text("--view")));
+  if (const std::optional<std::string> why = request.view->unavailable(run_info(run.record))) {
+    return Error{ErrorCode::kUnsupported, "--view " + options.text("--view") + ": " + *why};
+  }
+  if (options.has("--size")) {
+    ORRERY_ASSIGN_OR_RETURN(request.size, parse_size(options.text("--size")));
+  }
+  request.state.theme = *parse_theme(options.text("--theme", "light"));
+  request.out = options.text("--out");
+  if (options.has("--step")) {
+    const int64_t step = options.integer("--step", 0);
+    if (step < 0 || step >= run.n_processed) {
+      return Error{ErrorCode::kInvalidArgument, "--step takes a step of the run, which has steps 0 to " +
+                                                    std::to_string(run.n_processed - 1) +
+                                                    ", not: " + options.text("--step")};
+    }
+    apply(request.state, Select{.step = step});
+  }
+  return request;
+}
+
+CommandResult run(const CommandContext& context) {
+  const Options& options = context.options;
+  catch_interrupts();
+  ORRERY_ASSIGN_OR_RETURN(OpenedRun run, open_run(options));
+  ORRERY_ASSIGN_OR_RETURN(const PictureRequest request, request_of(options, run));
+  ORRERY_RETURN_IF_ERROR(check_out(request.out, run.reader->path()));
+  if (request.out.ends_with(".png") && !context.desktop.available()) return no_desktop(request.out);
+  ORRERY_ASSIGN_OR_RETURN(FrameHistory history, open_history(*run.reader, run.record, run.n_processed));
+  OpenedModel opened;
+  if (options.has("--model")) {
+    ORRERY_ASSIGN_OR_RETURN(opened, open_recorded_model(run.record, options));
+  }
+  RunControl control;
+  control.watch(&interrupted());
+  ORRERY_RETURN_IF_ERROR(fetch_wanted(*run.reader, run.record, *request.view, request.state,
+                                      opened.model != nullptr ? &opened : nullptr, control, history));
+  std::shared_ptr<const Tokenizer> tokenizer = opened.tokenizer;
+  if (tokenizer == nullptr) tokenizer = recorded_tokenizer(run.record, "");
+  const std::unique_ptr<TokenizerTexts> texts = tokenizer ? std::make_unique<TokenizerTexts>(tokenizer) : nullptr;
+  ORRERY_RETURN_IF_ERROR(write_picture(request, history, texts.get(), context.desktop));
+  return 0;
+}
+
+}  // namespace
+
+const CommandSpec& shot_command() {
+  using Kind = OptionSpec::Kind;
+  using Type = OptionSpec::Type;
+  static const CommandSpec kSpec{
+      .name = "shot",
+      .summary = "Draws a view of a recording as PNG, SVG or JSON",
+      .details =
+          "Views: attention, cache, output, text, and window, which tiles the others. JSON has the drawn cells with "
+          "their values, axes, ticks and labels. With --model, what the view needs and the session lacks is "
+          "recomputed; without it, it is drawn as missing.",
+      .example =
+          "  orrery shot sky.orrery --view attention --out attention.png\n"
+          "  orrery shot sky.orrery --view window --step 12 --theme dark --size 1600x1000 --out window.svg",
+      .options = with_model_options(
+          {{.kind = Kind::kPositional, .name = "SESSION", .value = "", .help = "The session", .required = true},
+           {.name = "--view", .value = "NAME", .help = "Which view", .required = true},
+           {.name = "--run", .value = "R", .help = "Which run (default: the last)", .type = Type::kInteger},
+           {.name = "--step", .value = "N", .help = "The selected step (default: the newest)", .type = Type::kInteger},
+           {.name = "--size", .value = "WxH", .help = "In pixels (default 1280x860)"},
+           {.name = "--theme",
+            .value = "T",
+            .help = "light, dark or projector (default light)",
+            .choices = {"light", "dark", "projector"}},
+           {.name = "--out", .value = "F.png|svg|json", .help = "The file to write", .required = true}},
+          false),
+      .run = run};
+  return kSpec;
+}
+
+}  // namespace orrery
