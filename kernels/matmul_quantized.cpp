@@ -14,6 +14,7 @@
 #include <hwy/foreach_target.h>
 // Highway after foreach_target.
 #include <hwy/aligned_allocator.h>
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #if HWY_TARGET == HWY_AVX3_DL
@@ -52,17 +53,17 @@ constexpr int64_t kDirectRows = 4;  // rows of x up to which blocks are turned a
 struct Q8_0 {
   static constexpr size_t kBytes = 34, kElements = 2;
   static constexpr bool kNibbles = false, kMin = false;
-  static const int32_t* corrections(const QuantizedRows& x) { return x.minus_128_sum.data(); }
+  static int32_t correction(const QuantizedBlock& x) { return x.minus_128_sum; }
 };
 struct Q4_0 {
   static constexpr size_t kBytes = 18, kElements = 2;
   static constexpr bool kNibbles = true, kMin = false;
-  static const int32_t* corrections(const QuantizedRows& x) { return x.minus_8_sum.data(); }
+  static int32_t correction(const QuantizedBlock& x) { return x.minus_8_sum; }
 };
 struct Q4_1 {
   static constexpr size_t kBytes = 20, kElements = 4;
   static constexpr bool kNibbles = true, kMin = true;
-  static const int32_t* corrections(const QuantizedRows&) { return nullptr; }
+  static int32_t correction(const QuantizedBlock&) { return 0; }
 };
 
 // acc + the four products of each lane: u unsigned bytes, s signed bytes. Exact.
@@ -161,9 +162,15 @@ template <class Block>
 struct DirectSource {
   const uint8_t* rows;  // of kLanes rows
   size_t stride;
-  VI offsets;  // byte offset of each row
+  VI offsets;           // byte offset of each row
+  const uint8_t* next;  // the strip after this one, fetched meanwhile; null where there is none
 
   HWY_INLINE void load(int64_t b, TurnedBlock& block) const {
+    if (next != nullptr) {
+      // Rows of a strip follow each other in memory: in step with the blocks, fetch the next strip from end to end.
+      constexpr size_t kStep = static_cast<size_t>(kLanes) * Block::kBytes;
+      for (size_t i = 0; i < kStep; i += 64) hwy::Prefetch(next + static_cast<size_t>(b) * kStep + i);
+    }
     const uint8_t* at = rows + static_cast<size_t>(b) * Block::kBytes;
     const VU heads = hn::BitCast(DU(), hn::GatherOffset(DI(), reinterpret_cast<const int32_t*>(at), offsets));
     block.d = half_to_float(heads);
@@ -230,33 +237,40 @@ struct Columns {
   }
 };
 
-// Outputs of kRows rows of x from `row` on.
+// Four bytes of x in every lane.
+HWY_INLINE VI broadcast_quad(const int8_t* at) {
+  int32_t quad;
+  std::memcpy(&quad, at, sizeof(quad));
+  return hn::Set(DI(), quad);
+}
+
+// Outputs of kRows rows of x from `row` on, all of one tile of rows.
 template <class Block, int64_t kRows, class Source>
 HWY_INLINE void multiply_rows(const Source& source, const QuantizedRows& x, int64_t row, const Columns& columns) {
   const DF df;
   const DI di;
+  const QuantizedBlock* HWY_RESTRICT inputs = x.blocks.data() + x.index(row, 0);
   VF sums[kRows];
   for (int64_t r = 0; r < kRows; ++r) sums[r] = hn::Zero(df);
-  for (int64_t b = 0; b < x.n_blocks; ++b) {
+  for (int64_t b = 0; b < x.n_blocks; ++b, inputs += kTileRows) {
     TurnedBlock block;
     source.load(b, block);
+#pragma GCC unroll 8
     for (int64_t r = 0; r < kRows; ++r) {
-      const int64_t at = (row + r) * x.n_blocks + b;
-      const int8_t* values = x.values.data() + at * kBlockElements;
-      const int32_t* corrections = Block::corrections(x);
-      VI even = corrections == nullptr ? hn::Zero(di) : hn::Set(di, corrections[at]);
+      const QuantizedBlock& input = inputs[r];
+      VI even = hn::Set(di, Block::correction(input));
       VI odd = hn::Zero(di);
-      for (int64_t i = 0; i < kQuads; i += 2) {
-        int32_t quad[2];
-        std::memcpy(quad, values + 4 * i, sizeof(quad));
-        even = dot4<Block>(even, block.quads[i], hn::Set(di, quad[0]));
-        odd = dot4<Block>(odd, block.quads[i + 1], hn::Set(di, quad[1]));
-      }
+      even = dot4<Block>(even, block.quads[0], broadcast_quad(input.q));
+      odd = dot4<Block>(odd, block.quads[1], broadcast_quad(input.q + 4));
+      even = dot4<Block>(even, block.quads[2], broadcast_quad(input.q + 8));
+      odd = dot4<Block>(odd, block.quads[3], broadcast_quad(input.q + 12));
+      even = dot4<Block>(even, block.quads[4], broadcast_quad(input.q + 16));
+      odd = dot4<Block>(odd, block.quads[5], broadcast_quad(input.q + 20));
+      even = dot4<Block>(even, block.quads[6], broadcast_quad(input.q + 24));
+      odd = dot4<Block>(odd, block.quads[7], broadcast_quad(input.q + 28));
       const VF products = hn::ConvertTo(df, hn::Add(even, odd));
-      sums[r] = hn::MulAdd(products, hn::Mul(block.d, hn::Set(df, x.steps[static_cast<size_t>(at)])), sums[r]);
-      if constexpr (Block::kMin) {
-        sums[r] = hn::MulAdd(block.m, hn::Set(df, x.step_sums[static_cast<size_t>(at)]), sums[r]);
-      }
+      sums[r] = hn::MulAdd(products, hn::Mul(block.d, hn::Set(df, input.step)), sums[r]);
+      if constexpr (Block::kMin) sums[r] = hn::MulAdd(block.m, hn::Set(df, input.step_sum), sums[r]);
     }
   }
   for (int64_t r = 0; r < kRows; ++r) columns.store(sums[r], row + r);
@@ -315,7 +329,9 @@ void strips(const QuantizedRows& x, const MatmulTarget& target, int64_t begin, i
       std::memcpy(buffers.last_rows.data(), rows, stride * static_cast<size_t>(columns.count));
       rows = buffers.last_rows.data();
     }
-    const DirectSource<Block> source{rows, stride, offsets};
+    const bool is_last = first + kLanes >= end * kStripOutputs || first + 2 * kLanes > n_out;
+    const uint8_t* next = is_last ? nullptr : rows + stride * static_cast<size_t>(kLanes);
+    const DirectSource<Block> source{rows, stride, offsets, next};
     if (x.source.n_rows <= kDirectRows) {
       multiply_direct(source, x, columns);
     } else {

@@ -16,18 +16,28 @@ inline constexpr int64_t kBlockElements = 32;
 // A block of x whose greatest magnitude is no more counts as zero: 127 / greatest must stay finite.
 inline constexpr float kLeastGreatest = 1e-35f;
 
-// Rows of x rounded to int8 in blocks of 32. Sums of a block's q are kept as what they correct: weights are stored with
-// an offset (8 in Q4_0; 128 once Q8_0 is made unsigned for the dot product), so a block's products start from -offset *
-// sum.
+// 32 elements of a row of x, rounded to int8. Weights are stored with an offset (8 in Q4_0; 128 once Q8_0 is made
+// unsigned for the dot product), so a block's integer products start from -offset * sum q.
+struct QuantizedBlock {
+  int8_t q[kBlockElements];   // -127..127
+  float step = 0.0f;          // d: x is about d * q
+  float step_sum = 0.0f;      // d * sum q
+  int32_t minus_8_sum = 0;    // -8 * sum q
+  int32_t minus_128_sum = 0;  // -128 * sum q
+};
+
+// Rows that a tile of the product takes at once: their blocks lie together, so that one address serves all.
+inline constexpr int64_t kTileRows = 8;
+
+// Rows of x rounded to int8 in blocks of 32.
 struct QuantizedRows {
   Matrix<const float> source;          // the rows themselves
   int64_t n_blocks = 0;                // per row
-  std::vector<int8_t> values;          // [n_rows, n_blocks * 32] q, -127..127
-  std::vector<float> steps;            // [n_rows, n_blocks] d
-  std::vector<float> step_sums;        // [n_rows, n_blocks] d * sum q
-  std::vector<int32_t> minus_8_sum;    // [n_rows, n_blocks]
-  std::vector<int32_t> minus_128_sum;  // [n_rows, n_blocks]
+  std::vector<QuantizedBlock> blocks;  // [ceil(n_rows / 8), n_blocks, 8]
 
+  int64_t index(int64_t row, int64_t block) const {
+    return ((row / kTileRows) * n_blocks + block) * kTileRows + row % kTileRows;
+  }
   // Makes room for the rows of x (n_cols a multiple of 32); quantize_rows fills it.
   void resize(Matrix<const float> x);
 };

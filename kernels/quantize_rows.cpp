@@ -57,12 +57,11 @@ void quantize_rows_simd(QuantizedRows& rows, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; ++r) {
     const float* x = rows.source.row(r);
     for (int64_t b = 0; b < rows.n_blocks; ++b) {
-      const size_t at = static_cast<size_t>(r * rows.n_blocks + b);
-      const int32_t sum =
-          quantize_block(x + b * kBlockElements, rows.values.data() + at * kBlockElements, &rows.steps[at]);
-      rows.step_sums[at] = rows.steps[at] * static_cast<float>(sum);
-      rows.minus_8_sum[at] = -8 * sum;
-      rows.minus_128_sum[at] = -128 * sum;
+      QuantizedBlock& block = rows.blocks[static_cast<size_t>(rows.index(r, b))];
+      const int32_t sum = quantize_block(x + b * kBlockElements, block.q, &block.step);
+      block.step_sum = block.step * static_cast<float>(sum);
+      block.minus_8_sum = -8 * sum;
+      block.minus_128_sum = -128 * sum;
     }
   }
 }
@@ -79,13 +78,9 @@ HWY_EXPORT(quantize_rows_simd);
 void QuantizedRows::resize(Matrix<const float> x) {
   source = x;
   n_blocks = x.n_cols / kBlockElements;
-  const size_t count = static_cast<size_t>(x.n_rows * n_blocks);
-  if (steps.size() >= count) return;  // grows only
-  values.resize(count * kBlockElements);
-  steps.resize(count);
-  step_sums.resize(count);
-  minus_8_sum.resize(count);
-  minus_128_sum.resize(count);
+  const int64_t n_tiles = (x.n_rows + kTileRows - 1) / kTileRows;
+  const size_t count = static_cast<size_t>(n_tiles * n_blocks * kTileRows);
+  if (blocks.size() < count) blocks.resize(count);
 }
 
 void quantize_rows(QuantizedRows& rows, int64_t begin, int64_t end) {

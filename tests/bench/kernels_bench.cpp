@@ -1,6 +1,7 @@
 // Times the kernels on the shapes of SmolLM2-135M (d 576, ffn 1536, 9 heads over 3, vocabulary 49152).
 // Rates: bytes/s counts weights (or keys and values) once per call, as memory must deliver them; `mac/s` products.
-// --benchmark_filter=... picks; ORRERY_BENCH_THREADS sets the number of threads (default: usable cores).
+// --benchmark_filter=... picks; ORRERY_BENCH_THREADS sets the number of threads (default: usable cores);
+// ORRERY_BENCH_CACHED=1 multiplies by the same weights again and again, so that caches deliver them.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -53,7 +54,8 @@ std::vector<std::byte> random_weight(DType dtype, int64_t n_rows, int64_t n_cols
 // Weights of several layers in turn, so that no cache holds them from one call to the next.
 void bench_matmul(benchmark::State& state, DType dtype, int64_t n_in, int64_t n_out, int64_t n_rows) {
   const int64_t n_bytes = n_out * static_cast<int64_t>(row_bytes(dtype, static_cast<size_t>(n_in)));
-  const int64_t n_copies = n_rows > 8 ? 1 : std::max<int64_t>(1, (64 << 20) / n_bytes);
+  const bool cached = n_rows > 8 || std::getenv("ORRERY_BENCH_CACHED") != nullptr;
+  const int64_t n_copies = cached ? 1 : std::max<int64_t>(1, (64 << 20) / n_bytes);
   const std::vector<std::byte> bytes = random_weight(dtype, n_out * n_copies, n_in);
   const std::vector<float> x = random_floats(static_cast<size_t>(n_rows * n_in));
   std::vector<float> out(static_cast<size_t>(n_rows * n_out));
