@@ -26,11 +26,11 @@ class AttentionPicture {
         state_(input.state),
         b_(input, "attention", "Attention"),
         now_(b_.scene.selection),
-        n_(std::max(history_.n_steps(), history_.n_processed())) {}
+        n_(history_.n_processed()) {}
 
   Scene draw() {
     if (n_ == 0) {
-      b_.message("No tokens yet.");
+      b_.message("No step has been processed yet.");
       return b_.finish();
     }
     subtitle();
@@ -54,6 +54,7 @@ class AttentionPicture {
     }
     map(map_area);
     if (!row_area.empty()) row(row_area);
+    if (heads_row_) b_.provenance(provenance_of(history_, heads_row_));
     return b_.finish();
   }
 
@@ -69,7 +70,7 @@ class AttentionPicture {
   float overview(const HeadCells& heads, const Rect& area) {
     const HeadScalar& scalar = find_head_scalar(state_.head_scalar);
     const float lh = b_.label();
-    const float most_width = std::clamp(area.width * 0.28f, 150.0f, 420.0f);
+    const float most_width = std::clamp(area.width * 0.3f + 20, 150.0f, 520.0f);
     float gutter = 0;
     for (const int32_t layer : heads.layers) {
       gutter = std::max(gutter, b_.width(layer_name(history_.info(), layer), TextSize::kLabel));
@@ -77,11 +78,14 @@ class AttentionPicture {
     gutter = std::min(gutter, most_width * 0.5f) + 6;
     const float foot = lh + 6 + b_.scale_bar_height();
     const float widest_cell = b_.width("00.00", TextSize::kLabel) + 8;
-    Rect plot{area.x + gutter, area.y + lh + 2, 0, area.height - lh - 2 - foot};
+    Rect plot{area.x + gutter, area.y + heading_height(), 0, area.height - heading_height() - foot};
     plot.width = std::min(most_width - gutter, widest_cell * static_cast<float>(heads.n_heads));
-    plot.height = std::min(plot.height, 30.0f * static_cast<float>(heads.layers.size()));
+    plot.height = std::min(plot.height, 64.0f * static_cast<float>(heads.layers.size()));
     if (plot.empty() || plot.height < 24) return 0;
-    b_.label({area.x, area.y + lh / 2}, "layers × heads: " + std::string(scalar.title), gutter + plot.width);
+    b_.label(
+        {area.x, area.y + lh / 2},
+        "layers × heads: " + std::string(scalar.title) + (scalar.unit.empty() ? "" : ", " + std::string(scalar.unit)),
+        gutter + plot.width);
 
     const int scale = b_.scene.add_scale({.low = 0, .high = std::max(heads.high, 1e-6f)});
     SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer};
@@ -112,16 +116,14 @@ class AttentionPicture {
     cell_numbers(heads, plot, scale);
     mark_head(heads, plot, state_.hovered.layer, state_.hovered.head, Paint::of(ColourRole::kHover));
     mark_head(heads, plot, now_.layer, now_.head, Paint::of(ColourRole::kAccent));
-    const std::string unit = scalar.unit.empty() ? "" : " (" + std::string(scalar.unit) + ")";
-    b_.scale_bar({plot.x, plot.bottom() + lh + 8, plot.width, 0}, scale, std::string(scalar.title) + unit,
-                 format_value);
+    b_.scale_bar({plot.x, plot.bottom() + lh + 8, plot.width, 0}, scale, scalar.unit, format_value);
     b_.scene.regions.push_back({.rect = plot,
                                 .rows = static_cast<int>(heads.layers.size()),
                                 .cols = heads.n_heads,
                                 .row_axis = row_axis,
                                 .col_axis = col_axis,
                                 .tile_item = tile});
-    if (heads.row) b_.provenance(provenance_of(history_, heads.row));
+    heads_row_ = heads.row;
     if (!heads.row) b_.note(std::string(scalar.name) + " is not recorded at this step.");
     return gutter + plot.width;
   }
@@ -169,13 +171,15 @@ class AttentionPicture {
   }
 
   // --- one head: queries x keys ---
+  // A line, and room for the upper half of the topmost tick.
+  float heading_height() const { return 1.5f * b_.label() + 1; }
   float left_gutter() const { return b_.width(std::to_string(n_), TextSize::kLabel) + 6; }
 
   void map(const Rect& area) {
     const float lh = b_.label();
     const bool has_bar = area.height >= 170;
     const float foot = lh + 3 + (has_bar ? b_.scale_bar_height() + 4 : 0);
-    Rect plot = area.inset(left_gutter(), lh + 3, 1, foot);
+    const Rect plot = area.inset(left_gutter(), heading_height(), 1, foot);
     if (plot.width < 20 || plot.height < 20) return;
     const StepRange steps = visible_range(state_.steps, n_);
     const StepRange keys = visible_range(state_.keys, n_);
@@ -364,14 +368,16 @@ class AttentionPicture {
   void row(const Rect& area) {
     const AttentionBars bars = attention_bars(history_, now_);
     const float lh = b_.label();
-    std::string heading = "step " + std::to_string(now_.step) + " " + token_name(history_, now_.step) + " reads";
-    if (!bars.row) heading += ": not recorded";
-    if (bars.row && !bars.exact)
-      heading += std::isnan(bars.left_out)
-                     ? " (32 largest; left out: not recorded)"
-                     : " (32 largest; left out " + format_value(static_cast<double>(bars.left_out)) + ")";
-    if (bars.exact) heading += " (exact, every key)";
-    Rect plot = area.inset(left_gutter(), lh + 4, 1, 2 * lh + 4);
+    std::string heading = "step " + std::to_string(now_.step) + " " + token_name(history_, now_.step) + " reads: ";
+    if (!bars.row) {
+      heading += "not recorded";
+    } else if (bars.exact) {
+      heading += "weight by key, exact";
+    } else {
+      heading += "weight of the 32 largest, over block mass; left out ";
+      heading += std::isnan(bars.left_out) ? "not recorded" : format_value(static_cast<double>(bars.left_out));
+    }
+    Rect plot = area.inset(left_gutter(), heading_height(), 1, 2 * lh + 4);
     plot.x = plot_.empty() ? plot.x : plot_.x;
     b_.label({area.x, area.y + lh / 2}, heading, area.width);
     if (plot.height < 20 || map_.keys.size() <= 0) return;
@@ -388,7 +394,7 @@ class AttentionPicture {
              .vertical = true,
              .high = static_cast<double>(high),
              .ticks = round_ticks(0, static_cast<double>(high), std::max(2, static_cast<int>(plot.height / 40)), false),
-             .format = format_value});
+             .format = format_tick});
     draw_bars(bars, plot, high);
     const auto first = static_cast<double>(map_.keys.begin);
     const auto last = static_cast<double>(keys_end());
@@ -512,6 +518,7 @@ class AttentionPicture {
   SceneBuilder b_;
   const Selection now_;
   const int64_t n_;
+  FrameRow heads_row_;
   AttentionMap map_;
   Rect plot_;  // of the map
 };
@@ -527,8 +534,7 @@ class AttentionView final : public View {
     return "This model has no attention layers.";
   }
   std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
-    const int64_t n = history.n_steps();
-    const StepRange steps = visible_range(state.steps, n);
+    const StepRange steps = visible_range(state.steps, history.n_steps());
     const int64_t step = std::max<int64_t>(resolve(history, state).step, 0);
     return {{find_probe(find_head_scalar(state.head_scalar).name), step, step + 1},
             {find_probe("attention.row"), steps.begin, steps.end},

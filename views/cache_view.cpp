@@ -62,11 +62,11 @@ class CachePicture {
         state_(input.state),
         b_(input, "cache", "Cache"),
         now_(b_.scene.selection),
-        n_(std::max(history_.n_steps(), history_.n_processed())) {}
+        n_(history_.n_processed()) {}
 
   Scene draw() {
     if (n_ == 0) {
-      b_.message("No tokens yet.");
+      b_.message("No step has been processed yet.");
       return b_.finish();
     }
     Rect lines_area = b_.body;
@@ -102,26 +102,28 @@ class CachePicture {
     b_.subtitle(text);
   }
 
-  // "512 keys held, 0 dropped in the selected layer".
+  // "512 keys a layer, 0 dropped", or those of the selected layer where layers differ.
   std::string keys_held() {
+    bool all_alike = true;
     const auto count_at = [&](const char* name) -> int64_t {
       const Probe* probe = find_probe(name);
       const FrameRow row = probe == nullptr ? FrameRow{} : history_.row(*probe, now_.step);
-      if (!row) return -1;
+      if (!row || row.frame->layers.empty()) return -1;
+      const std::span<const int32_t> counts = row.i32();
+      Series series{.name = name, .probe = name, .unit = "keys", .x_name = "layer"};
+      series.x.assign(row.frame->layers.begin(), row.frame->layers.end());
+      series.y.assign(counts.begin(), counts.end());
+      b_.scene.series.push_back(std::move(series));
+      all_alike = all_alike &&
+                  std::count(counts.begin(), counts.end(), counts[0]) == static_cast<std::ptrdiff_t>(counts.size());
       const int64_t index = row.frame->layer_index(now_.layer);
-      if (index < 0) return -1;
-      b_.scene.series.push_back({.name = name, .probe = name, .unit = "keys", .x_name = "layer"});
-      Series& series = b_.scene.series.back();
-      for (size_t i = 0; i < row.frame->layers.size(); ++i) {
-        series.x.push_back(row.frame->layers[i]);
-        series.y.push_back(row.i32()[i]);
-      }
-      return row.i32()[static_cast<size_t>(index)];
+      return index < 0 ? -1 : counts[static_cast<size_t>(index)];
     };
     const int64_t held = count_at("cache.entries");
     const int64_t dropped = count_at("cache.evicted");
     if (held < 0) return "";
-    std::string text = layer_name(history_.info(), now_.layer) + ": " + std::to_string(held) + " keys held";
+    std::string text = std::to_string(held) + " keys ";
+    text += all_alike ? "a layer" : "in " + layer_name(history_.info(), now_.layer);
     if (dropped >= 0) text += ", " + std::to_string(dropped) + " dropped";
     return text;
   }
@@ -130,7 +132,7 @@ class CachePicture {
     const StepRange range = visible_range(state_.steps, n_);
     const float lh = b_.label();
     const float gutter = b_.width("1000 KiB", TextSize::kLabel) + 6;
-    const Rect plot = area.inset(gutter, lh + 6, 2, lh + 4);
+    const Rect plot = area.inset(gutter, 1.5f * lh + 1, 2, lh + 4);
     if (plot.width < 30 || plot.height < 20) return;
     const CacheLines lines = cache_lines(history_, range, static_cast<int>(plot.width / 2));
     b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));

@@ -64,11 +64,13 @@ Table through(const std::array<Rgba, n>& anchors) {
   return table;
 }
 
-Table growing_alpha(Rgba colour, float most) {
+// From transparent at 0 over `least` just above it to `most`.
+Table growing_alpha(Rgba colour, float least, float most) {
   Table table;
   for (size_t i = 0; i < table.size(); ++i) {
     table[i] = colour;
-    table[i].a = static_cast<uint8_t>(std::lround(most * static_cast<float>(i)));
+    table[i].a =
+        i == 0 ? 0 : static_cast<uint8_t>(std::lround(255 * std::lerp(least, most, static_cast<float>(i) / 255)));
   }
   return table;
 }
@@ -90,9 +92,9 @@ Table make_table(ColourMapId map, bool dark) {
       return through(std::array<Rgba, 5>{Rgba{16, 62, 122}, Rgba{102, 158, 209}, Rgba{245, 246, 247},
                                          Rgba{229, 155, 82}, Rgba{128, 58, 6}});
     case ColourMapId::kTint:
-      return dark ? growing_alpha({86, 156, 230, 255}, 0.72f) : growing_alpha({74, 144, 217, 255}, 0.62f);
+      return dark ? growing_alpha({86, 156, 230, 255}, 0, 0.72f) : growing_alpha({74, 144, 217, 255}, 0, 0.62f);
     case ColourMapId::kMarks:
-      return dark ? growing_alpha({255, 126, 176, 255}, 1.0f) : growing_alpha({200, 30, 98, 255}, 1.0f);
+      return dark ? growing_alpha({255, 84, 160, 255}, 0.3f, 1) : growing_alpha({222, 0, 112, 255}, 0.3f, 1);
   }
   return {};
 }

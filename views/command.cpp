@@ -66,7 +66,7 @@ struct Apply {
 
 }  // namespace
 
-void apply(ViewState& state, const Command& command) { std::visit(Apply{state}, command); }
+void apply(ViewState& state, Command command) { std::visit(Apply{state}, command); }
 
 Command move_step(const FrameHistory& history, const ViewState& state, int64_t by) {
   const int64_t last = std::max(history.n_steps(), history.n_processed()) - 1;

@@ -69,7 +69,8 @@ using Command = std::variant<Select, Hover, ClearSelection, Follow, ZoomSteps, Z
                              ChooseHeadScalar, ChooseTheme, Back, Forward>;
 
 // Scroll and zoom that come from moving on (a new step is chosen, another run is opened) are ended here as well.
-void apply(ViewState& state, const Command& command);
+// By value, so that std::apply is never the better match.
+void apply(ViewState& state, Command command);
 
 // Keys of the keyboard: the neighbour of what is selected now, kept inside the run and the model.
 Command move_step(const FrameHistory& history, const ViewState& state, int64_t by);

@@ -32,7 +32,7 @@ class Drawer {
   void draw_item(const Hatch& hatch) {
     const Rect& r = hatch.rect;
     if (r.empty()) return;
-    const ImU32 grid = packed(target_.theme.colour(ColourRole::kGrid));
+    const ImU32 grid = colour(hatch_paint());
     const float first = std::ceil((r.x + r.y) / kHatchStep) * kHatchStep;
     for (float sum = first; sum < r.right() + r.bottom(); sum += kHatchStep) {
       const float x0 = std::max(r.x, sum - r.bottom());

@@ -52,10 +52,11 @@ struct Tile {
   std::string unit = {};
 };
 
-// Diagonal hatching: missing is drawn as missing.
+// Diagonal hatching, thin lines of hatch_paint: missing is drawn as missing.
 struct Hatch {
   Rect rect;
 };
+inline Paint hatch_paint() { return Paint::of(ColourRole::kMuted, 0.4f); }
 
 struct Polyline {
   std::vector<Point> points = {};

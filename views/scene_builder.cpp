@@ -34,7 +34,7 @@ double round_step(double span, int n) {
 std::vector<double> multiples(double low, double high, double step) {
   std::vector<double> ticks;
   for (double k = std::ceil(low / step - 1e-9); k * step <= high + step * 1e-9 && ticks.size() < 200; ++k) {
-    ticks.push_back(k * step);
+    ticks.push_back(k * step + 0.0);  // no -0
   }
   return ticks;
 }
@@ -70,27 +70,42 @@ std::string format_bytes(double bytes) {
 std::string format_percent(double fraction) {
   if (std::isnan(fraction)) return "missing";
   const double percent = fraction * 100;
+  if (percent > 0 && percent < 0.001) return "<0.001 %";
+  const int decimals = std::fabs(percent - std::round(percent)) < 1e-9 ? 0 : percent >= 10 ? 1 : percent >= 0.1 ? 2 : 3;
   char text[40];
-  std::snprintf(text, sizeof text,
-                percent >= 10                    ? "%.1f %%"
-                : percent >= 0.1 || percent == 0 ? "%.2f %%"
-                                                 : "%.1e %%",
-                percent);
+  std::snprintf(text, sizeof text, "%.*f %%", decimals, percent);
+  return text;
+}
+
+std::string format_tick(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.4g", value);
   return text;
 }
 
 std::vector<double> round_ticks(double low, double high, int n, bool whole_only) {
   if (!(high > low) || n < 1) return {low};
-  double step = round_step(high - low, n);
-  if (whole_only) step = std::max(std::round(step), 1.0);
-  return multiples(low, high, step);
+  std::vector<double> ticks;
+  // Fewer than two say nothing of the scale.
+  for (const int wanted : {n, 2 * n, 4 * n}) {
+    double step = round_step(high - low, wanted);
+    if (whole_only) step = std::max(std::round(step), 1.0);
+    ticks = multiples(low, high, step);
+    if (ticks.size() >= 2) break;
+  }
+  return ticks;
 }
 
 std::vector<double> byte_ticks(double low, double high, int n) {
   if (!(high > low) || n < 1) return {low};
   double unit = 1;
   while (high / unit >= 1024) unit *= 1024;
-  return multiples(low, high, std::max(round_step((high - low) / unit, n) * unit, 1.0));
+  std::vector<double> ticks;
+  for (const int wanted : {n, 2 * n, 4 * n}) {
+    ticks = multiples(low, high, std::max(round_step((high - low) / unit, wanted) * unit, 1.0));
+    if (ticks.size() >= 2) break;
+  }
+  return ticks;
 }
 
 SceneBuilder::SceneBuilder(const SceneInput& input, std::string_view view, std::string title)
@@ -263,8 +278,10 @@ Scene SceneBuilder::finish() {
   if (!footer_.empty() && !scene.provenance.empty()) {
     // One line tells all: what is common once, then the probes.
     std::string line = scene.provenance.front().line();
-    for (size_t i = 1; i < scene.provenance.size(); ++i) {
-      const Provenance& one = scene.provenance[i];
+    std::vector<std::string_view> told{scene.provenance.front().probe};
+    for (const Provenance& one : scene.provenance) {
+      if (std::find(told.begin(), told.end(), one.probe) != told.end()) continue;
+      told.push_back(one.probe);
       line += "  |  " + one.probe + (one.exact ? "" : " · approximate") + (one.note.empty() ? "" : " · " + one.note);
     }
     label({footer_.x, footer_.centre().y}, line, footer_.width, Align::kLeft, Paint::of(ColourRole::kMuted, 0.85f),

@@ -18,6 +18,8 @@ std::string format_value(double value);
 std::string format_bytes(double bytes);
 // "12.3 %"
 std::string format_percent(double fraction);
+// "0.2", "1500": as short as four digits allow, for ticks.
+std::string format_tick(double value);
 
 // Round numbers in [low, high], at most n of them, ascending. Whole numbers only where `whole`.
 std::vector<double> round_ticks(double low, double high, int n, bool whole);

@@ -2,6 +2,7 @@
 
 #include <stb_image_write.h>
 
+#include <cmath>
 #include <cstdio>
 #include <vector>
 
@@ -95,6 +96,21 @@ std::string png_data_uri(const std::vector<Rgba>& pixels, int width, int height)
   return "data:image/png;base64," + base64(png);
 }
 
+// Cells as blocks of pixels, at least as many as the picture shows: viewers that smooth images then blur only the
+// edges.
+std::vector<Rgba> enlarged(const std::vector<Rgba>& cells, int cols, int rows, int x_times, int y_times) {
+  std::vector<Rgba> pixels;
+  pixels.reserve(cells.size() * static_cast<size_t>(x_times) * static_cast<size_t>(y_times));
+  for (int row = 0; row < rows; ++row) {
+    const auto begin = cells.begin() + static_cast<std::ptrdiff_t>(row) * cols;
+    for (int y = 0; y < y_times; ++y) {
+      for (auto cell = begin; cell != begin + cols; ++cell)
+        pixels.insert(pixels.end(), static_cast<size_t>(x_times), *cell);
+    }
+  }
+  return pixels;
+}
+
 class Writer {
  public:
   Writer(const Theme& theme, const TextMetrics& metrics) : theme_(theme), metrics_(metrics) {}
@@ -116,9 +132,12 @@ class Writer {
   void write_item(const Tile& tile) {
     if (tile.rows <= 0 || tile.cols <= 0 || tile.rect.empty()) return;
     const ColourScale& scale = scene_->scales[static_cast<size_t>(tile.scale)];
+    const int x_times = static_cast<int>(std::ceil(tile.rect.width / static_cast<float>(tile.cols)));
+    const int y_times = static_cast<int>(std::ceil(tile.rect.height / static_cast<float>(tile.rows)));
+    const std::vector<Rgba> pixels = enlarged(tile_pixels(tile, scale, theme_), tile.cols, tile.rows, x_times, y_times);
     out_ += "<image" + rect_attributes(tile.rect) + " preserveAspectRatio=\"none\" image-rendering=\"optimizeSpeed\"" +
             " style=\"image-rendering:pixelated\" xlink:href=\"" +
-            png_data_uri(tile_pixels(tile, scale, theme_), tile.cols, tile.rows) + "\"><title>" + escaped(tile.name) +
+            png_data_uri(pixels, tile.cols * x_times, tile.rows * y_times) + "\"><title>" + escaped(tile.name) +
             "</title></image>\n";
   }
 
@@ -169,10 +188,9 @@ std::string render_svg(const Scene& scene, const Theme& theme, const TextMetrics
                     "\" font-family=\"" + escaped(options.font_family) + "\">\n";
   out += "<title>" + escaped(scene.title) + "</title>\n<desc>";
   for (const Provenance& provenance : scene.provenance) out += escaped(provenance.line()) + "\n";
-  out +=
-      "</desc>\n<defs><pattern id=\"missing\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\"" +
-      std::string(" patternTransform=\"rotate(45)\"><line x1=\"0\" y1=\"0\" x2=\"0\" y2=\"6\" stroke-width=\"1.5\"") +
-      paint_attributes("stroke", theme.colour(ColourRole::kGrid)) + "/></pattern></defs>\n";
+  out += "</desc>\n<defs><pattern id=\"missing\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\"" +
+         std::string(" patternTransform=\"rotate(45)\"><line x1=\"0\" y1=\"0\" x2=\"0\" y2=\"6\" stroke-width=\"1\"") +
+         paint_attributes("stroke", resolve_paint(hatch_paint(), scene, theme)) + "/></pattern></defs>\n";
   out += "<rect" + size + paint_attributes("fill", theme.colour(ColourRole::kGround)) + "/>\n";
   return out + writer.take() + "</svg>\n";
 }

@@ -1,4 +1,4 @@
-// Scene -> SVG. Text stays text; maps are embedded as PNG, one pixel a cell.
+// Scene -> SVG. Text stays text; maps are embedded as PNG images.
 #pragma once
 
 #include <string>

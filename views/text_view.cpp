@@ -1,7 +1,9 @@
 // Text: token by token, tinted by a per-token scalar; the thing that ties the views together.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "views/attention_cells.h"
 #include "views/frame_rows.h"
 #include "views/scene_builder.h"
 #include "views/text_layout.h"
@@ -13,6 +15,8 @@ namespace {
 
 constexpr float kLineGap = 4;
 constexpr int kWheelLines = 3;
+constexpr float kPromptAlpha = 0.68f;      // over the tint, so that it stays readable on strong ones
+constexpr float kLeastReadWeight = 0.01f;  // of a key that is underlined
 
 class TextPicture {
  public:
@@ -34,6 +38,7 @@ class TextPicture {
     pitch_ = b_.line(TextSize::kText) + kLineGap;
     place();
     read_values();
+    read_row();
     record();
     for (size_t i = first_line_; i < end_line_; ++i)
       line(lines_[i], static_cast<float>(i - first_line_) * pitch_ + area_.y);
@@ -87,6 +92,29 @@ class TextPicture {
     values_.assign(all.begin() + (begin_ - from), all.begin() + (end_ - from));
   }
 
+  // What the selected head reads from the selected step: a line under each of its heaviest keys.
+  void read_row() {
+    const AttentionBars bars = attention_bars(history_, now_);
+    if (bars.top.empty()) return;
+    read_scale_ =
+        b_.scene.add_scale({.map = ColourMapId::kMarks, .low = 0, .high = 1, .transfer = Transfer::kSquareRoot});
+    read_.assign(static_cast<size_t>(end_ - begin_), std::numeric_limits<float>::quiet_NaN());
+    Series series{.name = "read by the selected head",
+                  .probe = std::string(bars.row.frame->probe->name),
+                  .unit = "",
+                  .x_name = "key"};
+    for (const AttentionBars::Top& top : bars.top) {
+      if (top.key < begin_ || top.key >= end_ || top.weight < kLeastReadWeight) continue;
+      read_[static_cast<size_t>(top.key - begin_)] = top.weight;
+      series.x.push_back(static_cast<double>(top.key));
+      series.y.push_back(static_cast<double>(top.weight));
+    }
+    reads_ = std::move(series);
+    Provenance p = provenance_of(history_, bars.row, now_.layer, now_.head);
+    p.note = "underlined keys";
+    read_provenance_ = std::move(p);
+  }
+
   void record() {
     Series series{.name = std::string(scalar_.title),
                   .probe = std::string(scalar_.probe),
@@ -98,6 +126,7 @@ class TextPicture {
       series.labels.push_back(token_label(history_.tokens()[static_cast<size_t>(step)].bytes));
     }
     b_.scene.series.push_back(std::move(series));
+    if (reads_) b_.scene.series.push_back(std::move(*reads_));
   }
 
   void line(const TextLine& line, float top) {
@@ -115,7 +144,7 @@ class TextPicture {
                placed.piece.text,
                TextSize::kText,
                Align::kLeft,
-               Paint::of(segment == Segment::kGenerated ? ColourRole::kForeground : ColourRole::kMuted),
+               Paint::of(ColourRole::kForeground, segment == Segment::kGenerated ? 1.0f : kPromptAlpha),
                TextRole::kToken});
     }
     region.edges.push_back(area_.x + line.pieces.back().x + line.pieces.back().width);
@@ -138,15 +167,22 @@ class TextPicture {
       for (int64_t i = 0; i < placed.piece.count; ++i) {
         const float value = values_[static_cast<size_t>(placed.piece.first + i - begin_)];
         x = area_.x + placed.x + static_cast<float>(i) * cell;
+        underline(placed.piece.first + i, {x, top + pitch_ - 3, std::max(cell - 1, 1.0f), 2});
         if (std::isnan(value)) {
           if (missing_from < 0) missing_from = x;
           continue;
         }
         end_missing(x);
-        b_.box({x, top + 1, cell, pitch_ - 2}, Paint::mapped(scale_, value));
+        b_.box({x, top + 1, std::max(cell - 1, 1.0f), pitch_ - 2}, Paint::mapped(scale_, value));
       }
     }
     end_missing(line.pieces.back().x + line.pieces.back().width + area_.x);
+  }
+
+  void underline(int64_t step, const Rect& rect) {
+    if (read_.empty()) return;
+    const float weight = read_[static_cast<size_t>(step - begin_)];
+    if (!std::isnan(weight)) b_.box(rect, Paint::mapped(read_scale_, weight));
   }
 
   void marks(const HitRegion& region, float top) {
@@ -184,7 +220,8 @@ class TextPicture {
     std::string name = "tint: " + std::string(scalar_.title);
     if (scalar_.per_layer) name += ", layer " + layer_name(history_.info(), now_.layer);
     if (!scalar_.unit.empty() && scalar_.unit != "bytes") name += " (" + std::string(scalar_.unit) + ")";
-    name += " · grey text: prompt · hatched: not recorded";
+    name += " · grey: prompt";
+    if (!read_.empty()) name += " · underlined: read by the selected head";
     b_.scale_bar({area_.x, area_.bottom() + 6, area_.width, 0}, scale_, name,
                  scalar_.unit == "bytes" ? format_bytes : format_value);
   }
@@ -203,6 +240,7 @@ class TextPicture {
     p.step_end = end_;
     if (scalar_.name != scalar_.probe) p.note = scalar_.title;
     b_.provenance(std::move(p));
+    if (read_provenance_) b_.provenance(std::move(*read_provenance_));
   }
 
   const SceneInput& input_;
@@ -220,6 +258,10 @@ class TextPicture {
   int64_t end_ = 0;
   int scale_ = 0;
   std::vector<float> values_;  // of the visible steps
+  int read_scale_ = 0;
+  std::vector<float> read_;  // weights of the selected row on the visible steps; NaN: not among the largest
+  std::optional<Series> reads_;
+  std::optional<Provenance> read_provenance_;
 };
 
 class TextView final : public View {
@@ -232,7 +274,10 @@ class TextView final : public View {
     const int64_t anchor =
         std::clamp<int64_t>(state.text_top.value_or(resolve(history, state).step), 0, history.n_steps() - 1);
     const auto [begin, end] = layout_window(history.tokens(), anchor);
-    return {{find_probe(find_token_scalar(state.token_scalar).probe), begin, end}};
+    const int64_t step = std::max<int64_t>(resolve(history, state).step, 0);
+    return {{find_probe(find_token_scalar(state.token_scalar).probe), begin, end},
+            {find_probe("attention.row"), step, step + 1},
+            {find_probe("attention.top"), step, step + 1}};
   }
   Scene scene(const SceneInput& input) const override { return TextPicture(input).draw(); }
 };

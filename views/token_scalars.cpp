@@ -65,24 +65,24 @@ void fill_cache_bytes(const FrameHistory& history, const Probe& probe, int64_t b
 
 constexpr std::array<TokenScalar, 6> kTokenScalars{{
     {.name = "output.entropy",
-     .title = "entropy of what comes next",
+     .title = "next-token entropy",
      .unit = "nats",
      .probe = "output.entropy",
      .fill = fill_plain},
     {.name = "token.probability",
-     .title = "probability that the token had",
+     .title = "token probability",
      .unit = "",
      .probe = "output.top",
      .fixed_high = 1,
      .fill = fill_probability},
     {.name = "attention.distance",
-     .title = "mean attention distance",
+     .title = "attention distance",
      .unit = "tokens",
      .probe = "attention.distance",
      .per_layer = true,
      .fill = fill_mean_of_heads},
     {.name = "attention.entropy",
-     .title = "mean attention entropy",
+     .title = "attention entropy",
      .unit = "nats",
      .probe = "attention.entropy",
      .per_layer = true,
@@ -93,7 +93,7 @@ constexpr std::array<TokenScalar, 6> kTokenScalars{{
      .probe = "residual.norm",
      .per_layer = true,
      .fill = fill_layer},
-    {.name = "cache.bytes", .title = "cache", .unit = "bytes", .probe = "cache.bytes", .fill = fill_cache_bytes},
+    {.name = "cache.bytes", .title = "cache bytes", .unit = "bytes", .probe = "cache.bytes", .fill = fill_cache_bytes},
 }};
 
 constexpr std::array<HeadScalar, 5> kHeadScalars{{

@@ -1,0 +1,81 @@
+// Every view at every size: nothing is clipped, nothing overlaps. With ORRERY_PICTURES=DIR the pictures are written
+// there.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "tests/views/sample_run.h"
+#include "views/registry.h"
+#include "views/svg_renderer.h"
+
+namespace orrery {
+namespace {
+
+const FrameHistory& sample() {
+  static const FrameHistory kHistory = SampleRun{.n_layers = 12, .exact_steps = 200}.history(330);
+  return kHistory;
+}
+
+std::vector<const View*> views() {
+  std::vector<const View*> list(all_views().begin(), all_views().end());
+  list.push_back(&timeline_view());
+  return list;
+}
+
+void write_picture(const Scene& scene, const Theme& theme, const TextMetrics& metrics, const std::string& name) {
+  const char* folder = std::getenv("ORRERY_PICTURES");
+  if (folder == nullptr) return;
+  std::ofstream(std::string(folder) + "/" + name + ".svg")
+      << render_svg(scene, theme, metrics, {.font_family = "DejaVu Sans Mono, monospace"});
+}
+
+void expect_tidy(const Scene& scene, const TextMetrics& metrics, const std::string& what) {
+  const std::vector<PlacedText> texts = placed_texts(scene, metrics);
+  constexpr float kSlack = 1.0f;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const Rect& a = texts[i].rect;
+    EXPECT_GE(a.x, -kSlack) << what << ": " << texts[i].text;
+    EXPECT_GE(a.y, -kSlack) << what << ": " << texts[i].text;
+    EXPECT_LE(a.right(), scene.size.width + kSlack) << what << ": " << texts[i].text;
+    EXPECT_LE(a.bottom(), scene.size.height + kSlack) << what << ": " << texts[i].text;
+    for (size_t j = i + 1; j < texts.size(); ++j) {
+      const Rect& b = texts[j].rect;
+      const bool apart = a.right() <= b.x + kSlack || b.right() <= a.x + kSlack || a.bottom() <= b.y + 2 * kSlack ||
+                         b.bottom() <= a.y + 2 * kSlack;
+      EXPECT_TRUE(apart) << what << ": \"" << texts[i].text << "\" over \"" << texts[j].text << "\"";
+    }
+  }
+}
+
+class EveryView : public testing::TestWithParam<ThemeKind> {};
+
+TEST_P(EveryView, DrawsTextInsideTheSceneAndApart) {
+  const Theme& theme = theme_of(GetParam());
+  const FixedWidthMetrics metrics(theme);
+  const SampleTexts texts;
+  for (const View* view : views()) {
+    for (const Size size : {Size{1, 1}, Size{80, 50}, Size{300, 200}, Size{420, 300}, Size{640, 480}, Size{800, 300},
+                            Size{300, 900}, Size{1280, 800}, Size{2560, 1440}}) {
+      for (const int64_t step : {int64_t{-1}, int64_t{0}, int64_t{150}}) {
+        ViewState state;
+        state.theme = GetParam();
+        state.follow = step < 0;
+        state.selected = {
+            .step = step, .layer = step < 0 ? -1 : 7, .head = step < 0 ? -1 : 4, .key = step < 0 ? -1 : 12};
+        const Scene scene = view->scene({sample(), state, size, metrics, &texts});
+        const std::string what = std::string(view->name()) + "_" + std::to_string(static_cast<int>(size.width)) + "x" +
+                                 std::to_string(static_cast<int>(size.height)) + "_" +
+                                 std::string(theme_name(GetParam())) + "_" + (step < 0 ? "last" : std::to_string(step));
+        expect_tidy(scene, metrics, what);
+        write_picture(scene, theme, metrics, what);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Themes, EveryView,
+                         testing::Values(ThemeKind::kLight, ThemeKind::kDark, ThemeKind::kProjector));
+
+}  // namespace
+}  // namespace orrery
