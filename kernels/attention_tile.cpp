@@ -242,7 +242,7 @@ void add_page(std::span<const Query> queries, const float* weights, int64_t stri
     end = std::min(end, query.key_end - first_key);
   }
   if (begin >= end) begin = end = kKvPageTokens;  // nothing in common: all goes query by query
-  const auto alone = [&](int64_t from, int64_t to) {
+  const auto alone = [&](int64_t from, int64_t to) HWY_ATTR {
     for (size_t i = 0; i < queries.size(); ++i) {
       const int64_t first = std::max(from, queries[i].key_begin - first_key);
       const int64_t last = std::min(to, queries[i].key_end - first_key);

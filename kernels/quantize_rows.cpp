@@ -37,9 +37,11 @@ HWY_INLINE int32_t quantize_block(const float* HWY_RESTRICT x, int8_t* HWY_RESTR
   const hn::RebindToSigned<decltype(df)> di;
   const hn::Rebind<int8_t, decltype(df)> d8;
   const size_t lanes = hn::Lanes(df);
-  auto greatest = hn::Zero(df);
-  for (size_t i = 0; i < kBlockElements; i += lanes) greatest = hn::Max(greatest, hn::Abs(hn::LoadU(df, x + i)));
-  const float most = hn::GetLane(hn::MaxOfLanes(df, greatest));
+  // Magnitudes compare as integers, where a NaN is the greatest: it makes the step NaN, and so the row's outputs.
+  auto greatest = hn::Zero(di);
+  for (size_t i = 0; i < kBlockElements; i += lanes)
+    greatest = hn::Max(greatest, hn::BitCast(di, hn::Abs(hn::LoadU(df, x + i))));
+  const float most = hn::GetLane(hn::BitCast(df, hn::MaxOfLanes(di, greatest)));
   *step = most / 127.0f;
   const auto inverse = hn::Set(df, most > kLeastGreatest ? 127.0f / most : 0.0f);
   auto sum = hn::Zero(di);

@@ -40,13 +40,13 @@ HWY_INLINE void store_last(VF value, float* at, int64_t count) {
 
 HWY_INLINE float sum_of(VF value) { return hn::GetLane(hn::SumOfLanes(DF(), value)); }
 
-// exp(x) to within 2 units in the last place for x in [-87, 88]; 0 below, exp(88.5) above. Cephes' range reduction with
-// a polynomial of degree 6 in the remainder.
+// exp(x) to within 2 units in the last place for x in [-87, 88]; 0 below, exp(88.5) above, NaN of NaN. Cephes' range
+// reduction with a polynomial of degree 6 in the remainder.
 HWY_INLINE VF exp_of(VF x) {
   const DF df;
   const DI di;
   const VF least = hn::Set(df, -87.0f);
-  const VF clamped = hn::Min(hn::Max(x, least), hn::Set(df, 88.5f));
+  const VF clamped = hn::Min(hn::Set(df, 88.5f), hn::Max(least, x));  // in this order a NaN stays one on x86
   const VF n = hn::Round(hn::Mul(clamped, hn::Set(df, 1.44269504088896341f)));
   VF rest = hn::NegMulAdd(n, hn::Set(df, 0.693359375f), clamped);
   rest = hn::NegMulAdd(n, hn::Set(df, -2.12194440e-4f), rest);

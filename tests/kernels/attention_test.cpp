@@ -70,12 +70,14 @@ struct Problem {
   std::vector<int32_t> row_heads = {};
   int64_t n_mass_blocks = 6, n_row_keys = 350;
   bool with_stats = true;
+  int64_t broken_row = -1;  // its query is NaN
 
   template <typename Run>
   Results run(const Run& run_attention, size_t first_row = 0, size_t count = SIZE_MAX) const {
     const size_t n = std::min(count, rows.size() - first_row), heads = static_cast<size_t>(shape.n_heads);
     const int64_t n_rows = static_cast<int64_t>(n), width = int64_t{shape.n_heads} * shape.d_head_k;
-    const std::vector<float> q = random_floats(rows.size() * static_cast<size_t>(width), 5, 1.5f);
+    std::vector<float> q = random_floats(rows.size() * static_cast<size_t>(width), 5, 1.5f);
+    if (broken_row >= 0) std::fill_n(q.begin() + broken_row * width, width, std::nanf(""));
     Results results;
     AttentionStats stats;
     const auto slot = [&](std::vector<float>& values, size_t per_row) {
@@ -264,6 +266,19 @@ TEST(Attention, EqualWeightsAreListedByKey) {
     EXPECT_NEAR(results.distance[0], 49.5f, 1e-4f);
     EXPECT_FLOAT_EQ(results.previous[0], 0.01f);
     EXPECT_EQ(results.first[0], 0.0f);
+  });
+}
+
+TEST(Attention, ABrokenQueryShowsInItsRowAndIsSurvived) {
+  for_each_target([] {
+    const Shape2 shape{3, 1, 16, 16};
+    const Sequence sequence(shape, DType::kF32, 330, 19);
+    Problem problem{shape, DType::kF32, causal_rows(250, 60), {sequence.pages()}, {0}};
+    problem.broken_row = 20;
+    const Results results = problem.fast();
+    for (size_t i = 0; i < results.out.size(); ++i) {
+      ASSERT_EQ(std::isnan(results.out[i]), i / 48 == 20) << i;
+    }
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -193,6 +194,22 @@ TEST(Matmul, ZeroAndTinyRowsGiveZero) {
       Problem problem(DType::kQ8_0, 2, 64, 16);
       problem.x.assign(problem.x.size(), value);
       for (float out : problem.run(pool)) EXPECT_NEAR(out, 0.0f, 1e-30f);
+    }
+  });
+}
+
+TEST(Matmul, NotANumberShowsInItsRowOnly) {
+  for_each_target([] {
+    ThreadPool pool(1);
+    for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+      for (const float broken : {std::nanf(""), HUGE_VALF}) {
+        Problem problem(dtype, 6, 96, 20);
+        problem.x[2 * 96 + 37] = broken;
+        const std::vector<float> out = problem.run(pool);
+        for (size_t i = 0; i < out.size(); ++i) {
+          ASSERT_EQ(std::isfinite(out[i]), i / 20 != 2) << dtype_name(dtype) << " " << i;
+        }
+      }
     }
   });
 }
