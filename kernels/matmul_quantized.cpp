@@ -50,17 +50,17 @@ constexpr int64_t kQuads = 8;                                         // per blo
 constexpr int64_t kDirectRows = 4;  // rows of x up to which blocks are turned anew for each
 
 // Block layouts (ggml's): f16 d, [f16 m,] packed elements. Value = d * (u - kOffset) [+ m], u unsigned.
-struct Q8_0 {
+struct BlockQ8 {  // Q8_0
   static constexpr size_t kBytes = 34, kElements = 2;
   static constexpr bool kNibbles = false, kMin = false;
   static int32_t correction(const QuantizedBlock& x) { return x.minus_128_sum; }
 };
-struct Q4_0 {
+struct BlockQ4 {  // Q4_0
   static constexpr size_t kBytes = 18, kElements = 2;
   static constexpr bool kNibbles = true, kMin = false;
   static int32_t correction(const QuantizedBlock& x) { return x.minus_8_sum; }
 };
-struct Q4_1 {
+struct BlockQ4Min {  // Q4_1
   static constexpr size_t kBytes = 20, kElements = 4;
   static constexpr bool kNibbles = true, kMin = true;
   static int32_t correction(const QuantizedBlock&) { return 0; }
@@ -345,11 +345,11 @@ void strips(const QuantizedRows& x, const MatmulTarget& target, int64_t begin, i
 void quantized_strips_simd(const QuantizedRows& x, const MatmulTarget& target, int64_t begin, int64_t end) {
   switch (target.weight.dtype) {
     case DType::kQ8_0:
-      return strips<Q8_0>(x, target, begin, end);
+      return strips<BlockQ8>(x, target, begin, end);
     case DType::kQ4_0:
-      return strips<Q4_0>(x, target, begin, end);
+      return strips<BlockQ4>(x, target, begin, end);
     case DType::kQ4_1:
-      return strips<Q4_1>(x, target, begin, end);
+      return strips<BlockQ4Min>(x, target, begin, end);
     default:
       CHECK(false, "not a quantized tensor");
   }
