@@ -17,4 +17,4 @@ try info "$models/tiny-llama-c.q4_0.gguf" --json
 equal "parameters of c in Q4_0" 78144 "$(json '$.parameters')"
 check "info names the weight types" sh -c "grep -qi 'q4_0' '$work/out' && grep -qi 'f32' '$work/out'"
 succeeds "info for people" info "$models/tiny-llama-a"
-check "info for people says something" grep -qi llama "$work/out"
+check "info for people says the architecture" grep -qi llama "$work/out" "$work/err"

@@ -5,18 +5,19 @@ for name in a b c d e c-f16 c-bf16; do
   for steps in "" --steps; do
     succeeds "logits of $name $steps" logits --model "$models/tiny-llama-$name" --tokens "$tokens" $steps --out "$work/logits.npy"
     npy_is "logits of $name $steps" "$work/logits.npy" '<f4' "$(npy_shape "$golden/logits.npy")"
-    bound=1e-3
-    npy_near "logits of $name $steps" "$work/logits.npy" "$golden/logits.npy" $bound
+    npy_near "logits of $name $steps" "$work/logits.npy" "$golden/logits.npy" 1e-3
     rm -f "$work/logits.npy"
   done
 done
-# bound: weights are exact, activations may be rounded to 8 bits; 0.35 is an eighth of the logits' spread
-for pair in c-f16:c-shards:1e-3 a:a.f32.gguf:1e-3 c:c.f32.gguf:1e-3 d:d.f32.gguf:1e-3 c-f16:c.f16.gguf:1e-3 \
-  c-q8_0:c.q8_0.gguf:0.35 c-q4_0:c.q4_0.gguf:0.35 c-q4_1:c.q4_1.gguf:0.35; do
-  IFS=: read -r name model bound <<<"$pair"
+for pair in c-f16:c-shards a:a.f32.gguf c:c.f32.gguf d:d.f32.gguf c-f16:c.f16.gguf c-q8_0:c.q8_0.gguf c-q4_0:c.q4_0.gguf c-q4_1:c.q4_1.gguf; do
+  IFS=: read -r name model <<<"$pair"
   ids_of "$goldens/llama/$name/tokens.npy" | tr , '\n ' >"$work/tokens.txt"
   succeeds "logits of $model" logits --model "$models/tiny-llama-$model" --tokens "@$work/tokens.txt" --out "$work/logits.npy"
-  npy_near "logits of $model" "$work/logits.npy" "$goldens/llama/$name/logits.npy" "$bound"
+  case $model in
+    # The golden rounds weights only. Activations rounded to 8 bits too cost 0.056 to 0.059 here, in llama.cpp as well.
+    *.q*) npy_rms "logits of $model" "$work/logits.npy" "$goldens/llama/$name/logits.npy" 0.08 ;;
+    *) npy_near "logits of $model" "$work/logits.npy" "$goldens/llama/$name/logits.npy" 1e-3 ;;
+  esac
   rm -f "$work/logits.npy"
 done
 small=$models/tiny-llama-a

@@ -42,7 +42,7 @@ refuses "a prompt that is no UTF-8" 'UTF-8' run --model "$text" --prompt $'a\xff
 refuses "a prompt longer than the context" '512' run --model "$text" --prompt "$(printf 'river %.0s' $(seq 900))" -n 4
 refuses "a prompt without a tokenizer" 'tokenizer' run --model "$models/tiny-llama-a" --prompt hello -n 4
 refuses "a chat without a tokenizer" 'tokenizer' run --model "$models/tiny-llama-c.f32.gguf" --chat hello -n 4
-sed "s/'<|im_start|>'/'<|in_start|>'/g" "$text" >"$work/template.gguf"
+sed "s/'<|im_start|>/'<|in_start|>/g" "$text" >"$work/template.gguf"
 refuses "a chat template that is not ChatML" 'template|chat' run --model "$work/template.gguf" --chat hello -n 4
 refuses "a forced id outside the vocabulary" '5000' run --model "$text" --tokens 1,5000 -n 1
 refuses "a model that is not there" 'no-such-model' run --model no-such-model --prompt a

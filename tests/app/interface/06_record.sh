@@ -42,8 +42,9 @@ equal "frames without holes" "$(sql "$s" 'select max(step) from token')" \
   "$(sql "$s" "select sum(step_end - step_begin) from chunk where probe = 'residual.norm'")"
 
 succeeds "info of a session" info "$s" --json
-has_keys "info of a session" '$.runs' '$.probes' '$.bytes' '$.gaps'
-check "info of a session says its level and tokens" sh -c "grep -q standard '$work/out' && grep -qi token '$work/out'"
+has_keys "info of a session" '$.bytes' '$.runs[0].tokens' '$.runs[0].probes' '$.runs[0].level' '$.runs[0].bytes' '$.runs[0].gaps'
+equal "info of a session says its level" standard "$(json '$.runs[0].level')"
+equal "info of a session counts its tokens" "$(sql "$s" 'select count(*) from token')" "$(json '$.runs[0].tokens')"
 succeeds "a second run into the same file" run --model "$text" --prompt "A model" -n 4 --record "$s" --level light
 equal "an existing session gains a run" 2 "$(sql "$s" 'select count(*) from run')"
 equal "light keeps no summaries" 0 "$(sql "$s" "select count(*) from chunk where probe = 'attention.top' and run = (select max(id) from run)")"

@@ -20,7 +20,7 @@ for offset in 8 16; do
   cp "$text" "$bad"; patch $offset '\xff\xff\xff\xff\xff\xff\xff\x7f'
   use_bad "a count out of range at $offset" 'bad\.gguf'
   cp "$text" "$bad"; patch $offset '\x00\x00\x00\x00\x00\x00\x00\x00'
-  use_bad "a count of 0 at $offset" 'bad\.gguf'
+  refuses "a count of 0 at $offset" 'bad\.gguf' run --model "$bad" --tokens 1,2 -n 1
 done
 sed 's/blk\.1\.ffn_up\.weight/blk.1.ffn_uq.weight/' "$text" >"$bad"
 refuses "a missing tensor" 'blk\.1\.ffn_up' run --model "$bad" --tokens 1,2 -n 1

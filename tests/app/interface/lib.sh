@@ -99,6 +99,16 @@ near() { # description, file of numbers, file of expected numbers, bound, [relat
   if awk -v d="$d" -v bound="$4" 'BEGIN { exit !(d <= bound) }'; then pass
   else fail "$1" "differs by $d, more than $4"; fi
 }
+# Root mean square of the difference of two .npy files of the same shape, within a bound.
+npy_rms() { # description, file, golden, bound
+  if [ ! -s "$2" ]; then fail "$1" "no file $2"; return; fi
+  equal "$1: shape" "$(npy_shape "$3")" "$(npy_shape "$2")"
+  local rms
+  rms=$(paste <(npy_values "$2") <(npy_values "$3") | awk 'NF != 2 || /nan/ { bad = 1 } { s += ($1 - $2) ^ 2 }
+    END { print bad || NR == 0 ? 1e30 : sqrt(s / NR) }')
+  if awk -v d="$rms" -v bound="$4" 'BEGIN { exit !(d <= bound) }'; then pass
+  else fail "$1" "differs by $rms (root mean square), more than $4"; fi
+}
 npy_near() { # description, file, golden, bound, [relative]
   if [ ! -s "$2" ]; then fail "$1" "no file $2"; return; fi
   equal "$1: shape" "$(npy_shape "$3")" "$(npy_shape "$2")"
