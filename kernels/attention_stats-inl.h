@@ -111,7 +111,7 @@ HWY_INLINE float bound_of_row(const float* HWY_RESTRICT weights, int64_t n) {
   return bound_of_top(maxima, kSample);
 }
 
-constexpr int64_t kMostCandidates = 64;
+constexpr int64_t kMostCandidates = 128;
 
 // Candidates in order of key, with their ranks: larger weights first, ties to the lower key.
 struct RankedCandidates {
