@@ -1,0 +1,116 @@
+// EngineThread: loads models and generates on a thread of its own, recording each run, so that the window never waits
+// for the model. Commands are queued by kind, a newer one replacing an older one of the same kind; what happens comes
+// back as events that the UI thread polls.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+
+#include "app/open_model.h"
+#include "app/prompt.h"
+#include "app/run_loop.h"
+#include "engine/chat_template.h"
+#include "probes/frame_bus.h"
+#include "sessions/recorder.h"
+
+namespace orrery {
+
+// What the user asks for with "Generate".
+struct GenerateRequest {
+  PromptKind kind = PromptKind::kPrompt;
+  std::string text;  // the prompt, the user's message, or ids separated by commas or spaces
+  SamplerSettings sampler;
+  int64_t n_new_tokens = 128;
+  bool record = true;
+  std::string session_path;  // where it is recorded
+  int64_t max_session_bytes = 0;
+  // Called on the engine thread after each new token; for tests that hold the engine up.
+  std::function<void()> after_token;
+};
+
+namespace engine_event {
+struct LoadProgress {
+  double share = 0;  // 0..1
+};
+struct ModelLoaded {
+  OpenedModel model;
+  bool has_chat = false;
+  std::string no_chat;  // why it has none
+};
+struct LoadFailed {
+  Error error;
+};
+// The run's Frames come through `ring`; they carry info.run.
+struct RunStarted {
+  RunInfo info;
+  std::shared_ptr<FrameRing> ring;
+  std::shared_ptr<Recorder> recorder;  // null where the run is not recorded
+  std::string session_path;
+};
+struct RunEnded {
+  std::optional<Error> error;            // why it failed
+  std::optional<Error> recording_error;  // why recording failed
+  std::string reason;                    // "length", "end token", "stopped", "context full"
+  double prefill_s = 0;
+  double decode_s = 0;
+  int64_t n_decoded = 0;
+  int64_t n_dropped = 0;  // batches that the screen's ring dropped
+};
+}  // namespace engine_event
+
+using EngineEvent = std::variant<engine_event::LoadProgress, engine_event::ModelLoaded, engine_event::LoadFailed,
+                                 engine_event::RunStarted, RunProgress, engine_event::RunEnded>;
+
+class EngineThread {
+ public:
+  EngineThread();
+  ~EngineThread();  // stops what runs, closes its session, joins
+  EngineThread(const EngineThread&) = delete;
+  EngineThread& operator=(const EngineThread&) = delete;
+
+  // Any thread, returning at once. Loading and generating first end a run in progress.
+  void load(ModelChoice choice);
+  void cancel_load() { cancel_load_.store(true); }
+  void generate(GenerateRequest request);
+  void stop();
+  RunControl& control() { return control_; }
+
+  // Any thread: the steps that the engine has taken since the thread began; prompt batches count as one.
+  int64_t n_passes() const { return n_passes_.load(std::memory_order_relaxed); }
+  // UI thread: moves the oldest event out; false where there is none.
+  bool poll(EngineEvent& event);
+
+ private:
+  void thread_main();
+  void do_load(const ModelChoice& choice);
+  void do_generate(const GenerateRequest& request);
+  Result<engine_event::RunEnded> run(const GenerateRequest& request);
+  Result<std::shared_ptr<Recorder>> start_recorder(const GenerateRequest& request, FrameBus& bus);
+  void post(EngineEvent event);
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<ModelChoice> load_;
+  std::optional<GenerateRequest> generate_;
+  bool quit_ = false;
+  std::deque<EngineEvent> events_;
+  std::atomic<bool> cancel_load_{false};
+  std::atomic<int64_t> n_passes_{0};
+  RunControl control_;
+
+  // Engine thread only.
+  std::optional<OpenedModel> model_;
+  std::unique_ptr<Generator> generator_;
+
+  std::thread thread_;
+};
+
+}  // namespace orrery

@@ -1,0 +1,356 @@
+#include "app/window/main_window.h"
+
+#include <QApplication>
+#include <QCloseEvent>
+#include <QDockWidget>
+#include <QDragEnterEvent>
+#include <QFileInfo>
+#include <QLabel>
+#include <QMimeData>
+#include <QMouseEvent>
+#include <QProgressBar>
+#include <QScreen>
+#include <QSettings>
+#include <QStackedWidget>
+#include <QStatusBar>
+#include <QToolButton>
+#include <QVBoxLayout>
+
+#include "app/window/appearance.h"
+#include "app/window/dock_grip.h"
+#include "views/registry.h"
+
+namespace orrery {
+namespace {
+
+constexpr std::chrono::milliseconds kFrame{16};            // 60 frames a second at most
+constexpr std::chrono::milliseconds kInspectorEvery{100};  // numbers cannot be read faster
+constexpr std::chrono::milliseconds kStatusEvery{200};
+const char* const kExamplePrompt = "The planets of the solar system, from the nearest to the farthest, are";
+
+}  // namespace
+
+MainWindow::MainWindow(const WindowOptions& options, QWidget* parent)
+    : QMainWindow(parent), options_(options), controller_(options.threads) {
+  setObjectName(QStringLiteral("main_window"));
+  setWindowTitle(QStringLiteral("Orrery"));
+  setDockOptions(QMainWindow::AllowNestedDocks | QMainWindow::AllowTabbedDocks);
+  setCorner(Qt::BottomLeftCorner, Qt::LeftDockWidgetArea);
+  setCorner(Qt::BottomRightCorner, Qt::RightDockWidgetArea);
+  setAcceptDrops(true);
+  setFocusPolicy(Qt::StrongFocus);
+  build_central();
+  build_docks();
+  build_status_bar();
+  build_actions();
+  connect_controller();
+  prompt_->set_text(options_.prompt.empty() ? QLatin1String(kExamplePrompt) : QString::fromStdString(options_.prompt));
+
+  QSettings settings;
+  const auto theme =
+      parse_theme(settings.value(QStringLiteral("theme"), QStringLiteral("light")).toString().toStdString());
+  set_theme(theme.value_or(ThemeKind::kLight));
+  resize(screen()->availableGeometry().size().boundedTo(QSize(1600, 1000)));
+  if (settings.contains(QStringLiteral("geometry"))) {
+    restoreGeometry(settings.value(QStringLiteral("geometry")).toByteArray());
+  }
+  clock_.setTimerType(Qt::PreciseTimer);
+  connect(&clock_, &QTimer::timeout, this, &MainWindow::tick);
+  clock_.start(kFrame);
+  refresh_page();
+  refresh_status();
+  if (!options_.file.empty()) open_path(QString::fromStdString(options_.file.string()));
+  generate_when_loaded_ = options_.generate;
+}
+
+MainWindow::~MainWindow() { clock_.stop(); }
+
+ImGuiCanvas* MainWindow::add_canvas(const View& view) {
+  auto* canvas =
+      new ImGuiCanvas(QString::fromUtf8(view.name().data(), static_cast<qsizetype>(view.name().size())), times_);
+  canvas->set_scene_maker([this, &view](Size size, const TextMetrics& metrics) {
+    return view.scene({controller_.history(), controller_.view(), size, metrics, &controller_});
+  });
+  canvas->on_command = [this](const Command& command) { controller_.apply(command); };
+  canvases_.push_back({&view, canvas, nullptr});
+  return canvas;
+}
+
+QDockWidget* MainWindow::add_dock(const QString& name, const QString& title, QWidget* widget) {
+  auto* dock = new QDockWidget(title, this);
+  dock->setObjectName(name);
+  dock->setWidget(widget);
+  return dock;
+}
+
+void MainWindow::build_central() {
+  prompt_ = new PromptPanel;
+  connect(prompt_, &PromptPanel::generate, this, &MainWindow::start_generating);
+
+  error_label_ = new QLabel;
+  error_label_->setObjectName(QStringLiteral("error"));
+  error_label_->setTextFormat(Qt::PlainText);
+  error_label_->setWordWrap(true);
+  error_label_->setTextInteractionFlags(Qt::TextSelectableByMouse);
+  auto* dismiss = new QToolButton;
+  dismiss->setText(QStringLiteral("✕"));
+  dismiss->setAutoRaise(true);
+  dismiss->setToolTip(tr("Dismiss"));
+  error_bar_ = new QWidget;
+  error_bar_->setAutoFillBackground(true);
+  auto* error_layout = new QHBoxLayout(error_bar_);
+  error_layout->setContentsMargins(10, 4, 4, 4);
+  error_layout->addWidget(error_label_, 1);
+  error_layout->addWidget(dismiss);
+  error_bar_->hide();
+  connect(dismiss, &QToolButton::clicked, error_bar_, &QWidget::hide);
+
+  start_page_ = new StartPage;
+  connect(start_page_, &StartPage::open_dialog, this, &MainWindow::open_dialog);
+  connect(start_page_, &StartPage::open, this, &MainWindow::open_path);
+  connect(start_page_, &StartPage::get, this, &MainWindow::fetch_known_model);
+  pages_ = new QStackedWidget;
+  pages_->addWidget(start_page_);
+  pages_->addWidget(add_canvas(**find_view("text")));
+
+  auto* central = new QWidget;
+  auto* layout = new QVBoxLayout(central);
+  layout->setContentsMargins(0, 0, 0, 0);
+  layout->setSpacing(0);
+  layout->addWidget(error_bar_);
+  layout->addWidget(prompt_);
+  layout->addWidget(pages_, 1);
+  setCentralWidget(central);
+}
+
+void MainWindow::build_docks() {
+  library_ = new LibraryPanel;
+  connect(library_, &LibraryPanel::open, this, &MainWindow::open_path);
+  connect(library_, &LibraryPanel::get, this, &MainWindow::fetch_known_model);
+  connect(library_, &LibraryPanel::cancel_fetch, this, [this] { fetch_.cancel(); });
+  connect(library_, &LibraryPanel::removed, library_, &LibraryPanel::refresh);
+  connect(&fetch_, &ModelFetch::progressed, library_, &LibraryPanel::show_fetch);
+  connect(&fetch_, &ModelFetch::finished, this, [this](const QString& path) {
+    library_->show_fetch(QString(), 0);
+    library_->refresh();
+    open_path(path);
+  });
+  connect(&fetch_, &ModelFetch::failed, this, [this](const QString& sentence) {
+    library_->show_fetch(QString(), 0);
+    if (!sentence.isEmpty()) show_error(sentence);
+  });
+  inspector_ = new InspectorTable;
+
+  addDockWidget(Qt::LeftDockWidgetArea, add_dock(QStringLiteral("dock_library"), tr("Library"), library_));
+  QDockWidget* inspector = add_dock(QStringLiteral("dock_inspector"), tr("Inspector"), inspector_);
+  addDockWidget(Qt::RightDockWidgetArea, inspector);
+  const auto view_dock = [this](const View& view) {
+    ImGuiCanvas* canvas = add_canvas(view);
+    const QString title = QString::fromUtf8(view.title().data(), static_cast<qsizetype>(view.title().size()));
+    QDockWidget* dock = add_dock(QStringLiteral("dock_") + canvas->objectName(), title, canvas);
+    dock->setTitleBarWidget(new DockGrip(title));  // the view names itself
+    canvases_.back().dock = dock;
+    return dock;
+  };
+  QDockWidget* attention = view_dock(**find_view("attention"));
+  QDockWidget* timeline = view_dock(timeline_view());
+  QDockWidget* output = view_dock(**find_view("output"));
+  QDockWidget* cache = view_dock(**find_view("cache"));
+  addDockWidget(Qt::BottomDockWidgetArea, attention);
+  splitDockWidget(attention, timeline, Qt::Vertical);
+  splitDockWidget(attention, output, Qt::Horizontal);
+  splitDockWidget(output, cache, Qt::Vertical);
+  run_docks_ = {attention, timeline, output, cache, inspector};
+  for (QDockWidget* dock : run_docks_) dock->hide();
+}
+
+// The first time a run is shown: sizes as in the picture, or as they were left.
+void MainWindow::arrange_docks() {
+  for (QDockWidget* dock : run_docks_) dock->show();
+  if (docks_arranged_) return;
+  docks_arranged_ = true;
+  auto* library = findChild<QDockWidget*>(QStringLiteral("dock_library"));
+  const int library_width = std::max(170, width() * 13 / 100);
+  const int inspector_width = std::max(250, width() * 21 / 100);
+  const int middle = width() - library_width - inspector_width;
+  resizeDocks({library, run_docks_[4]}, {library_width, inspector_width}, Qt::Horizontal);
+  const int attention = std::max(middle * 62 / 100, std::min(middle * 70 / 100, 540));  // with its overview beside it
+  const int bottom = height() * 61 / 100;
+  const int timeline = std::clamp(height() * 12 / 100, 84, 130);
+  resizeDocks({run_docks_[0], run_docks_[1]}, {bottom - timeline, timeline}, Qt::Vertical);
+  resizeDocks({run_docks_[2], run_docks_[3]}, {(bottom - timeline) / 2, (bottom - timeline) / 2}, Qt::Vertical);
+  resizeDocks({run_docks_[0], run_docks_[2]}, {attention, middle - attention}, Qt::Horizontal);
+  const QByteArray state = QSettings().value(QStringLiteral("docks")).toByteArray();
+  if (!state.isEmpty()) restoreState(state);
+}
+
+void MainWindow::build_status_bar() {
+  state_label_ = new QLabel;
+  rate_label_ = new QLabel;
+  for (QLabel* label : {state_label_, rate_label_}) label->setTextFormat(Qt::PlainText);
+  progress_bar_ = new QProgressBar;
+  progress_bar_->setObjectName(QStringLiteral("progress"));
+  progress_bar_->setFixedWidth(260);
+  progress_bar_->setRange(0, 1000);
+  progress_cancel_ = new QToolButton;
+  progress_cancel_->setObjectName(QStringLiteral("progress_cancel"));
+  progress_cancel_->setText(tr("Cancel"));
+  connect(progress_cancel_, &QToolButton::clicked, this,
+          [this] { controller_.loading_model() ? controller_.cancel_load() : controller_.stop(); });
+  statusBar()->addPermanentWidget(progress_bar_);
+  statusBar()->addPermanentWidget(progress_cancel_);
+  statusBar()->addPermanentWidget(rate_label_);
+  statusBar()->addWidget(state_label_);
+  progress_bar_->hide();
+  progress_cancel_->hide();
+}
+
+void MainWindow::connect_controller() {
+  connect(&controller_, &SessionController::status_changed, this, [this] {
+    refresh_page();
+    refresh_status();
+  });
+  connect(&controller_, &SessionController::view_changed, this, [this] {
+    view_dirty_ = inspector_dirty_ = true;
+    refresh_selection_actions();
+  });
+  connect(&controller_, &SessionController::run_opened, this, [this] {
+    error_bar_->hide();
+    view_dirty_ = inspector_dirty_ = true;
+    const std::string& path = controller_.session_path();
+    if (controller_.mode() == SessionController::Mode::kStored) remember_opened_file(QString::fromStdString(path));
+    refresh_page();
+    if (!prompt_->isAncestorOf(QApplication::focusWidget())) setFocus();
+  });
+  connect(&controller_, &SessionController::library_changed, library_, &LibraryPanel::refresh);
+  connect(&controller_, &SessionController::failed, this, &MainWindow::show_error);
+  connect(&controller_, &SessionController::noticed, this,
+          [this](const QString& sentence) { statusBar()->showMessage(sentence, 8000); });
+}
+
+ImGuiCanvas* MainWindow::canvas(std::string_view view_name) const {
+  for (const ViewCanvas& one : canvases_) {
+    if (one.view->name() == view_name) return one.canvas;
+  }
+  return nullptr;
+}
+
+QString MainWindow::error_text() const { return error_bar_->isVisible() ? error_label_->text() : QString(); }
+
+void MainWindow::open_path(const QString& path) {
+  error_bar_->hide();
+  const bool is_session = path.endsWith(QStringLiteral(".orrery"), Qt::CaseInsensitive);
+  if (is_session) {
+    controller_.open_session(path.toStdString());
+  } else {
+    controller_.open_model(path.toStdString());
+  }
+}
+
+void MainWindow::start_generating() {
+  error_bar_->hide();
+  GenerateRequest request = prompt_->request();
+  request.record = record_action_ == nullptr || !record_action_->isChecked();
+  controller_.generate(std::move(request));
+  setFocus();
+}
+
+void MainWindow::fetch_known_model(const QString& name) {
+  const KnownModel* known = find_known_model(name.toStdString());
+  if (known == nullptr || fetch_.running()) return;
+  library_->show_fetch(tr("connecting"), 0);
+  statusBar()->showMessage(QString::fromStdString(known->licence_text), 15000);
+  fetch_.start(*known);
+}
+
+void MainWindow::set_theme(ThemeKind kind) {
+  const Theme& theme = theme_of(kind);
+  controller_.apply(ChooseTheme{kind});
+  apply_appearance(theme);
+  QPalette warning = QApplication::palette();
+  warning.setColor(QPalette::Window, to_qcolor(theme.colour(ColourRole::kWarning)));
+  const QColor ground = warning.color(QPalette::Window);
+  warning.setColor(QPalette::WindowText, ground.lightnessF() > 0.55 ? Qt::black : Qt::white);
+  error_bar_->setPalette(warning);
+  error_label_->setPalette(warning);
+  for (const ViewCanvas& one : canvases_) one.canvas->set_theme(theme);
+  refresh_icons();
+  library_->refresh();
+  refresh_page();
+  QSettings().setValue(QStringLiteral("theme"), QString::fromStdString(std::string(theme_name(kind))));
+}
+
+void MainWindow::show_error(const QString& sentence) {
+  error_label_->setText(sentence);
+  error_bar_->show();
+}
+
+// --- the clock ---
+
+void MainWindow::tick() {
+  ++n_ticks_;
+  times_.end_frame();  // what the last tick and the painting after it took
+  {
+    const FrameTimes::Scope time(times_);
+    controller_.tick();
+  }
+  const bool changed = view_dirty_ || controller_.history().version() != shown_version_;
+  if (changed) refresh_views();
+  const auto now = std::chrono::steady_clock::now();
+  if (inspector_dirty_ && now - inspector_at_ >= kInspectorEvery) {
+    inspector_at_ = now;
+    inspector_dirty_ = false;
+    const FrameTimes::Scope time(times_);
+    refresh_inspector();
+  }
+  const bool busy = controller_.running() || controller_.waiting_for_run() || controller_.loading_model() ||
+                    controller_.mode() == SessionController::Mode::kReplay;
+  if (busy && now - status_at_ >= kStatusEvery) refresh_status();
+}
+
+void MainWindow::refresh_views() {
+  const FrameTimes::Scope time(times_);
+  shown_version_ = controller_.history().version();
+  view_dirty_ = false;
+  inspector_dirty_ = true;
+  if (controller_.mode() == SessionController::Mode::kEmpty) return;
+  for (const ViewCanvas& one : canvases_) {
+    if (!one.canvas->isVisible()) continue;
+    controller_.want(*one.view);
+    one.canvas->refresh();
+  }
+  controller_.want_inspector();
+}
+
+void MainWindow::refresh_inspector() {
+  if (controller_.mode() == SessionController::Mode::kEmpty || !inspector_->isVisible()) return;
+  inspector_->set_rows(inspector_rows(controller_.history(), controller_.view(), &controller_));
+}
+
+// --- events ---
+
+void MainWindow::mousePressEvent(QMouseEvent* event) {
+  setFocus();
+  QMainWindow::mousePressEvent(event);
+}
+
+void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
+  if (event->mimeData()->hasUrls()) event->acceptProposedAction();
+}
+
+void MainWindow::dropEvent(QDropEvent* event) {
+  const QList<QUrl> urls = event->mimeData()->urls();
+  if (!urls.isEmpty() && urls.front().isLocalFile()) open_path(urls.front().toLocalFile());
+}
+
+// The run stops, its session is closed whole by the engine's destructor.
+void MainWindow::closeEvent(QCloseEvent* event) {
+  QSettings settings;
+  settings.setValue(QStringLiteral("geometry"), saveGeometry());
+  if (docks_arranged_) settings.setValue(QStringLiteral("docks"), saveState());
+  fetch_.cancel();
+  controller_.stop();
+  event->accept();
+}
+
+}  // namespace orrery

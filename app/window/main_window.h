@@ -1,0 +1,148 @@
+// MainWindow: the one window: menus, toolbar, docks with the live canvases, the library and the inspector. It draws
+// nothing itself and knows nothing of engines or files: it asks the SessionController, and repaints when that changed.
+#pragma once
+
+#include <QMainWindow>
+#include <QPointer>
+#include <QTimer>
+#include <chrono>
+#include <map>
+#include <vector>
+
+#include "app/window/canvas.h"
+#include "app/window/frame_times.h"
+#include "app/window/inspector_dock.h"
+#include "app/window/library_panel.h"
+#include "app/window/model_fetch.h"
+#include "app/window/prompt_panel.h"
+#include "app/window/session_controller.h"
+#include "app/window/start_page.h"
+#include "app/window/window.h"
+
+class QComboBox;
+class QLabel;
+class QProgressBar;
+class QStackedWidget;
+class QToolButton;
+
+namespace orrery {
+
+class MainWindow final : public QMainWindow {
+  Q_OBJECT
+ public:
+  explicit MainWindow(const WindowOptions& options, QWidget* parent = nullptr);
+  ~MainWindow() override;
+
+  // A session, a model (file or folder), or the name of an installed model.
+  void open_path(const QString& path);
+  void start_generating();
+  void set_theme(ThemeKind kind);
+
+  // What tests ask.
+  SessionController& controller() { return controller_; }
+  ImGuiCanvas* canvas(std::string_view view_name) const;
+  FrameTimes& frame_times() { return times_; }
+  PromptPanel& prompt() { return *prompt_; }
+  QString error_text() const;
+  int64_t n_ticks() const { return n_ticks_; }
+
+ protected:
+  void keyPressEvent(QKeyEvent* event) override;
+  void closeEvent(QCloseEvent* event) override;
+  void dragEnterEvent(QDragEnterEvent* event) override;
+  void dropEvent(QDropEvent* event) override;
+  void mousePressEvent(QMouseEvent* event) override;
+
+ private:
+  struct ViewCanvas {
+    const View* view = nullptr;
+    ImGuiCanvas* canvas = nullptr;
+    QDockWidget* dock = nullptr;  // null for the text, which is in the middle
+  };
+
+  // main_window.cpp: construction and behaviour; window_status.cpp: refresh_page, refresh_status and what they call
+  ImGuiCanvas* add_canvas(const View& view);
+  QDockWidget* add_dock(const QString& name, const QString& title, QWidget* widget);
+  void build_central();
+  void build_docks();
+  void arrange_docks();
+  void build_status_bar();
+  void connect_controller();
+  void tick();
+  void refresh_views();
+  void refresh_status();
+  void refresh_page();
+  void refresh_progress();
+  void refresh_record_state();
+  void refresh_overlay();
+  void refresh_inspector();
+  void show_error(const QString& sentence);
+  void fetch_known_model(const QString& name);
+
+  // window_actions.cpp: menus, toolbar, keys, what they trigger
+  void build_actions();
+  void build_file_menu();
+  void build_run_menu();
+  void build_view_menu();
+  void build_help_menu();
+  void build_toolbar();
+  QAction* add_action(QMenu* menu, const QString& text, const QKeySequence& shortcut, std::function<void()> act);
+  void refresh_speed_choices();
+  void refresh_selection_actions();
+  void open_dialog();
+  void save_dialog();
+  void export_view(const View& view);
+  void purge();
+  void show_keys();
+  void refresh_icons();
+
+  WindowOptions options_;
+  FrameTimes times_;
+  SessionController controller_;
+  ModelFetch fetch_;
+  std::vector<ViewCanvas> canvases_;
+
+  PromptPanel* prompt_ = nullptr;
+  StartPage* start_page_ = nullptr;
+  LibraryPanel* library_ = nullptr;
+  InspectorTable* inspector_ = nullptr;
+  QStackedWidget* pages_ = nullptr;
+  QWidget* error_bar_ = nullptr;
+  QLabel* error_label_ = nullptr;
+  std::vector<QDockWidget*> run_docks_;  // only shown with a run
+
+  QLabel* model_label_ = nullptr;
+  QLabel* record_label_ = nullptr;
+  QLabel* state_label_ = nullptr;
+  QLabel* rate_label_ = nullptr;
+  QProgressBar* progress_bar_ = nullptr;
+  QToolButton* progress_cancel_ = nullptr;
+  QComboBox* speed_ = nullptr;
+  bool speed_is_replay_ = false;
+
+  std::vector<QAction*> actions_;
+  QAction* run_action_ = nullptr;
+  QAction* step_action_ = nullptr;
+  QAction* stop_action_ = nullptr;
+  QAction* generate_action_ = nullptr;
+  QAction* save_action_ = nullptr;
+  QAction* follow_action_ = nullptr;
+  QAction* back_action_ = nullptr;
+  QAction* forward_action_ = nullptr;
+  QAction* open_action_ = nullptr;
+  QAction* record_action_ = nullptr;
+  QAction* overlay_action_ = nullptr;
+  QMenu* recent_menu_ = nullptr;
+
+  QTimer clock_;
+  int64_t n_ticks_ = 0;
+  uint64_t shown_version_ = 0;
+  bool view_dirty_ = true;
+  bool inspector_dirty_ = true;
+  bool generate_when_loaded_ = false;
+  bool docks_arranged_ = false;
+  std::chrono::steady_clock::time_point inspector_at_{};
+  std::chrono::steady_clock::time_point status_at_{};
+};
+
+}  // namespace orrery

@@ -1,0 +1,399 @@
+#include "app/window/session_controller.h"
+
+#include <QMetaObject>
+#include <algorithm>
+
+#include "app/library/installed_models.h"
+#include "app/window/session_files.h"
+
+namespace orrery {
+namespace {
+
+constexpr size_t kHistoryBytes = size_t{512} << 20;
+constexpr int64_t kMaxSessionBytes = int64_t{4} << 30;     // of one unnamed session
+constexpr uint64_t kMaxSessionsBytes = uint64_t{8} << 30;  // of all of them together
+constexpr size_t kReplayRingBatches = 64;
+constexpr size_t kReplayRingBytes = size_t{64} << 20;
+// A frame of the window takes in no more than this, so that a prompt's worth of Frames cannot hold it up.
+constexpr std::chrono::microseconds kDrainBudget{2500};
+
+QString text_of(const std::string& utf8) { return QString::fromStdString(utf8); }
+
+}  // namespace
+
+SessionController::SessionController(int n_threads, QObject* parent)
+    : QObject(parent), n_threads_(n_threads), history_(kHistoryBytes) {}
+
+SessionController::~SessionController() {
+  for (auto& [tag, reader] : opening_) reader.join();
+}
+
+bool SessionController::replay_playing() const { return replay_ && replay_->state().playing; }
+
+std::optional<RecorderStatus> SessionController::recording() const {
+  if (!recorder_ || !running_) return std::nullopt;
+  return recorder_->status();
+}
+
+double SessionController::recorded_seconds() const {
+  const auto tokens = history_.tokens();
+  return tokens.empty() ? 0 : static_cast<double>(tokens.back().time_ns) * 1e-9;
+}
+
+std::string SessionController::bytes(int32_t id) const {
+  if (stored_tokenizer_) return stored_tokenizer_->token_bytes(id);
+  const bool same_model = model_ && model_->fingerprint == history_.info().fingerprint;
+  return same_model && model_->tokenizer ? model_->tokenizer->token_bytes(id) : std::string();
+}
+
+void SessionController::apply(const Command& command) {
+  orrery::apply(view_, command);
+  history_.set_cursor(resolve(history_, view_).step);
+  Q_EMIT view_changed();
+}
+
+void SessionController::open_model(const std::string& name_or_path) {
+  const auto path = resolve_model(name_or_path);
+  if (!path) return Q_EMIT failed(text_of(path.error().message));
+  loading_ = true;
+  load_share_ = 0;
+  engine_.load({.model = path->string(), .backend = "", .threads = n_threads_, .kv = std::nullopt});
+  Q_EMIT status_changed();
+}
+
+void SessionController::cancel_load() {
+  if (loading_) engine_.cancel_load();
+}
+
+void SessionController::open_session(const std::string& path, int64_t run) {
+  const uint64_t tag = ++open_tag_;
+  // A thread of its own per request: a slow disk holds up neither the window nor a newer request.
+  opening_[tag] = std::thread([this, path, run, tag] {
+    auto answer = std::make_shared<Result<StoredRun>>(open_stored_run(path, run));
+    QMetaObject::invokeMethod(
+        this,
+        [this, answer, tag] {
+          opening_.at(tag).join();
+          opening_.erase(tag);
+          if (tag == open_tag_ && *answer) {
+            show_stored(std::move(**answer));
+          } else if (tag == open_tag_) {
+            Q_EMIT failed(text_of(answer->error().message));
+          }
+          Q_EMIT status_changed();
+        },
+        Qt::QueuedConnection);
+  });
+  Q_EMIT status_changed();
+}
+
+void SessionController::show_stored(StoredRun run) {
+  engine_.stop();
+  running_ = awaiting_start_ = false;
+  ring_.reset();
+  recorder_.reset();
+  replay_.reset();
+  replay_ring_.reset();
+  mode_ = Mode::kStored;
+  session_path_ = run.path;
+  stored_tokenizer_ = std::move(run.tokenizer);
+  stored_tokens_ = std::move(run.tokens);
+  stored_events_ = std::move(run.events);
+  n_dropped_ = 0;
+  history_.reset(run.info);
+  for (const Token& token : stored_tokens_) history_.add_token(token);
+  for (const RunEvent& event : stored_events_) history_.add_event(event);
+  for (const Frame& frame : run.skeleton) history_.add_frame(frame);
+  fetcher_.emplace(std::move(run.source), kHistoryBytes);
+  const ThemeKind theme = view_.theme;
+  view_ = ViewState{};
+  view_.theme = theme;
+  Q_EMIT run_opened();
+  Q_EMIT view_changed();
+}
+
+void SessionController::generate(GenerateRequest request) {
+  if (!model_) return Q_EMIT failed(tr("No model is open yet: open one, or choose one in the library."));
+  request.max_session_bytes = kMaxSessionBytes;
+  if (request.record) {
+    const auto path = new_session_path(model_->file->name());
+    if (!path) return Q_EMIT failed(text_of(path.error().message));
+    request.session_path = path->string();
+  }
+  const int64_t n_removed = purge_sessions(kMaxSessionsBytes, session_path_);
+  if (n_removed > 0) {
+    Q_EMIT noticed(
+        tr("%n oldest unnamed session(s) removed: together they passed 8 GiB.", "", static_cast<int>(n_removed)));
+  }
+  end_replay();
+  ++open_tag_;  // a session that is still being opened is not wanted any more
+  awaiting_start_ = true;
+  progress_ = {};
+  engine_.generate(std::move(request));
+  Q_EMIT status_changed();
+}
+
+void SessionController::run_or_pause() {
+  if (running_) {
+    user_paused_ = !user_paused_;
+    if (user_paused_) {
+      engine_.control().pause();
+    } else if (live_rate_ <= 0) {
+      engine_.control().resume();
+    }
+  } else if (mode_ == Mode::kReplay && replay_playing()) {
+    replay_->pause();
+  } else if (can_replay()) {
+    start_replay();
+  }
+  Q_EMIT status_changed();
+}
+
+void SessionController::step() {
+  if (running_) {
+    if (!user_paused_) engine_.control().pause();
+    user_paused_ = true;
+    engine_.control().step();
+  } else if (mode_ == Mode::kReplay) {
+    replay_->step();
+  } else if (mode_ == Mode::kStored || mode_ == Mode::kLive) {
+    apply(move_step(history_, view_, 1));
+  }
+  Q_EMIT status_changed();
+}
+
+void SessionController::stop() {
+  if (running_ || awaiting_start_) {
+    engine_.stop();
+    // Where the engine had not begun, there is nothing to end.
+    awaiting_start_ = false;
+  } else {
+    end_replay();
+  }
+  Q_EMIT status_changed();
+}
+
+void SessionController::set_live_rate(double tokens_per_s) {
+  live_rate_ = tokens_per_s;
+  if (running_ && !user_paused_ && tokens_per_s <= 0) engine_.control().resume();
+}
+
+void SessionController::set_replay_speed(double times) {
+  replay_speed_ = times;
+  if (replay_) replay_->set_speed(times);
+}
+
+void SessionController::start_replay() {
+  if (mode_ == Mode::kReplay) return replay_->play();
+  auto ring = std::make_shared<FrameRing>(kReplayRingBatches, kReplayRingBytes);
+  auto replay = Replay::open(session_path_, history_.info().run, ring);
+  if (!replay) return Q_EMIT failed(text_of(replay.error().message));
+  if (mode_ == Mode::kLive) {
+    stored_tokens_.assign(history_.tokens().begin(), history_.tokens().end());
+    stored_events_.assign(history_.events().begin(), history_.events().end());
+  }
+  // From the chosen step on; from the start where the end is shown.
+  const Selection now = resolve(history_, view_);
+  const bool at_end = view_.follow || now.step + 1 >= history_.n_processed();
+  const int64_t from = at_end ? 0 : now.step;
+  ensure_fetcher();
+  replay_ = std::move(*replay);
+  replay_ring_ = std::move(ring);
+  mode_ = Mode::kReplay;
+  history_.reset(replay_->info());
+  for (const Token& token : stored_tokens_) {
+    if (token.step < from) history_.add_token(token);
+  }
+  view_.follow = true;
+  view_.text_top.reset();
+  replay_->set_speed(replay_speed_);
+  replay_->seek(from);
+  replay_->play();
+  Q_EMIT view_changed();
+}
+
+void SessionController::end_replay() {
+  if (mode_ != Mode::kReplay) return;
+  replay_.reset();
+  drain_ring();
+  replay_ring_.reset();
+  for (const Token& token : stored_tokens_) history_.add_token(token);
+  for (const RunEvent& event : stored_events_) history_.add_event(event);
+  mode_ = Mode::kStored;
+  Q_EMIT view_changed();
+}
+
+void SessionController::save_as(const std::filesystem::path& target) {
+  if (session_path_.empty()) return Q_EMIT failed(tr("There is nothing to save: this run was not recorded."));
+  save_target_ = target;
+  if (running_) {
+    Q_EMIT noticed(tr("The session will be saved when the run ends: %1").arg(text_of(target.string())));
+  } else {
+    finish_save();
+  }
+}
+
+void SessionController::finish_save() {
+  if (!save_target_) return;
+  const std::filesystem::path target = *save_target_;
+  save_target_.reset();
+  end_replay();
+  fetcher_.reset();  // its connection would hold the old name
+  const Result<void> saved = save_session_as(session_path_, target);
+  if (!saved) return Q_EMIT failed(text_of(saved.error().message));
+  session_path_ = target.string();
+  Q_EMIT noticed(tr("Saved: %1").arg(text_of(session_path_)));
+  Q_EMIT library_changed();
+  Q_EMIT status_changed();
+}
+
+void SessionController::begin_live(const engine_event::RunStarted& started) {
+  if (!awaiting_start_) return;  // stopped, or replaced by a session, before it began
+  mode_ = Mode::kLive;
+  awaiting_start_ = false;
+  running_ = true;
+  user_paused_ = false;
+  ring_ = started.ring;
+  recorder_ = started.recorder;
+  session_path_ = started.session_path;
+  stored_tokenizer_.reset();
+  fetcher_.reset();
+  n_dropped_ = 0;
+  history_.reset(started.info);
+  const ThemeKind theme = view_.theme;
+  const std::string token_scalar = view_.token_scalar;
+  const std::string head_scalar = view_.head_scalar;
+  const Selection kept{-1, view_.selected.layer, view_.selected.head, -1};
+  view_ = ViewState{};
+  view_.theme = theme;
+  view_.token_scalar = token_scalar;
+  view_.head_scalar = head_scalar;
+  view_.selected = kept;
+  Q_EMIT run_opened();
+  Q_EMIT library_changed();
+}
+
+void SessionController::end_live(const engine_event::RunEnded& ended) {
+  if (ended.recording_error) Q_EMIT failed(text_of(ended.recording_error->message));
+  if (ended.error) {
+    Q_EMIT failed(text_of(ended.error->message));
+  } else {
+    const double rate = ended.decode_s > 0 ? static_cast<double>(ended.n_decoded) / ended.decode_s : 0;
+    Q_EMIT noticed(tr("Run ended (%1): %2 tokens, %3 tokens/s.")
+                       .arg(text_of(ended.reason))
+                       .arg(ended.n_decoded)
+                       .arg(rate, 0, 'f', 1));
+  }
+  awaiting_start_ = false;
+  if (!running_) return;
+  while (drain_ring()) {
+  }
+  n_dropped_ = ended.n_dropped;
+  running_ = false;
+  ring_.reset();
+  recorder_.reset();
+  finish_save();
+  Q_EMIT library_changed();
+}
+
+void SessionController::handle(const EngineEvent& event) {
+  if (const auto* progress = std::get_if<engine_event::LoadProgress>(&event)) {
+    load_share_ = progress->share;
+  } else if (const auto* loaded = std::get_if<engine_event::ModelLoaded>(&event)) {
+    loading_ = false;
+    model_ = loaded->model;
+    has_chat_ = loaded->has_chat;
+    no_chat_ = loaded->no_chat;
+  } else if (const auto* refused = std::get_if<engine_event::LoadFailed>(&event)) {
+    loading_ = false;
+    if (refused->error.code != ErrorCode::kCancelled) Q_EMIT failed(text_of(refused->error.message));
+  } else if (const auto* started = std::get_if<engine_event::RunStarted>(&event)) {
+    begin_live(*started);
+  } else if (const auto* going = std::get_if<RunProgress>(&event)) {
+    progress_ = *going;
+  } else if (const auto* ended = std::get_if<engine_event::RunEnded>(&event)) {
+    end_live(*ended);
+  }
+  Q_EMIT status_changed();
+}
+
+bool SessionController::drain_ring() {
+  FrameRing* ring = mode_ == Mode::kReplay ? replay_ring_.get() : ring_.get();
+  if (ring == nullptr) return false;
+  bool any = false;
+  const auto start = std::chrono::steady_clock::now();
+  while (const SharedBatch batch = ring->try_pop()) {
+    history_.add_batch(*batch);
+    ++n_batches_taken_;
+    any = true;
+    if (std::chrono::steady_clock::now() - start > kDrainBudget) break;
+  }
+  return any;
+}
+
+void SessionController::pace_live() {
+  // The prompt is read at full speed: only what is written is paced.
+  if (!running_ || live_rate_ <= 0 || user_paused_ || progress_.prefill) return;
+  if (!engine_.control().paused()) engine_.control().pause();
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_paced_) return;
+  engine_.control().step();
+  next_paced_ = now + std::chrono::microseconds(static_cast<int64_t>(1e6 / live_rate_));
+}
+
+bool SessionController::tick() {
+  EngineEvent event;
+  bool changed = false;
+  while (engine_.poll(event)) {
+    handle(event);
+    changed = true;
+  }
+  changed |= drain_ring();
+  if (fetcher_) changed |= fetcher_->take(history_);
+  pace_live();
+  if (mode_ == Mode::kReplay) {
+    const ReplayState state = replay_->state();
+    if (state.error) {
+      const std::string message = state.error->message;
+      end_replay();
+      Q_EMIT failed(text_of(message));
+    }
+  }
+  if (changed) history_.set_cursor(resolve(history_, view_).step);
+  return changed;
+}
+
+void SessionController::ensure_fetcher() {
+  if (fetcher_ || session_path_.empty()) return;
+  auto source = open_frame_source(session_path_);
+  if (source) fetcher_.emplace(std::move(*source), kHistoryBytes);
+}
+
+void SessionController::want(const View& view) {
+  if (mode_ == Mode::kEmpty) return;
+  const int64_t cursor = resolve(history_, view_).step;
+  for (const Wanted& wanted : view.wanted(history_, view_)) {
+    if (wanted.probe == nullptr) continue;
+    const int64_t end = std::min(wanted.end, history_.n_processed());
+    if (end <= wanted.begin) continue;
+    if (!fetcher_) {
+      // Live, nothing is missing until something was dropped or evicted: the file is opened then.
+      if (history_.missing(*wanted.probe, wanted.begin, end).empty()) continue;
+      ensure_fetcher();
+      if (!fetcher_) return;
+    }
+    fetcher_->want(history_, *wanted.probe, wanted.begin, end, cursor, running_, FrameFetcher::Clock::now());
+  }
+}
+
+void SessionController::want_inspector() {
+  if (mode_ == Mode::kEmpty || !fetcher_) return;
+  const int64_t step = resolve(history_, view_).step;
+  if (step < 0 || step >= history_.n_processed()) return;
+  for (const Probe* probe : offered_probes(history_.info().config)) {
+    if (probe->level == Level::kFull) continue;
+    fetcher_->want(history_, *probe, step, step + 1, step, running_, FrameFetcher::Clock::now());
+  }
+}
+
+}  // namespace orrery

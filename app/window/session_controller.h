@@ -1,0 +1,143 @@
+// SessionController: what is open in the window: a model, a run in progress or a recorded one, and what is held of it.
+// It polls the engine's and the reader's results and turns them into one FrameHistory; widgets read it and ask it.
+// UI thread only; nothing here waits for the engine or the disk.
+#pragma once
+
+#include <QObject>
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "app/window/engine_thread.h"
+#include "app/window/frame_fetcher.h"
+#include "app/window/stored_run.h"
+#include "probes/frame_history.h"
+#include "sessions/replay.h"
+#include "views/command.h"
+#include "views/view.h"
+
+namespace orrery {
+
+class SessionController final : public QObject, public TokenTexts {
+  Q_OBJECT
+ public:
+  enum class Mode : uint8_t {
+    kEmpty,   // no run is shown
+    kLive,    // a run of this window: in progress, or ended
+    kStored,  // a recorded run, all of it
+    kReplay,  // a recorded run, growing at the recorded pace
+  };
+
+  explicit SessionController(int n_threads, QObject* parent = nullptr);
+  ~SessionController() override;
+
+  // --- what is open ---
+  Mode mode() const { return mode_; }
+  const FrameHistory& history() const { return history_; }
+  const ViewState& view() const { return view_; }
+  bool loading_model() const { return loading_; }
+  double load_share() const { return load_share_; }
+  bool opening_session() const { return !opening_.empty(); }
+  const OpenedModel* model() const { return model_ ? &*model_ : nullptr; }
+  bool has_chat() const { return has_chat_; }
+  const std::string& no_chat() const { return no_chat_; }
+  bool running() const { return running_; }  // a run is in progress, paused or not
+  bool paused() const { return running_ && user_paused_; }
+  bool waiting_for_run() const { return awaiting_start_; }
+  const RunProgress& progress() const { return progress_; }
+  bool replay_playing() const;
+  bool can_replay() const { return !session_path_.empty() && !running_; }
+  const std::string& session_path() const { return session_path_; }  // empty where the run is not recorded
+  std::optional<RecorderStatus> recording() const;                   // while a run is being recorded
+  double recorded_seconds() const;
+  int64_t n_dropped() const { return n_dropped_; }
+  EngineThread& engine() { return engine_; }
+  // TokenTexts
+  std::string bytes(int32_t id) const override;
+
+  // --- what the user asks for ---
+  void apply(const Command& command);
+  void open_model(const std::string& name_or_path);
+  void cancel_load();
+  void open_session(const std::string& path, int64_t run = 0);
+  void generate(GenerateRequest request);  // its session_path is filled in here
+  void run_or_pause();                     // Space: of the run in progress, else of the replay
+  void step();
+  void stop();
+  // Live: tokens per second at most, 0: as fast as it goes. Replay: times the recorded pace.
+  void set_live_rate(double tokens_per_s);
+  void set_replay_speed(double times);
+  // Gives the open session a name; while it is being recorded this happens at the run's end.
+  void save_as(const std::filesystem::path& target);
+
+  // The window's clock: moves what has arrived into the history. True where anything changed.
+  bool tick();
+  // Asks for what a view wants and the history lacks.
+  void want(const View& view);
+  // The same for the inspector: every probe at the selected step.
+  void want_inspector();
+  // Steps moved from the ring to the history since the beginning; for tests.
+  int64_t n_batches_taken() const { return n_batches_taken_; }
+
+ Q_SIGNALS:
+  void status_changed();
+  void view_changed();
+  void run_opened();               // another run is shown
+  void library_changed();          // a session or a model came or went
+  void failed(QString sentence);   // something the user asked for did not happen
+  void noticed(QString sentence);  // worth a line in the status bar
+
+ private:
+  void handle(const EngineEvent& event);
+  void begin_live(const engine_event::RunStarted& started);
+  void end_live(const engine_event::RunEnded& ended);
+  void show_stored(StoredRun run);
+  void start_replay();
+  void end_replay();
+  bool drain_ring();
+  void pace_live();
+  void ensure_fetcher();
+  void finish_save();
+
+  EngineThread engine_;
+  const int n_threads_;
+  FrameHistory history_;
+  ViewState view_;
+  Mode mode_ = Mode::kEmpty;
+
+  std::optional<OpenedModel> model_;
+  bool has_chat_ = false;
+  std::string no_chat_;
+  bool loading_ = false;
+  double load_share_ = 0;
+
+  bool awaiting_start_ = false;
+  bool running_ = false;
+  RunProgress progress_;
+  std::shared_ptr<FrameRing> ring_;
+  std::shared_ptr<Recorder> recorder_;
+  std::string session_path_;
+  int64_t n_dropped_ = 0;
+  int64_t n_batches_taken_ = 0;
+  bool user_paused_ = false;
+  double live_rate_ = 0;  // paced by letting single passes through a paused engine
+  std::chrono::steady_clock::time_point next_paced_;
+  std::optional<std::filesystem::path> save_target_;
+
+  std::optional<FrameFetcher> fetcher_;
+  std::shared_ptr<const Tokenizer> stored_tokenizer_;
+  std::unique_ptr<Replay> replay_;
+  std::shared_ptr<FrameRing> replay_ring_;
+  std::vector<Token> stored_tokens_;
+  std::vector<RunEvent> stored_events_;
+  double replay_speed_ = 1;
+  std::map<uint64_t, std::thread> opening_;  // readers at work, by tag
+  uint64_t open_tag_ = 0;                    // of the newest request: older answers are dropped
+};
+
+}  // namespace orrery

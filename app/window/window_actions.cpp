@@ -1,0 +1,340 @@
+// Menus, toolbar and keys of the main window.
+#include <QActionGroup>
+#include <QApplication>
+#include <QComboBox>
+#include <QDockWidget>
+#include <QFileDialog>
+#include <QFileInfo>
+#include <QKeyEvent>
+#include <QLabel>
+#include <QMenuBar>
+#include <QMessageBox>
+#include <QStandardPaths>
+#include <QStatusBar>
+#include <QToolBar>
+#include <QToolButton>
+#include <fstream>
+
+#include "app/build_info.h"
+#include "app/window/appearance.h"
+#include "app/window/command_palette.h"
+#include "app/window/main_window.h"
+#include "app/window/session_files.h"
+#include "views/registry.h"
+#include "views/svg_renderer.h"
+#include "views/token_scalars.h"
+
+namespace orrery {
+namespace {
+
+QString to_qstring(std::string_view text) {
+  return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
+}
+
+struct Speed {
+  const char* text;
+  double value;
+};
+constexpr Speed kLiveSpeeds[] = {{"full speed", 0}, {"20 tokens/s", 20}, {"10 tokens/s", 10},
+                                 {"5 tokens/s", 5}, {"2 tokens/s", 2},   {"1 token/s", 1}};
+constexpr Speed kReplaySpeeds[] = {{"as recorded", 1}, {"1/8 ×", 0.125}, {"1/4 ×", 0.25}, {"1/2 ×", 0.5},
+                                   {"2 ×", 2},         {"4 ×", 4},       {"16 ×", 16}};
+
+}  // namespace
+
+QAction* MainWindow::add_action(QMenu* menu, const QString& text, const QKeySequence& shortcut,
+                                std::function<void()> act) {
+  auto* action = new QAction(text, this);
+  action->setShortcut(shortcut);
+  connect(action, &QAction::triggered, this, [act = std::move(act)] { act(); });
+  menu->addAction(action);
+  actions_.push_back(action);
+  return action;
+}
+
+void MainWindow::build_actions() {
+  build_file_menu();
+  build_run_menu();
+  build_view_menu();
+  build_help_menu();
+  build_toolbar();
+}
+
+void MainWindow::build_file_menu() {
+  QMenu* file = menuBar()->addMenu(tr("&File"));
+  open_action_ = add_action(file, tr("&Open a model or session…"), QKeySequence::Open, [this] { open_dialog(); });
+  add_action(file, tr("Open a model &folder…"), {}, [this] {
+    const QString folder = QFileDialog::getExistingDirectory(this, tr("Open a model folder"));
+    if (!folder.isEmpty()) open_path(folder);
+  });
+  recent_menu_ = file->addMenu(tr("Open &recent"));
+  connect(recent_menu_, &QMenu::aboutToShow, this, [this] {
+    recent_menu_->clear();
+    for (const LibraryEntry& entry : opened_file_entries(12)) {
+      recent_menu_->addAction(entry.title, this, [this, path = entry.target] { open_path(path); });
+    }
+    if (recent_menu_->isEmpty()) recent_menu_->addAction(tr("nothing yet"))->setEnabled(false);
+  });
+  file->addSeparator();
+  save_action_ = add_action(file, tr("&Save session as…"), QKeySequence::Save, [this] { save_dialog(); });
+  QMenu* exports = file->addMenu(tr("&Export what a view shows"));
+  for (const View* view : {*find_view("text"), *find_view("attention"), *find_view("output"), *find_view("cache"),
+                           &timeline_view(), *find_view("window")}) {
+    add_action(exports, tr("Export %1…").arg(to_qstring(view->title())), {}, [this, view] { export_view(*view); });
+  }
+  add_action(file, tr("&Remove all unnamed runs…"), {}, [this] { purge(); });
+  file->addSeparator();
+  add_action(file, tr("&Quit"), QKeySequence::Quit, [this] { close(); });
+}
+
+void MainWindow::build_run_menu() {
+  QMenu* run = menuBar()->addMenu(tr("&Run"));
+  generate_action_ = add_action(run, tr("&Generate from the prompt"), QKeySequence(Qt::CTRL | Qt::Key_Return),
+                                [this] { start_generating(); });
+  run_action_ = add_action(run, tr("Replay"), {}, [this] { controller_.run_or_pause(); });
+  step_action_ = add_action(run, tr("Step one token"), QKeySequence(Qt::Key_F10), [this] { controller_.step(); });
+  stop_action_ = add_action(run, tr("Stop"), QKeySequence(Qt::CTRL | Qt::Key_Period), [this] { controller_.stop(); });
+  run->addSeparator();
+  record_action_ = add_action(run, tr("Do not record the next runs"), {}, [] {});
+  record_action_->setCheckable(true);
+  add_action(run, tr("Write a prompt"), QKeySequence(Qt::CTRL | Qt::Key_L), [this] { prompt_->focus_text(); });
+}
+
+void MainWindow::build_view_menu() {
+  QMenu* view = menuBar()->addMenu(tr("&View"));
+  back_action_ =
+      add_action(view, tr("Back"), QKeySequence(Qt::ALT | Qt::Key_Left), [this] { controller_.apply(Back{}); });
+  forward_action_ =
+      add_action(view, tr("Forward"), QKeySequence(Qt::ALT | Qt::Key_Right), [this] { controller_.apply(Forward{}); });
+  follow_action_ = add_action(view, tr("Follow the newest token"), {},
+                              [this] { controller_.apply(Follow{!controller_.view().follow}); });
+  follow_action_->setCheckable(true);
+  add_action(view, tr("Clear selection and zoom"), {}, [this] { controller_.apply(ClearSelection{}); });
+  view->addSeparator();
+  QMenu* tokens = view->addMenu(tr("Colour tokens by"));
+  for (const TokenScalar& scalar : token_scalars()) {
+    add_action(tokens, tr("Tokens: %1").arg(to_qstring(scalar.title)), {},
+               [this, name = std::string(scalar.name)] { controller_.apply(ChooseTokenScalar{name}); });
+  }
+  QMenu* heads = view->addMenu(tr("Colour heads by"));
+  for (const HeadScalar& scalar : head_scalars()) {
+    add_action(heads, tr("Heads: %1").arg(to_qstring(scalar.title)), {},
+               [this, name = std::string(scalar.name)] { controller_.apply(ChooseHeadScalar{name}); });
+  }
+  QMenu* themes = view->addMenu(tr("Theme"));
+  for (const ThemeKind kind : {ThemeKind::kLight, ThemeKind::kDark, ThemeKind::kProjector}) {
+    add_action(themes, tr("Theme: %1").arg(to_qstring(theme_name(kind))), {}, [this, kind] { set_theme(kind); });
+  }
+  QMenu* docks = view->addMenu(tr("Docks"));
+  for (QDockWidget* dock : findChildren<QDockWidget*>()) docks->addAction(dock->toggleViewAction());
+  view->addSeparator();
+  overlay_action_ = add_action(view, tr("Frame times"), QKeySequence(Qt::Key_F12), [this] { refresh_status(); });
+  overlay_action_->setCheckable(true);
+}
+
+void MainWindow::build_help_menu() {
+  QMenu* help = menuBar()->addMenu(tr("&Help"));
+  add_action(help, tr("Commands…"), QKeySequence(Qt::CTRL | Qt::Key_K),
+             [this] { show_command_palette(this, QList<QAction*>(actions_.begin(), actions_.end())); });
+  add_action(help, tr("Keyboard…"), {}, [this] { show_keys(); });
+  add_action(help, tr("About Orrery"), {}, [this] {
+    QMessageBox box(
+        QMessageBox::Information, tr("About Orrery"),
+        tr("Orrery %1 shows how hybrid language models think, live.").arg(QString::fromStdString(build_id())),
+        QMessageBox::Close, this);
+    box.setTextFormat(Qt::PlainText);
+    box.exec();
+  });
+}
+
+void MainWindow::build_toolbar() {
+  QToolBar* bar = addToolBar(tr("Run"));
+  bar->setObjectName(QStringLiteral("toolbar"));
+  bar->setMovable(false);
+  bar->setIconSize(QSize(20, 20));
+  bar->setToolButtonStyle(Qt::ToolButtonIconOnly);
+  const auto gap = [bar](int width) {
+    auto* space = new QWidget;
+    space->setFixedWidth(width);
+    bar->addWidget(space);
+  };
+  bar->addAction(open_action_);
+  gap(6);
+  model_label_ = new QLabel;
+  model_label_->setObjectName(QStringLiteral("model_label"));
+  model_label_->setTextFormat(Qt::PlainText);
+  bar->addWidget(model_label_);
+  gap(6);
+  bar->addSeparator();
+  run_action_->setToolTip(tr("Run, pause or replay (Space)"));
+  step_action_->setToolTip(tr("Step one token (F10)"));
+  stop_action_->setToolTip(tr("Stop (Ctrl+.)"));
+  for (QAction* action : {run_action_, step_action_, stop_action_}) bar->addAction(action);
+  speed_ = new QComboBox;
+  speed_->setObjectName(QStringLiteral("speed"));
+  speed_->setToolTip(tr("How fast tokens come"));
+  speed_->setFocusPolicy(Qt::TabFocus);
+  speed_is_replay_ = true;  // so that the live choices are filled in
+  connect(speed_, &QComboBox::activated, this, [this](int index) {
+    const double value = speed_->itemData(index).toDouble();
+    speed_is_replay_ ? controller_.set_replay_speed(value) : controller_.set_live_rate(value);
+  });
+  bar->addWidget(speed_);
+  bar->addSeparator();
+  for (QAction* action : {back_action_, forward_action_, follow_action_}) bar->addAction(action);
+  back_action_->setToolTip(tr("Back to the selection before (Alt+Left)"));
+  forward_action_->setToolTip(tr("Forward (Alt+Right)"));
+  follow_action_->setToolTip(tr("Follow the newest token (F)"));
+  auto* space = new QWidget;
+  space->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Preferred);
+  bar->addWidget(space);
+  record_label_ = new QLabel;
+  record_label_->setObjectName(QStringLiteral("record_state"));
+  record_label_->setTextFormat(Qt::PlainText);
+  bar->addWidget(record_label_);
+  gap(8);
+}
+
+void MainWindow::refresh_icons() {
+  const Theme& theme = theme_of(controller_.view().theme);
+  open_action_->setIcon(make_icon(IconKind::kOpen, theme));
+  run_action_->setIcon(make_icon(IconKind::kPlay, theme));
+  step_action_->setIcon(make_icon(IconKind::kStep, theme));
+  stop_action_->setIcon(make_icon(IconKind::kStop, theme));
+  back_action_->setIcon(make_icon(IconKind::kBack, theme));
+  forward_action_->setIcon(make_icon(IconKind::kForward, theme));
+  follow_action_->setIcon(make_icon(IconKind::kFollow, theme));
+  refresh_status();
+}
+
+void MainWindow::refresh_selection_actions() {
+  const ViewState& view = controller_.view();
+  follow_action_->setChecked(view.follow);
+  back_action_->setEnabled(!view.back.empty());
+  forward_action_->setEnabled(!view.forward.empty());
+}
+
+// A run in progress is paced in tokens per second, a recorded one relative to its own time.
+void MainWindow::refresh_speed_choices() {
+  const bool replay = !controller_.running() && !controller_.waiting_for_run() && controller_.can_replay();
+  if (replay == speed_is_replay_ && speed_->count() > 0) return;
+  speed_is_replay_ = replay;
+  speed_->clear();
+  const std::span<const Speed> speeds =
+      replay ? std::span<const Speed>(kReplaySpeeds) : std::span<const Speed>(kLiveSpeeds);
+  for (const Speed& speed : speeds) speed_->addItem(tr(speed.text), speed.value);
+  if (replay) {
+    controller_.set_replay_speed(1);
+  } else {
+    controller_.set_live_rate(0);
+  }
+}
+
+void MainWindow::open_dialog() {
+  const QString path = QFileDialog::getOpenFileName(
+      this, tr("Open a model or a session"), QString(),
+      tr("Models and sessions (*.gguf *.orrery);;Sessions (*.orrery);;Models (*.gguf);;All files (*)"));
+  if (!path.isEmpty()) open_path(path);
+}
+
+void MainWindow::save_dialog() {
+  const QString current = QFileInfo(QString::fromStdString(controller_.session_path())).fileName();
+  const QString folder = QStandardPaths::writableLocation(QStandardPaths::DocumentsLocation);
+  QString path = QFileDialog::getSaveFileName(this, tr("Save session as"), folder + QLatin1Char('/') + current,
+                                              tr("Sessions (*.orrery)"));
+  if (path.isEmpty()) return;
+  if (!path.endsWith(QStringLiteral(".orrery"))) path += QStringLiteral(".orrery");
+  controller_.save_as(path.toStdString());
+  remember_opened_file(path);
+}
+
+void MainWindow::export_view(const View& view) {
+  const QString path = QFileDialog::getSaveFileName(this, tr("Export what %1 shows").arg(to_qstring(view.title())),
+                                                    to_qstring(view.name()) + QStringLiteral(".png"),
+                                                    tr("Picture (*.png);;Drawing (*.svg)"));
+  if (path.isEmpty()) return;
+  const ImGuiCanvas* shown = canvas(view.name());
+  const QSize size = shown != nullptr ? shown->size() : QSize(1600, 1000);
+  const Theme& theme = theme_of(controller_.view().theme);
+  const QtTextMetrics metrics(theme);
+  const Scene scene = view.scene({controller_.history(),
+                                  controller_.view(),
+                                  {static_cast<float>(size.width()), static_cast<float>(size.height())},
+                                  metrics,
+                                  &controller_});
+  if (path.endsWith(QStringLiteral(".svg"))) {
+    std::ofstream out(path.toStdString(), std::ios::binary);
+    out << render_svg(scene, theme, metrics, {.font_family = scene_font_families()});
+    out.close();
+    if (!out) return show_error(tr("cannot write the drawing: %1").arg(path));
+  } else if (const Result<void> written = render_png(scene, theme, path.toStdString()); !written) {
+    return show_error(QString::fromStdString(written.error().message));
+  }
+  statusBar()->showMessage(tr("Exported: %1").arg(path), 8000);
+}
+
+void MainWindow::purge() {
+  const auto answer = QMessageBox::question(
+      this, tr("Remove unnamed runs"),
+      tr("Remove all runs that were recorded by themselves and never saved under a name? This cannot be undone."));
+  if (answer != QMessageBox::Yes) return;
+  const int64_t n_removed = purge_sessions(0, controller_.session_path());
+  library_->refresh();
+  statusBar()->showMessage(tr("%n run(s) removed", "", static_cast<int>(n_removed)), 8000);
+}
+
+void MainWindow::show_keys() {
+  show_shortcuts(this, {{tr("Space"), tr("run, pause, replay")},
+                        {tr("F10"), tr("step one token")},
+                        {tr("Ctrl+."), tr("stop")},
+                        {tr("Ctrl+Return"), tr("generate from the prompt")},
+                        {tr("Ctrl+L"), tr("write a prompt")},
+                        {tr("← →"), tr("token before, after (Shift: ten)")},
+                        {tr("Home, End"), tr("first token, newest token")},
+                        {tr("↑ ↓"), tr("layer before, after")},
+                        {tr("[ ]"), tr("head before, after")},
+                        {tr("F"), tr("follow the newest token")},
+                        {tr("Esc"), tr("clear key, hover and zoom")},
+                        {tr("Alt+← Alt+→"), tr("selection before, after")},
+                        {tr("Ctrl+O"), tr("open a model or a session")},
+                        {tr("Ctrl+S"), tr("save the session as")},
+                        {tr("Ctrl+K"), tr("all commands")},
+                        {tr("F12"), tr("frame times")},
+                        {tr("?"), tr("this list")}});
+}
+
+void MainWindow::keyPressEvent(QKeyEvent* event) {
+  const FrameHistory& history = controller_.history();
+  const ViewState& view = controller_.view();
+  const int64_t far = event->modifiers() & Qt::ShiftModifier ? 10 : 1;
+  switch (event->key()) {
+    case Qt::Key_Space:
+      return controller_.run_or_pause();
+    case Qt::Key_Left:
+      return controller_.apply(move_step(history, view, -far));
+    case Qt::Key_Right:
+      return controller_.apply(move_step(history, view, far));
+    case Qt::Key_Home:
+      return controller_.apply(move_step(history, view, -history.n_steps()));
+    case Qt::Key_End:
+      return controller_.apply(Follow{true});
+    case Qt::Key_Up:
+      return controller_.apply(move_layer(history, view, -1));
+    case Qt::Key_Down:
+      return controller_.apply(move_layer(history, view, 1));
+    case Qt::Key_BracketLeft:
+      return controller_.apply(move_head(history, view, -1));
+    case Qt::Key_BracketRight:
+      return controller_.apply(move_head(history, view, 1));
+    case Qt::Key_F:
+      return controller_.apply(Follow{!view.follow});
+    case Qt::Key_Escape:
+      return controller_.apply(ClearSelection{});
+    default:
+      break;
+  }
+  if (event->text() == QStringLiteral("?")) return show_keys();
+  QMainWindow::keyPressEvent(event);
+}
+
+}  // namespace orrery
