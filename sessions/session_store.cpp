@@ -107,7 +107,7 @@ Result<std::unique_ptr<SessionStore>> SessionStore::create_or_open(const std::st
   store->db_ = std::move(*db);
   if (auto ready = make_ready(store->db_, path, options); !ready) {
     Error error = ready.error();
-    if (store->db_.last_error_is_full()) error = store->explain(error);
+    if (store->db_.last_error_is_full()) error = {ErrorCode::kIo, "the disk is full: no room to record into " + path};
     store->db_.close();
     if (kind == FileKind::kMissing && file_bytes(path) == 0) ::unlink(path.c_str());
     return error;
