@@ -14,7 +14,7 @@ namespace {
 
 bool is_session(const std::filesystem::path& path) {
   const Result<FileKind> kind = look_at_session_path(path.string());
-  return kind && *kind == FileKind::kSession;
+  return kind && *kind != FileKind::kMissing;
 }
 
 bool is_model(const std::filesystem::path& path) {
