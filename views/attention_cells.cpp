@@ -52,7 +52,10 @@ class MapBuilder {
     map_.steps_per_row = bin_size(n_steps, max_rows);
     map_.rows = static_cast<int>(ceil_div(n_steps, map_.steps_per_row));
     find_kinds();
-    const bool any_block = std::find(kinds_.begin(), kinds_.end(), Kind::kBlock) != kinds_.end();
+    const bool any_block = map_.n_block_steps > 0;
+    const bool both = any_block && map_.n_exact_steps > 0;
+    map_.exact_rows = both ? hull(Kind::kExact) : AttentionMap::Rows{0, map_.rows};
+    map_.block_rows = both ? hull(Kind::kBlock) : AttentionMap::Rows{0, map_.rows};
     if (any_block) {
       map_.keys.begin = map_.keys.begin / AttentionMap::kBlock * AttentionMap::kBlock;
       map_.keys.end = ceil_div(map_.keys.end, AttentionMap::kBlock) * AttentionMap::kBlock;
@@ -70,6 +73,18 @@ class MapBuilder {
   int row_of(int64_t step) const { return static_cast<int>((step - map_.steps.begin) / map_.steps_per_row); }
   size_t cell(int row, int64_t col, int cols) const {
     return static_cast<size_t>(row) * static_cast<size_t>(cols) + static_cast<size_t>(col);
+  }
+
+  AttentionMap::Rows hull(Kind kind) const {
+    const auto first = std::find(kinds_.begin(), kinds_.end(), kind);
+    const auto last = std::find(kinds_.rbegin(), kinds_.rend(), kind);
+    return {static_cast<int>(first - kinds_.begin()), static_cast<int>(kinds_.rend() - last)};
+  }
+
+  // Cells of a row that is filled for the first time: zeros, since keys without weight (those after the step itself
+  // too) have none, as in an export.
+  static void begin_row(float* cells, int n_cells) {
+    if (n_cells > 0 && std::isnan(cells[0])) std::fill_n(cells, n_cells, 0.0f);
   }
 
   // A row of cells is exact only where all its recorded steps are.
@@ -99,23 +114,22 @@ class MapBuilder {
   }
 
   void fill_exact() {
-    map_.exact.assign(static_cast<size_t>(map_.rows) * static_cast<size_t>(map_.cols), kNan);
+    map_.exact.assign(cell(map_.exact_rows.size(), 0, map_.cols), kNan);
     for_each_row(history_, *find_probe("attention.row"), map_.steps.begin, map_.steps.end, [&](const FrameRow& row) {
       const int r = row_of(row.step);
       if (kinds_[static_cast<size_t>(r)] != Kind::kExact) return;
       const std::span<const float> weights = head_values(row, layer_, head_);
       if (weights.empty()) return;
       map_.exact_row = row;
-      float* cells = map_.exact.data() + cell(r, 0, map_.cols);
-      // Keys after the step itself get no weight: zeros, as in an export.
-      for (int64_t col = 0; col < map_.cols; ++col) raise(cells[col], 0.0f);
+      float* cells = map_.exact.data() + cell(r - map_.exact_rows.begin, 0, map_.cols);
+      begin_row(cells, map_.cols);
       const int64_t end = std::min({map_.keys.end, static_cast<int64_t>(weights.size()), row.step + 1});
       int64_t key = map_.keys.begin;
       for (int64_t col = 0; key < end; ++col) {
         const int64_t bin_end = std::min(key + map_.keys_per_col, end);
         float most = weights[static_cast<size_t>(key)];
         for (++key; key < bin_end; ++key) most = std::max(most, weights[static_cast<size_t>(key)]);
-        raise(cells[col], most);
+        cells[col] = std::max(cells[col], most);
         map_.highest = std::max(map_.highest, most);
       }
     });
@@ -124,7 +138,7 @@ class MapBuilder {
   void fill_blocks() {
     constexpr int64_t kBlock = AttentionMap::kBlock;
     map_.block_cols = static_cast<int>(map_.keys.size() / kBlock);
-    map_.mass.assign(static_cast<size_t>(map_.rows) * static_cast<size_t>(map_.block_cols), kNan);
+    map_.mass.assign(cell(map_.block_rows.size(), 0, map_.block_cols), kNan);
     const int64_t first_block = map_.keys.begin / kBlock;
     for_each_row(history_, *find_probe("attention.mass"), map_.steps.begin, map_.steps.end, [&](const FrameRow& row) {
       const int r = row_of(row.step);
@@ -132,12 +146,12 @@ class MapBuilder {
       const std::span<const float> masses = head_values(row, layer_, head_);
       if (masses.empty()) return;
       map_.mass_row = row;
-      float* cells = map_.mass.data() + cell(r, 0, map_.block_cols);
-      for (int64_t col = 0; col < map_.block_cols; ++col) raise(cells[col], 0.0f);
+      float* cells = map_.mass.data() + cell(r - map_.block_rows.begin, 0, map_.block_cols);
+      begin_row(cells, map_.block_cols);
       const int64_t end = std::min(static_cast<int64_t>(masses.size()), row.step / kBlock + 1);
       for (int64_t block = first_block; block < std::min(end, first_block + map_.block_cols); ++block) {
         const float mass = masses[static_cast<size_t>(block)];
-        raise(cells[block - first_block], mass);
+        cells[block - first_block] = std::max(cells[block - first_block], mass);
         map_.highest = std::max(map_.highest, mass);
       }
     });
@@ -147,15 +161,16 @@ class MapBuilder {
   void fill_marks() {
     const Probe* probe = find_probe("attention.top");
     if (probe == nullptr) return;
-    map_.marks.assign(static_cast<size_t>(map_.rows) * static_cast<size_t>(map_.cols), kNan);
+    map_.marks.assign(cell(map_.block_rows.size(), 0, map_.cols), kNan);
     for_each_row(history_, *probe, map_.steps.begin, map_.steps.end, [&](const FrameRow& row) {
       const int r = row_of(row.step);
       if (kinds_[static_cast<size_t>(r)] != Kind::kBlock) return;
       const std::span<const float> top = head_values(row, layer_, head_);
+      float* cells = map_.marks.data() + cell(r - map_.block_rows.begin, 0, map_.cols);
       for (size_t i = 0; i + 1 < top.size(); i += 2) {
         const auto key = static_cast<int64_t>(top[i]);
         if (key < map_.keys.begin || key >= map_.keys.end) continue;
-        raise(map_.marks[cell(r, (key - map_.keys.begin) / map_.keys_per_col, map_.cols)], top[i + 1]);
+        raise(cells[(key - map_.keys.begin) / map_.keys_per_col], top[i + 1]);
       }
     });
   }

@@ -33,14 +33,18 @@ struct AttentionMap {
   int64_t keys_per_col = 1;
   int rows = 0;
   int cols = 0;
-  int block_cols = 0;        // blocks over `keys`
-  std::vector<float> exact;  // [rows, cols], NaN where the row is not exact
-  std::vector<float> mass;   // [rows, block_cols], NaN where the row is not block mass
-  std::vector<float> marks;  // [rows, cols] weights of the 32 largest in rows of block mass; NaN: none there
-  struct Rows {
+  int block_cols = 0;  // blocks over `keys`
+  struct Rows {        // of cells, half-open
     int begin = 0;
     int end = 0;
+    int size() const { return end - begin; }
   };
+  // Where both kinds are there, each has cells only from its first row to its last; else for all rows.
+  Rows exact_rows;
+  Rows block_rows;
+  std::vector<float> exact;   // [exact_rows, cols], NaN where the row is not exact
+  std::vector<float> mass;    // [block_rows, block_cols], NaN where the row is not block mass
+  std::vector<float> marks;   // [block_rows, cols] weights of the 32 largest in rows of block mass; NaN: none there
   std::vector<Rows> missing;  // rows of cells without any recorded step, maximal
   float highest = 0;
   int64_t n_exact_steps = 0;

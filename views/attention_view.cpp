@@ -13,6 +13,8 @@ namespace {
 constexpr float kLeastOverviewWidth = 500;  // of the body, for the overview to stand beside the map
 constexpr float kLeastRowHeight = 250;      // of the body, for the row to stand under the map
 constexpr float kGap = 18;
+constexpr float kLeastCell =
+    1.5f;  // px: finer cells are not told apart, and cost four times as much to fill and upload
 
 std::string token_name(const FrameHistory& history, int64_t step) {
   if (step < 0 || step >= history.n_steps()) return "";
@@ -183,7 +185,8 @@ class AttentionPicture {
     if (plot.width < 20 || plot.height < 20) return;
     const StepRange steps = visible_range(state_.steps, n_);
     const StepRange keys = visible_range(state_.keys, n_);
-    map_ = attention_map(history_, now_, steps, keys, static_cast<int>(plot.height), static_cast<int>(plot.width));
+    map_ = attention_map(history_, now_, steps, keys, static_cast<int>(plot.height / kLeastCell),
+                         static_cast<int>(plot.width / kLeastCell));
     plot_ = plot;
     map_heading({area.x, area.y + lh / 2}, area.width);
 
@@ -192,19 +195,18 @@ class AttentionPicture {
     b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
     for (const AttentionMap::Rows& rows : map_.missing) b_.hatch(rows_rect(rows));
     const auto [row_axis, col_axis] = map_axes(plot);
-    const int tile = add_map_tiles(scale, row_axis, col_axis);
-    map_cursor();
-    if (has_bar) {
-      b_.scale_bar({plot.x, plot.bottom() + lh + 7, plot.width, 0}, scale,
-                   map_.n_block_steps > 0 ? "weight; sum of weights in block mass" : "weight", format_value);
-    }
     b_.scene.regions.push_back({.rect = plot,
                                 .rows = map_.rows,
                                 .cols = map_.cols,
                                 .row_axis = row_axis,
                                 .col_axis = col_axis,
-                                .tile_item = tile,
                                 .wheel_zooms_keys = true});
+    add_map_tiles(scale, col_axis);
+    map_cursor();
+    if (has_bar) {
+      b_.scale_bar({plot.x, plot.bottom() + lh + 7, plot.width, 0}, scale,
+                   map_.n_block_steps > 0 ? "weight; sum of weights in block mass" : "weight", format_value);
+    }
     map_provenance();
   }
 
@@ -214,7 +216,7 @@ class AttentionPicture {
     if (map_.n_block_steps > 0) {
       text += map_.n_exact_steps > 0 ? " above, block mass below (64 keys, approximate positions)"
                                      : ": block mass (64 keys, approximate positions)";
-      if (!map_.marks.empty()) text += ", marks: top 32";
+      if (!map_.marks.empty()) text += ", marks: the 32 largest";
     }
     if (map_.n_exact_steps == 0 && map_.n_block_steps == 0) text += ": not recorded";
     b_.label(at, text, max_width);
@@ -272,9 +274,39 @@ class AttentionPicture {
     return {row_axis, b_.scene.add_axis(std::move(cols))};
   }
 
-  int add_map_tiles(int scale, int row_axis, int col_axis) {
-    const Rect rect = plot_;
-    int first_tile = -1;
+  // A tile over some rows of the map, with what the pointer says there.
+  void add_map_tile(const char* name, const char* probe, const AttentionMap::Rows& rows, int cols, float width,
+                    std::vector<float> values, int scale, int col_axis) {
+    if (values.empty()) return;
+    Rect rect = rows_rect(rows);
+    rect.width = width;
+    const int row_axis =
+        b_.scene.add_axis({.name = "step",
+                           .unit = "token",
+                           .means = SceneAxis::Means::kStep,
+                           .begin = map_.steps.begin + rows.begin * map_.steps_per_row,
+                           .end = std::min(map_.steps.begin + rows.end * map_.steps_per_row, map_.steps.end),
+                           .per_cell = map_.steps_per_row});
+    const int item = b_.scene.add(Tile{.name = name,
+                                       .rect = rect,
+                                       .rows = rows.size(),
+                                       .cols = cols,
+                                       .values = std::move(values),
+                                       .scale = scale,
+                                       .row_axis = row_axis,
+                                       .col_axis = col_axis,
+                                       .probe = probe});
+    if (std::string_view(probe) == "attention.top") return;  // the block mass below answers
+    b_.scene.regions.push_back({.rect = rect,
+                                .rows = rows.size(),
+                                .cols = cols,
+                                .row_axis = row_axis,
+                                .col_axis = col_axis,
+                                .tile_item = item,
+                                .wheel_zooms_keys = true});
+  }
+
+  void add_map_tiles(int scale, int col_axis) {
     if (!map_.mass.empty()) {
       const int block_axis = b_.scene.add_axis({.name = "key",
                                                 .unit = "token",
@@ -282,41 +314,16 @@ class AttentionPicture {
                                                 .begin = map_.keys.begin,
                                                 .end = map_.keys.end,
                                                 .per_cell = AttentionMap::kBlock});
-      first_tile =
-          b_.scene.add(Tile{.name = "block mass",
-                            .rect = {rect.x, rect.y, key_x(static_cast<float>(map_.keys.end)) - rect.x, rect.height},
-                            .rows = map_.rows,
-                            .cols = map_.block_cols,
-                            .values = std::move(map_.mass),
-                            .scale = scale,
-                            .row_axis = row_axis,
-                            .col_axis = block_axis,
-                            .probe = "attention.mass"});
+      const float width = key_x(static_cast<float>(map_.keys.end)) - plot_.x;
+      add_map_tile("block mass", "attention.mass", map_.block_rows, map_.block_cols, width, std::move(map_.mass), scale,
+                   block_axis);
     }
-    if (!map_.exact.empty()) {
-      first_tile = b_.scene.add(Tile{.name = "exact rows",
-                                     .rect = rect,
-                                     .rows = map_.rows,
-                                     .cols = map_.cols,
-                                     .values = std::move(map_.exact),
-                                     .scale = scale,
-                                     .row_axis = row_axis,
-                                     .col_axis = col_axis,
-                                     .probe = "attention.row"});
-    }
-    if (!map_.marks.empty()) {
-      const int marks = b_.scene.add_scale({.map = ColourMapId::kMarks, .transfer = Transfer::kSquareRoot});
-      b_.scene.add(Tile{.name = "top 32",
-                        .rect = rect,
-                        .rows = map_.rows,
-                        .cols = map_.cols,
-                        .values = std::move(map_.marks),
-                        .scale = marks,
-                        .row_axis = row_axis,
-                        .col_axis = col_axis,
-                        .probe = "attention.top"});
-    }
-    return first_tile;
+    add_map_tile("exact rows", "attention.row", map_.exact_rows, map_.cols, plot_.width, std::move(map_.exact), scale,
+                 col_axis);
+    if (map_.marks.empty()) return;
+    const int marks = b_.scene.add_scale({.map = ColourMapId::kMarks, .transfer = Transfer::kSquareRoot});
+    add_map_tile("top 32", "attention.top", map_.block_rows, map_.cols, plot_.width, std::move(map_.marks), marks,
+                 col_axis);
   }
 
   void horizontal_mark(int64_t step, Paint paint) {

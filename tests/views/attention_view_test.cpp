@@ -107,10 +107,13 @@ TEST(AttentionView, KeepsExactRowsAndBlockMassInSeparateTiles) {
   const json* mass = tile(scene, "block mass");
   ASSERT_NE(rows, nullptr);
   ASSERT_NE(mass, nullptr);
-  EXPECT_TRUE((*rows)["cells"][40][0].is_null());
-  EXPECT_FALSE((*rows)["cells"][39][0].is_null());
-  EXPECT_TRUE((*mass)["cells"][39][0].is_null());
-  EXPECT_FALSE((*mass)["cells"][40][0].is_null());
+  // Each has the rows of its kind, and an axis that says which.
+  EXPECT_EQ((*rows)["rows"], 40);
+  EXPECT_EQ((*mass)["rows"], 40);
+  EXPECT_EQ(scene["axes"][(*rows)["row_axis"].get<size_t>()]["begin"], 0);
+  EXPECT_EQ(scene["axes"][(*mass)["row_axis"].get<size_t>()]["begin"], 40);
+  EXPECT_NEAR((*rows)["rect"][1].get<float>() + (*rows)["rect"][3].get<float>(), (*mass)["rect"][1].get<float>(), 0.01);
+  EXPECT_FLOAT_EQ((*mass)["cells"][0][0].get<float>(), history.row(*find_probe("attention.mass"), 40).f32()[0]);
 }
 
 TEST(AttentionView, HatchesWhatIsNotRecorded) {
