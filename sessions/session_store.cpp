@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>  // renameat2
 #include <cstring>
 #include <filesystem>
 #include <thread>
@@ -43,16 +44,35 @@ bool is_at_file_size_limit(const std::string& path) {
   return std::max(file_bytes(path), file_bytes(path + "-wal")) + kRoom > n_most;
 }
 
-// An empty file of mode 0600, whatever the umask; never one that was there.
-Result<void> create_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-  if (fd < 0) {
-    if (errno == EEXIST) return {};  // someone was quicker; what it is shows next
-    return Error{ErrorCode::kIo, path + " cannot be created: " + std::strerror(errno)};
-  }
+// An empty session of mode 0600, whatever the umask; never over a file that was there. It is made under another name
+// and appears at `path` whole: whenever the program is killed, what lies at `path` opens.
+Result<void> create_session_file(const std::string& path) {
+  const std::string draft = path + ".draft-" + std::to_string(getpid());
+  ::unlink(draft.c_str());
+  const int fd = ::open(draft.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+  if (fd < 0) return Error{ErrorCode::kIo, path + " cannot be created: " + std::strerror(errno)};
   fchmod(fd, 0600);
   ::close(fd);
-  return {};
+  const auto fill = [&]() -> Result<void> {
+    ORRERY_ASSIGN_OR_RETURN(Database db, Database::open(draft, Database::Mode::kWrite));
+    // In memory: a draft that is cut short is thrown away, so it needs no journal beside it.
+    ORRERY_RETURN_IF_ERROR(db.execute("PRAGMA journal_mode=MEMORY; PRAGMA synchronous=NORMAL"));
+    auto created = create_schema(db);
+    if (!created && db.last_error_is_full()) {
+      return Error{ErrorCode::kIo, "the disk is full: no room to record into " + path};
+    }
+    return created ? created : session_error(path, created.error());
+  };
+  Result<void> result = fill();
+  // A link never replaces what someone else put there meanwhile; what that is shows next.
+  if (result && ::link(draft.c_str(), path.c_str()) != 0 && errno != EEXIST) {
+    // File systems without links (FAT) can still rename.
+    if (::renameat2(AT_FDCWD, draft.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0 && errno != EEXIST) {
+      result = Error{ErrorCode::kIo, path + " cannot be created: " + std::strerror(errno)};
+    }
+  }
+  ::unlink(draft.c_str());
+  return result;
 }
 
 Result<WriterLock> take_lock(const std::string& path) {
@@ -94,7 +114,7 @@ Result<void> make_ready(Database& db, const std::string& path, const StoreOption
 
 Result<std::unique_ptr<SessionStore>> SessionStore::create_or_open(const std::string& path, StoreOptions options) {
   ORRERY_ASSIGN_OR_RETURN(const FileKind kind, look_at_session_path(path));
-  if (kind == FileKind::kMissing) ORRERY_RETURN_IF_ERROR(create_file(path));
+  if (kind == FileKind::kMissing) ORRERY_RETURN_IF_ERROR(create_session_file(path));
   if (access(path.c_str(), W_OK) != 0) {
     return Error{ErrorCode::kIo, path + " cannot be written: " + std::strerror(errno)};
   }
@@ -109,7 +129,6 @@ Result<std::unique_ptr<SessionStore>> SessionStore::create_or_open(const std::st
     Error error = ready.error();
     if (store->db_.last_error_is_full()) error = {ErrorCode::kIo, "the disk is full: no room to record into " + path};
     store->db_.close();
-    if (kind == FileKind::kMissing && file_bytes(path) == 0) ::unlink(path.c_str());
     return error;
   }
   if (auto prepared = store->prepare_statements(); !prepared) return session_error(path, prepared.error());
