@@ -16,7 +16,7 @@ TEST(KvStore, WritesTheLayoutOfThePagesAndNothingElse) {
     ThreadPool pool(2);
     for (DType dtype : {DType::kF16, DType::kF32}) {
       for (int32_t d_head : {1, 7, 16, 33, 64}) {
-        std::vector<float> x = random_floats(static_cast<size_t>(4 * 3 * d_head), 1, 100.0f);
+        std::vector<float> x = random_floats(size_t{12} * static_cast<size_t>(d_head), 1, 100.0f);
         x[0] = 1e6f;              // infinite as f16
         x[1 % x.size()] = 1e-9f;  // zero as f16
         std::vector<std::byte> got(2 * kv_page_bytes(dtype, 3, d_head), std::byte{0x5a}), expected = got;
