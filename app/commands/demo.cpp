@@ -19,7 +19,7 @@
 namespace orrery {
 namespace {
 
-constexpr const char* kDemoPrompt = "Why do the planets stay on their paths around the sun? Explain it to a child.";
+constexpr const char* kDemoPrompt = "How does a rainbow form?";
 constexpr const char* kDemoSession = "demo.orrery";
 constexpr int64_t kDemoTokens = 96;
 // As in the window: exact rows of all heads for the first steps.

@@ -225,6 +225,9 @@ std::string model_text(const json& model) {
   text += line("weights", bytes_text(model["bytes"].get<int64_t>()) + " (" + dtypes + ")");
   if (model.contains("context_length")) text += line("context", text_of(model["context_length"]) + " tokens");
   text += layers_text(model["layers"]);
+  if (model.contains("stated")) {
+    for (const auto& [name, value] : model["stated"].items()) text += line(name, text_of(value));
+  }
   text += line("tokenizer", tokenizer_text(model["tokenizer"]));
   std::string probes;
   for (const json& probe : model["probes"]) probes += (probes.empty() ? "" : ", ") + text_of(probe);

@@ -3,6 +3,7 @@
 #include <QImage>
 #include <QPainter>
 #include <cmath>
+#include <cstdio>
 
 #include "app/window/fonts.h"
 #include "app/window/png_painter.h"
@@ -14,6 +15,10 @@ namespace {
 // Fonts need an application object; the offscreen platform needs no display. It lives until the process ends.
 void ensure_gui_application() {
   if (QCoreApplication::instance() != nullptr) return;
+  // What Qt remarks about runtime folders and scripts without fonts does not help who asked for a picture.
+  qInstallMessageHandler([](QtMsgType type, const QMessageLogContext&, const QString& text) {
+    if (type == QtCriticalMsg || type == QtFatalMsg) std::fprintf(stderr, "%s\n", qUtf8Printable(text));
+  });
   static int argc = 3;
   static char name[] = "orrery", option[] = "-platform", platform[] = "offscreen";
   static char* argv[] = {name, option, platform, nullptr};
