@@ -1,8 +1,8 @@
 // out = x W^T (+ bias), on weights as they are stored: F32, F16, BF16, or blocks of 32 (Q8_0, Q4_0, Q4_1).
 //
-// Quantized weights: each row of x is quantized once per call, per block of 32, to int8 q = round(x / d), d = max|x| /
-// 127 (f32), and a block contributes float(sum of integer products) * (d_w * d_x) [+ m_w * d_x * sum q for Q4_1] to an
-// f32 accumulator, block after block. Float weights: f32 products and sums in fixed lanes, whole in order. A row's
+// Quantized weights: each row of x is rounded once per call, per block of 32, to 16 bits n = round(x / d), d = max|x| /
+// 32512 (f32), and a block contributes float(sum of integer products) * (d_w * d_x) [+ m_w * d_x * sum n for Q4_1] to
+// an f32 accumulator, block after block. Float weights: f32 products and sums in fixed lanes, whole in order. A row's
 // result is bit-identical whatever the other rows, the number of rows (prefill or decode) and of threads.
 #pragma once
 
@@ -45,7 +45,7 @@ bool matmul_supports(DType dtype);
 // x: [n_rows, n_in]. The targets share x, so that it is quantized once and all run in one parallel loop.
 void matmul(Matrix<const float> x, std::span<const MatmulTarget> targets, MatmulScratch& scratch, ThreadPool& pool);
 
-// The same for one target in plain scalar code with double accumulators; quantizes x as matmul does.
+// The same for one target in plain scalar code with double accumulators, on x as it is.
 void matmul_reference(Matrix<const float> x, const MatmulTarget& target);
 
 }  // namespace orrery

@@ -258,17 +258,14 @@ HWY_INLINE void multiply_rows(const Source& source, const QuantizedRows& x, int6
 #pragma GCC unroll 8
     for (int64_t r = 0; r < kRows; ++r) {
       const QuantizedBlock& input = inputs[r];
-      VI even = hn::Set(di, Block::correction(input));
-      VI odd = hn::Zero(di);
-      even = dot4<Block>(even, block.quads[0], broadcast_quad(input.q));
-      odd = dot4<Block>(odd, block.quads[1], broadcast_quad(input.q + 4));
-      even = dot4<Block>(even, block.quads[2], broadcast_quad(input.q + 8));
-      odd = dot4<Block>(odd, block.quads[3], broadcast_quad(input.q + 12));
-      even = dot4<Block>(even, block.quads[4], broadcast_quad(input.q + 16));
-      odd = dot4<Block>(odd, block.quads[5], broadcast_quad(input.q + 20));
-      even = dot4<Block>(even, block.quads[6], broadcast_quad(input.q + 24));
-      odd = dot4<Block>(odd, block.quads[7], broadcast_quad(input.q + 28));
-      const VF products = hn::ConvertTo(df, hn::Add(even, odd));
+      VI high = hn::Zero(di);
+      VI low = hn::Set(di, Block::correction(input));
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < kQuads; ++i) {
+        high = dot4<Block>(high, block.quads[i], broadcast_quad(input.q + 4 * i));
+        low = dot4<Block>(low, block.quads[i], broadcast_quad(input.low + 4 * i));
+      }
+      const VF products = hn::ConvertTo(df, hn::Add(hn::ShiftLeft<8>(high), low));
       sums[r] = hn::MulAdd(products, hn::Mul(block.d, hn::Set(df, input.step)), sums[r]);
       if constexpr (Block::kMin) sums[r] = hn::MulAdd(block.m, hn::Set(df, input.step_sum), sums[r]);
     }
