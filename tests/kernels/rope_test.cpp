@@ -32,7 +32,7 @@ TEST(Rope, MatchesTheReferenceForEveryHeadSize) {
         RopeTable table;
         table.set(positions, frequencies(n_pairs), 1.5f);
         for (RopePairing pairing : {RopePairing::kHalfSplit, RopePairing::kAdjacent}) {
-          std::vector<float> got = random_floats(static_cast<size_t>(4 * 3 * d_head), 1);
+          std::vector<float> got = random_floats(size_t{12} * static_cast<size_t>(d_head), 1);
           std::vector<float> expected = got;
           rope(Matrix<float>(got.data(), 4, 3 * d_head), table, d_head, pairing, pool);
           rope_reference(Matrix<float>(expected.data(), 4, 3 * d_head), table, d_head, pairing);
