@@ -39,17 +39,6 @@ double largest_difference(const std::vector<float>& actual, const std::vector<fl
   return largest;
 }
 
-double nmse(const std::vector<float>& actual, const std::vector<float>& expected) {
-  EXPECT_EQ(actual.size(), expected.size());
-  double error = 0, scale = 0;
-  for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
-    const double difference = double{actual[i]} - double{expected[i]};
-    error += difference * difference;
-    scale += double{expected[i]} * double{expected[i]};
-  }
-  return error / scale;
-}
-
 double largest_relative(const std::vector<float>& actual, const std::vector<float>& expected) {
   EXPECT_EQ(actual.size(), expected.size());
   double largest = 0;
@@ -83,11 +72,7 @@ void expect_tops(const std::vector<float>& actual, const std::vector<float>& exp
 void compare(const Measured& measured, const std::filesystem::path& golden, const GoldenBounds& bounds) {
   const auto has = [&](const char* name) { return std::filesystem::exists(golden / (std::string(name) + ".npy")); };
   const auto read = [&](const char* name) { return read_npy<float>(golden / (std::string(name) + ".npy")).values; };
-  if (bounds.logits_nmse > 0) {
-    EXPECT_LE(nmse(measured.logits, read("logits")), bounds.logits_nmse);
-  } else {
-    EXPECT_LE(largest_difference(measured.logits, read("logits")), bounds.logits);
-  }
+  EXPECT_LE(largest_difference(measured.logits, read("logits")), bounds.logits);
   if (has("attention_row")) {
     EXPECT_LE(largest_difference(measured.attention_row, read("attention_row")), bounds.attention_row);
   }

@@ -17,7 +17,6 @@ namespace orrery::testing {
 // Bounds of the project: absolute for logits and weights, relative for norms.
 struct GoldenBounds {
   double logits = 1e-3;
-  double logits_nmse = 0;  // > 0: squared error of all logits over their squared sum, instead of `logits`
   double attention_row = 2e-4;
   double norm_relative = 1e-3;
   double probability = 1e-3;
