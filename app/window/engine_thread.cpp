@@ -8,7 +8,7 @@ namespace orrery {
 namespace {
 
 // What the screen may fall behind before steps are dropped: some seconds of a small model.
-constexpr size_t kScreenRingBatches = 512;
+constexpr size_t kScreenRingBatches = 256;
 constexpr size_t kScreenRingBytes = size_t{128} << 20;
 
 // Exact rows of all heads are kept for this many steps; beyond, block mass and the 32 largest.
@@ -78,6 +78,20 @@ void EngineThread::post(EngineEvent event) {
   }
 }
 
+// Sleeps in slices, so that stopping and another pace are heard.
+void EngineThread::wait_for_pace() {
+  constexpr std::chrono::milliseconds kSlice{20};
+  while (!control_.stopped()) {
+    const double rate = rate_.load();
+    const auto now = std::chrono::steady_clock::now();
+    if (rate <= 0) break;
+    const auto due = last_token_ + std::chrono::microseconds(static_cast<int64_t>(1e6 / rate));
+    if (now >= due) break;
+    std::this_thread::sleep_for(std::min<std::chrono::steady_clock::duration>(due - now, kSlice));
+  }
+  last_token_ = std::chrono::steady_clock::now();
+}
+
 void EngineThread::thread_main() {
   while (true) {
     std::optional<ModelChoice> load;
@@ -129,6 +143,7 @@ void EngineThread::do_generate(const GenerateRequest& request) {
     failed.error = ended.error();
     ended = std::move(failed);
   }
+  ended->tag = request.tag;
   post(std::move(*ended));
 }
 
@@ -167,7 +182,8 @@ Result<engine_event::RunEnded> EngineThread::run(const GenerateRequest& request)
     record.run = 1;
   }
   run_request.run = record.run;
-  post(engine_event::RunStarted{run_info(record), screen, recorder, request.record ? request.session_path : ""});
+  post(engine_event::RunStarted{request.tag, run_info(record), screen, recorder,
+                                request.record ? request.session_path : ""});
 
   RunSinks sinks;
   sinks.publish = [&](const SharedBatch& batch) {
@@ -175,9 +191,10 @@ Result<engine_event::RunEnded> EngineThread::run(const GenerateRequest& request)
     n_passes_.fetch_add(1, std::memory_order_relaxed);
   };
   sinks.on_progress = [this](const RunProgress& progress) { post(progress); };
-  if (request.after_token) {
-    sinks.on_token = [&request](const Token&, const std::string&) { request.after_token(); };
-  }
+  sinks.on_token = [&](const Token&, const std::string&) {
+    if (request.after_token) request.after_token();
+    wait_for_pace();
+  };
   const Result<RunResult> result = run_loop(*generator_, model_->tokenizer.get(), run_request, sinks, control_);
   bus.close();
 

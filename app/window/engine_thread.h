@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -25,6 +26,7 @@ namespace orrery {
 
 // What the user asks for with "Generate".
 struct GenerateRequest {
+  uint64_t tag = 0;  // comes back with the run's events
   PromptKind kind = PromptKind::kPrompt;
   std::string text;  // the prompt, the user's message, or ids separated by commas or spaces
   SamplerSettings sampler;
@@ -50,12 +52,14 @@ struct LoadFailed {
 };
 // The run's Frames come through `ring`; they carry info.run.
 struct RunStarted {
+  uint64_t tag = 0;
   RunInfo info;
   std::shared_ptr<FrameRing> ring;
   std::shared_ptr<Recorder> recorder;  // null where the run is not recorded
   std::string session_path;
 };
 struct RunEnded {
+  uint64_t tag = 0;
   std::optional<Error> error;            // why it failed
   std::optional<Error> recording_error;  // why recording failed
   std::string reason;                    // "length", "end token", "stopped", "context full"
@@ -82,6 +86,8 @@ class EngineThread {
   void generate(GenerateRequest request);
   void stop();
   RunControl& control() { return control_; }
+  // New tokens come at most this often; 0: as fast as they can. Takes effect at once.
+  void set_rate(double tokens_per_s) { rate_.store(tokens_per_s); }
 
   // Any thread: the steps that the engine has taken since the thread began; prompt batches count as one.
   int64_t n_passes() const { return n_passes_.load(std::memory_order_relaxed); }
@@ -95,6 +101,7 @@ class EngineThread {
   Result<engine_event::RunEnded> run(const GenerateRequest& request);
   Result<std::shared_ptr<Recorder>> start_recorder(const GenerateRequest& request, FrameBus& bus);
   void post(EngineEvent event);
+  void wait_for_pace();
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -104,9 +111,11 @@ class EngineThread {
   std::deque<EngineEvent> events_;
   std::atomic<bool> cancel_load_{false};
   std::atomic<int64_t> n_passes_{0};
+  std::atomic<double> rate_{0};
   RunControl control_;
 
   // Engine thread only.
+  std::chrono::steady_clock::time_point last_token_{};
   std::optional<OpenedModel> model_;
   std::unique_ptr<Generator> generator_;
 

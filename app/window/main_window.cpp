@@ -26,7 +26,7 @@ namespace {
 constexpr std::chrono::milliseconds kFrame{16};            // 60 frames a second at most
 constexpr std::chrono::milliseconds kInspectorEvery{100};  // numbers cannot be read faster
 constexpr std::chrono::milliseconds kStatusEvery{200};
-const char* const kExamplePrompt = "The planets of the solar system, from the nearest to the farthest, are";
+const char* const kExamplePrompt = "Why do the planets stay on their paths around the sun? Explain it to a child.";
 
 }  // namespace
 

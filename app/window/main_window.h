@@ -139,6 +139,7 @@ class MainWindow final : public QMainWindow {
   uint64_t shown_version_ = 0;
   bool view_dirty_ = true;
   bool inspector_dirty_ = true;
+  std::string prompt_model_;  // fingerprint of the model that the prompt is set up for
   bool generate_when_loaded_ = false;
   bool docks_arranged_ = false;
   std::chrono::steady_clock::time_point inspector_at_{};

@@ -185,7 +185,7 @@ void PromptPanel::set_model(bool has_tokenizer, bool has_chat, const QString& no
   chat_->setToolTip(
       has_chat ? tr("Put the prompt into the model's chat format (ChatML), as the user's message")
                : (no_chat.isEmpty() ? tr("This model has no chat format that Orrery knows") : no_chat.toHtmlEscaped()));
-  if (!has_chat) chat_->setChecked(false);
+  chat_->setChecked(has_chat);
 }
 
 void PromptPanel::set_enabled_to_run(bool enabled) { generate_->setEnabled(enabled); }

@@ -43,7 +43,7 @@ class PromptPanel final : public QWidget {
  public:
   explicit PromptPanel(QWidget* parent = nullptr);
 
-  // What the open model can take. `no_chat` says why chat is off.
+  // What the open model can take; chat is on where it can. `no_chat` says why it cannot.
   void set_model(bool has_tokenizer, bool has_chat, const QString& no_chat);
   void set_enabled_to_run(bool enabled);
   void set_text(const QString& text);

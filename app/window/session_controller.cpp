@@ -2,6 +2,7 @@
 
 #include <QMetaObject>
 #include <algorithm>
+#include <chrono>
 
 #include "app/library/installed_models.h"
 #include "app/window/session_files.h"
@@ -128,6 +129,7 @@ void SessionController::generate(GenerateRequest request) {
   end_replay();
   ++open_tag_;  // a session that is still being opened is not wanted any more
   awaiting_start_ = true;
+  request.tag = ++last_tag_;
   progress_ = {};
   engine_.generate(std::move(request));
   Q_EMIT status_changed();
@@ -135,12 +137,8 @@ void SessionController::generate(GenerateRequest request) {
 
 void SessionController::run_or_pause() {
   if (running_) {
-    user_paused_ = !user_paused_;
-    if (user_paused_) {
-      engine_.control().pause();
-    } else if (live_rate_ <= 0) {
-      engine_.control().resume();
-    }
+    paused_ = !paused_;
+    paused_ ? engine_.control().pause() : engine_.control().resume();
   } else if (mode_ == Mode::kReplay && replay_playing()) {
     replay_->pause();
   } else if (can_replay()) {
@@ -151,8 +149,8 @@ void SessionController::run_or_pause() {
 
 void SessionController::step() {
   if (running_) {
-    if (!user_paused_) engine_.control().pause();
-    user_paused_ = true;
+    if (!paused_) engine_.control().pause();
+    paused_ = true;
     engine_.control().step();
   } else if (mode_ == Mode::kReplay) {
     replay_->step();
@@ -173,10 +171,7 @@ void SessionController::stop() {
   Q_EMIT status_changed();
 }
 
-void SessionController::set_live_rate(double tokens_per_s) {
-  live_rate_ = tokens_per_s;
-  if (running_ && !user_paused_ && tokens_per_s <= 0) engine_.control().resume();
-}
+void SessionController::set_live_rate(double tokens_per_s) { engine_.set_rate(tokens_per_s); }
 
 void SessionController::set_replay_speed(double times) {
   replay_speed_ = times;
@@ -248,11 +243,13 @@ void SessionController::finish_save() {
 }
 
 void SessionController::begin_live(const engine_event::RunStarted& started) {
-  if (!awaiting_start_) return;  // stopped, or replaced by a session, before it began
+  // Stopped, or replaced by a session or a newer run, before it began.
+  if (!awaiting_start_ || started.tag != last_tag_) return;
+  live_tag_ = started.tag;
   mode_ = Mode::kLive;
   awaiting_start_ = false;
   running_ = true;
-  user_paused_ = false;
+  paused_ = false;
   ring_ = started.ring;
   recorder_ = started.recorder;
   session_path_ = started.session_path;
@@ -284,8 +281,8 @@ void SessionController::end_live(const engine_event::RunEnded& ended) {
                        .arg(ended.n_decoded)
                        .arg(rate, 0, 'f', 1));
   }
-  awaiting_start_ = false;
-  if (!running_) return;
+  if (ended.tag == last_tag_) awaiting_start_ = false;
+  if (!running_ || ended.tag != live_tag_) return;
   while (drain_ring()) {
   }
   n_dropped_ = ended.n_dropped;
@@ -331,16 +328,6 @@ bool SessionController::drain_ring() {
   return any;
 }
 
-void SessionController::pace_live() {
-  // The prompt is read at full speed: only what is written is paced.
-  if (!running_ || live_rate_ <= 0 || user_paused_ || progress_.prefill) return;
-  if (!engine_.control().paused()) engine_.control().pause();
-  const auto now = std::chrono::steady_clock::now();
-  if (now < next_paced_) return;
-  engine_.control().step();
-  next_paced_ = now + std::chrono::microseconds(static_cast<int64_t>(1e6 / live_rate_));
-}
-
 bool SessionController::tick() {
   EngineEvent event;
   bool changed = false;
@@ -350,7 +337,6 @@ bool SessionController::tick() {
   }
   changed |= drain_ring();
   if (fetcher_) changed |= fetcher_->take(history_);
-  pace_live();
   if (mode_ == Mode::kReplay) {
     const ReplayState state = replay_->state();
     if (state.error) {

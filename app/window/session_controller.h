@@ -4,7 +4,6 @@
 #pragma once
 
 #include <QObject>
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -47,7 +46,7 @@ class SessionController final : public QObject, public TokenTexts {
   bool has_chat() const { return has_chat_; }
   const std::string& no_chat() const { return no_chat_; }
   bool running() const { return running_; }  // a run is in progress, paused or not
-  bool paused() const { return running_ && user_paused_; }
+  bool paused() const { return running_ && paused_; }
   bool waiting_for_run() const { return awaiting_start_; }
   const RunProgress& progress() const { return progress_; }
   bool replay_playing() const;
@@ -100,7 +99,6 @@ class SessionController final : public QObject, public TokenTexts {
   void start_replay();
   void end_replay();
   bool drain_ring();
-  void pace_live();
   void ensure_fetcher();
   void finish_save();
 
@@ -116,7 +114,9 @@ class SessionController final : public QObject, public TokenTexts {
   bool loading_ = false;
   double load_share_ = 0;
 
-  bool awaiting_start_ = false;
+  uint64_t last_tag_ = 0;        // of the newest request to generate
+  bool awaiting_start_ = false;  // that request has neither started nor failed
+  uint64_t live_tag_ = 0;        // of the run on the screen
   bool running_ = false;
   RunProgress progress_;
   std::shared_ptr<FrameRing> ring_;
@@ -124,9 +124,7 @@ class SessionController final : public QObject, public TokenTexts {
   std::string session_path_;
   int64_t n_dropped_ = 0;
   int64_t n_batches_taken_ = 0;
-  bool user_paused_ = false;
-  double live_rate_ = 0;  // paced by letting single passes through a paused engine
-  std::chrono::steady_clock::time_point next_paced_;
+  bool paused_ = false;
   std::optional<std::filesystem::path> save_target_;
 
   std::optional<FrameFetcher> fetcher_;

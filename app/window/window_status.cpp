@@ -61,8 +61,11 @@ void MainWindow::refresh_page() {
   const QString name = model ? model_title(*model) : QString();
   prompt_->setVisible(model != nullptr);
   if (model) {
-    prompt_->set_model(model->tokenizer != nullptr, controller_.has_chat(),
-                       QString::fromStdString(controller_.no_chat()));
+    if (model->fingerprint != prompt_model_) {
+      prompt_model_ = model->fingerprint;
+      prompt_->set_model(model->tokenizer != nullptr, controller_.has_chat(),
+                         QString::fromStdString(controller_.no_chat()));
+    }
     prompt_->set_enabled_to_run(!controller_.loading_model());
     if (generate_when_loaded_ && !controller_.loading_model()) {
       generate_when_loaded_ = false;

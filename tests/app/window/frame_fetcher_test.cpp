@@ -1,0 +1,114 @@
+// FrameFetcher: what it asks a source for, and when it stops asking.
+#include "app/window/frame_fetcher.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <deque>
+
+namespace orrery {
+namespace {
+
+using Range = std::pair<int64_t, int64_t>;
+
+TEST(NearestMissing, BeginsAroundTheCursor) {
+  EXPECT_EQ(nearest_missing({{0, 1000}}, {}, 500, 100), Range(450, 550));
+  EXPECT_EQ(nearest_missing({{0, 1000}}, {}, 10, 100), Range(0, 100));
+  EXPECT_EQ(nearest_missing({{0, 100}, {600, 700}}, {}, 550, 50), Range(600, 650));
+  EXPECT_EQ(nearest_missing({{0, 100}, {900, 1000}}, {}, 120, 50), Range(50, 100));
+}
+
+TEST(NearestMissing, LeavesOutWhatIsKnownToBeAbsent) {
+  EXPECT_EQ(nearest_missing({{0, 100}}, {{0, 40}, {60, 100}}, 0, 100), Range(40, 60));
+  const Range none = nearest_missing({{0, 100}}, {{0, 100}}, 0, 100);
+  EXPECT_EQ(none.first, none.second);
+}
+
+// Answers by hand.
+class ScriptedSource final : public FrameSource {
+ public:
+  void request(const FrameRequest& request) override { requests.push_back(request); }
+  void cancel(uint64_t) override {}
+  bool poll(FrameReply& reply) override {
+    if (replies.empty()) return false;
+    reply = std::move(replies.front());
+    replies.pop_front();
+    return true;
+  }
+  std::vector<FrameRequest> requests;
+  std::deque<FrameReply> replies;
+};
+
+Frame entropy_frame(int64_t begin, int64_t end) {
+  Frame frame;
+  frame.probe = find_probe("output.entropy");
+  frame.step_begin = begin;
+  frame.step_end = end;
+  frame.shape = {end - begin};
+  frame.payload_bytes = static_cast<size_t>(end - begin) * sizeof(float);
+  std::shared_ptr<std::byte[]> bytes(new std::byte[frame.payload_bytes]());
+  frame.payload = std::shared_ptr<const std::byte>(bytes, bytes.get());
+  return frame;
+}
+
+class FetcherTest : public ::testing::Test {
+ protected:
+  FetcherTest() : history_(size_t{1} << 20) {
+    auto source = std::make_unique<ScriptedSource>();
+    source_ = source.get();
+    fetcher_ = std::make_unique<FrameFetcher>(std::move(source), size_t{1} << 20);
+    history_.reset(RunInfo{});
+  }
+  void want(int64_t begin, int64_t end, bool growing = false, FrameFetcher::Clock::time_point now = {}) {
+    fetcher_->want(history_, *find_probe("output.entropy"), begin, end, begin, growing, now);
+  }
+  void answer(std::vector<Frame> frames) {
+    source_->replies.push_back({source_->requests.back().tag, source_->requests.back(), std::move(frames), true});
+    fetcher_->take(history_);
+  }
+
+  FrameHistory history_;
+  ScriptedSource* source_ = nullptr;
+  std::unique_ptr<FrameFetcher> fetcher_;
+};
+
+TEST_F(FetcherTest, AsksOnceUntilItIsAnswered) {
+  want(0, 50);
+  want(0, 50);
+  ASSERT_EQ(source_->requests.size(), 1u);
+  EXPECT_EQ(source_->requests[0].step_end, 50);
+  answer({entropy_frame(0, 50)});
+  want(0, 50);
+  EXPECT_EQ(source_->requests.size(), 1u) << "all of it is there";
+  EXPECT_FALSE(fetcher_->busy());
+}
+
+TEST_F(FetcherTest, GoesOnUntilAllIsThere) {
+  for (int i = 0; i < 20; ++i) {
+    want(0, 1000);
+    if (!fetcher_->busy()) break;
+    const FrameRequest last = source_->requests.back();
+    answer({entropy_frame(last.step_begin, last.step_end)});
+  }
+  EXPECT_TRUE(history_.missing(*find_probe("output.entropy"), 0, 1000).empty());
+}
+
+TEST_F(FetcherTest, DoesNotAskAgainForWhatWasNotRecorded) {
+  want(0, 50);
+  answer({entropy_frame(0, 20)});
+  want(0, 50);
+  EXPECT_EQ(source_->requests.size(), 1u);
+}
+
+TEST_F(FetcherTest, AsksAgainLaterWhileTheRunGrows) {
+  const auto start = FrameFetcher::Clock::now();
+  want(0, 50, true, start);
+  answer({});
+  want(0, 50, true, start);
+  EXPECT_EQ(source_->requests.size(), 1u);
+  want(0, 50, true, start + std::chrono::seconds(3));
+  EXPECT_EQ(source_->requests.size(), 2u);
+}
+
+}  // namespace
+}  // namespace orrery

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The program as a person meets it: opened on a model under a virtual display, driven by real keys and clicks.
+# usage: smoke.sh ORRERY MODEL; exits 77 (skipped) where xdotool is missing.
+set -euo pipefail
+orrery=$1
+model=$2
+command -v xdotool >/dev/null || { echo "skipped: xdotool is not installed"; exit 77; }
+folder=$(mktemp -d)
+export XDG_STATE_HOME=$folder/state XDG_DATA_HOME=$folder/data XDG_CONFIG_HOME=$folder/config HOME=$folder
+trap 'kill "${pid-}" 2>/dev/null || true; rm -rf "$folder"' EXIT
+
+"$orrery" "$model" 2>"$folder/errors" &
+pid=$!
+window=$(timeout 60 xdotool search --sync --onlyvisible --name '^Orrery' | tail -n 1)
+sleep 3
+xdotool windowfocus --sync "$window"
+xdotool key ctrl+l
+xdotool type 'Once upon a time'
+xdotool key ctrl+Return
+for _ in $(seq 100); do
+  session=$(find "$folder/state" -name '*.orrery' 2>/dev/null | head -n 1)
+  [ -n "$session" ] && break
+  sleep 0.2
+done
+[ -n "$session" ] || { echo "no session was recorded"; cat "$folder/errors"; exit 1; }
+sleep 2
+for key in space Left Left Down bracketright space f question Escape; do
+  xdotool key "$key"
+  sleep 0.2
+done
+kill -0 "$pid" || { echo "the program ended by itself"; cat "$folder/errors"; exit 1; }
+xdotool key ctrl+q
+for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+if kill -0 "$pid" 2>/dev/null; then echo "Ctrl+Q did not close the window"; exit 1; fi
+wait "$pid" || { echo "exit status $?"; cat "$folder/errors"; exit 1; }
+"$orrery" info "$session" --json >"$folder/info"
+grep -q '"n_tokens"\|"tokens"' "$folder/info" || { cat "$folder/info"; exit 1; }
+echo "recorded and closed: $(basename "$session")"
