@@ -121,7 +121,7 @@ Result<VerifyReport> verify_run(SessionReader& reader, const RunRecord& record, 
   };
   Generator generator(opened.model, opened.kv);
   ORRERY_ASSIGN_OR_RETURN(const RunResult result, run_loop(generator, opened.tokenizer.get(), request, sinks, control));
-  ORRERY_RETURN_IF_ERROR(compared);
+  if (!compared) return compared.error();
   if (result.reason == StopReason::kStopped) return Error{ErrorCode::kCancelled, "interrupted before all was compared"};
   report.n_steps = result.n_processed;
   count_samples(result, request, report);
@@ -151,7 +151,7 @@ Result<void> recompute(const OpenedModel& opened, int64_t run, const std::vector
     if (!taken) control.stop();
   };
   ORRERY_ASSIGN_OR_RETURN(const RunResult result, run_loop(generator, opened.tokenizer.get(), request, sinks, control));
-  ORRERY_RETURN_IF_ERROR(taken);
+  if (!taken) return taken.error();
   if (result.reason == StopReason::kStopped)
     return Error{ErrorCode::kCancelled, "interrupted before all was recomputed"};
   return {};

@@ -189,7 +189,7 @@ class RowFeed {
           for (int64_t step = frame.step_begin; written && step < frame.step_end; ++step) written = write(frame, step);
           return written.has_value() && !interrupted();
         }));
-    ORRERY_RETURN_IF_ERROR(written);
+    if (!written) return written.error();
     if (interrupted()) return Error{ErrorCode::kCancelled, "interrupted; nothing was written"};
     return missing_until(end);
   }
