@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <cmath>
 #include <map>
 #include <thread>
@@ -179,13 +180,17 @@ TEST(RunLoop, StopsFromAnotherThreadAndBetweenPasses) {
   request.forced.assign(400, 40);
   RunControl control;
   control.pause();
+  std::atomic<int64_t> n_passes{0};
+  RunSinks sinks;
+  sinks.on_progress = [&](const RunProgress&) { ++n_passes; };
   std::thread other([&] {
     control.step(3);
-    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    for (int ms = 0; n_passes < 3 && ms < 60000; ++ms) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    EXPECT_EQ(n_passes, 3) << "it waits after the steps that were asked for";
     control.stop();
   });
-  Collected collected;
-  const Result<RunResult> result = run(opened, request, &collected, &control);
+  const Result<RunResult> result = run_loop(generator, opened.tokenizer.get(), request, sinks, control);
   other.join();
   ASSERT_TRUE(result);
   EXPECT_EQ(result->reason, StopReason::kStopped);

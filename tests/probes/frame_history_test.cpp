@@ -27,7 +27,8 @@ Frame make_frame(const Probe& probe, int64_t begin, int64_t end, float offset = 
   const std::shared_ptr<std::byte[]> memory = std::make_shared<std::byte[]>(n * sizeof(float));
   const size_t per_step = n / static_cast<size_t>(end - begin);
   for (size_t i = 0; i < n; ++i) {
-    const float value = static_cast<float>(begin) + static_cast<float>(i / per_step) + offset;
+    const size_t nth_step = i / per_step;
+    const float value = static_cast<float>(begin) + static_cast<float>(nth_step) + offset;
     std::memcpy(memory.get() + i * sizeof(float), &value, sizeof(float));
   }
   frame.payload = std::shared_ptr<const std::byte>(memory, memory.get());
