@@ -109,7 +109,7 @@ void ImGuiCanvas::paintGL() {
                    static_cast<float>(ground.b) / 255, 1);
   gl->glClear(GL_COLOR_BUFFER_BIT);
   if (glyph_scale_ != scale) {
-    glyphs_ = std::make_unique<GlyphAtlas>(*theme_, scale);
+    glyphs_ = std::make_unique<GlyphAtlas>(*theme_, *metrics_, scale);
     glyph_scale_ = scale;
   }
   glyphs_->begin_frame();
@@ -117,9 +117,10 @@ void ImGuiCanvas::paintGL() {
 
   const CurrentImGui restore(imgui_);
   {
-    const FrameTimes::Scope time(times_);
+    const int64_t start_ns = thread_cpu_ns();
     const Size size{static_cast<float>(width()), static_cast<float>(height())};
-    if (maker_ && (stale_ || !(made_for_ == size))) {
+    const bool remake = maker_ && (stale_ || !(made_for_ == size));
+    if (remake) {
       scene_ = maker_(size, *metrics_);
       made_for_ = size;
       stale_ = false;
@@ -132,10 +133,13 @@ void ImGuiCanvas::paintGL() {
     draw(scene_, {*ImGui::GetBackgroundDrawList(), ImVec2(0, 0), *theme_, *glyphs_, *tiles_});
     if (!overlay_.empty()) draw_overlay();
     ImGui::Render();
-    times_.exclude_ns(tiles_->take_gl_ns());
+    const int64_t elapsed_ns = thread_cpu_ns() - start_ns - tiles_->take_gl_ns();
+    times_.add_ns(elapsed_ns);
+    if (remake) cost_ns_ = elapsed_ns;
   }
   ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
   ++n_paints_;
+  times_.note_paint();
 }
 
 void ImGuiCanvas::draw_overlay() {

@@ -37,6 +37,8 @@ class ImGuiCanvas final : public QOpenGLWidget {
 
   const Scene& scene() const { return scene_; }
   int64_t n_paints() const { return n_paints_; }
+  // CPU time that the last new scene took, GL excluded.
+  int64_t cost_ns() const { return cost_ns_; }
   int64_t uploaded_rows() const { return tiles_ ? tiles_->uploaded_rows() : 0; }
 
   QSize sizeHint() const override { return {480, 320}; }
@@ -67,6 +69,7 @@ class ImGuiCanvas final : public QOpenGLWidget {
   Size made_for_;
   std::string overlay_;
   int64_t n_paints_ = 0;
+  int64_t cost_ns_ = 0;
   double wheel_rest_ = 0;  // parts of a notch that have not been sent
 
   bool pressed_ = false;

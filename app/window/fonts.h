@@ -25,6 +25,10 @@ struct TransparentHash {
 template <typename T>
 using StringMap = std::unordered_map<std::string, T, TransparentHash, std::equal_to<>>;
 
+// True where every character is printable ASCII: such text needs no shaping, its glyphs stand side by side. Most labels
+// and numbers are, and new ones come with every token.
+bool is_plain_ascii(std::string_view text);
+
 // Widths as Qt shapes text, remembered. Bound to one theme; any one thread that has a QGuiApplication.
 class QtTextMetrics final : public TextMetrics {
  public:
@@ -32,12 +36,15 @@ class QtTextMetrics final : public TextMetrics {
   float width(std::string_view utf8, TextSize size) const override;
   float line_height(TextSize size) const override { return of(size).line_height; }
   float ascent(TextSize size) const override { return of(size).ascent; }
+  // How far the pen moves for a printable ASCII character.
+  float advance(char c, TextSize size) const { return of(size).advances[static_cast<size_t>(c) & 127]; }
 
  private:
   struct PerSize {
     QFont font;
     float line_height = 0;
     float ascent = 0;
+    std::array<float, 128> advances{};
     mutable StringMap<float> widths;
   };
   const PerSize& of(TextSize size) const { return sizes_[static_cast<size_t>(size)]; }

@@ -12,15 +12,17 @@ int64_t thread_cpu_ns() {
 }
 
 void FrameTimes::end_frame() {
-  if (current_ns_ <= 0) return;
+  if (!painted_) return;
   ring_ns_[static_cast<size_t>(n_frames_) % kKept] = current_ns_;
   ++n_frames_;
   current_ns_ = 0;
+  painted_ = false;
 }
 
 void FrameTimes::clear() {
   n_frames_ = 0;
   current_ns_ = 0;
+  painted_ = false;
 }
 
 double FrameTimes::quantile_ms(double share) const {

@@ -27,9 +27,9 @@ class FrameTimes {
   };
 
   void add_ns(int64_t elapsed_ns) { current_ns_ += elapsed_ns; }
-  // Time inside a Scope that was spent in GL.
-  void exclude_ns(int64_t elapsed_ns) { current_ns_ -= elapsed_ns; }
-  // A frame was drawn: its sum enters the ring. Does nothing where nothing was added.
+  // Something was drawn in the frame in progress.
+  void note_paint() { painted_ = true; }
+  // The clock ticks: the sum of a frame that was drawn enters the ring; without one it is carried over to the next.
   void end_frame();
   void clear();
 
@@ -42,6 +42,7 @@ class FrameTimes {
   std::array<int64_t, kKept> ring_ns_{};
   int64_t n_frames_ = 0;
   int64_t current_ns_ = 0;
+  bool painted_ = false;
 };
 
 }  // namespace orrery

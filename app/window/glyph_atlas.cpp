@@ -35,12 +35,18 @@ bool has_colour(const QImage& premultiplied) {
 
 }  // namespace
 
-GlyphAtlas::GlyphAtlas(const Theme& theme, double scale)
-    : metrics_(theme), scale_(scale), gl_(QOpenGLContext::currentContext()->functions()) {
+GlyphAtlas::GlyphAtlas(const Theme& theme, const QtTextMetrics& metrics, double scale)
+    : metrics_(metrics), scale_(scale), gl_(QOpenGLContext::currentContext()->functions()) {
   for (const TextSize size : {TextSize::kLabel, TextSize::kText, TextSize::kTitle}) {
     const auto i = static_cast<size_t>(size);
     fonts_[i] = scene_font(theme, size, scale);
     baselines_[i] = static_cast<int>(std::lround(metrics_.ascent(size) * scale));
+    const QRawFont raw = QRawFont::fromFont(fonts_[i]);
+    plain_[i].font = font_index(raw);
+    for (char c = ' '; c <= '~'; ++c) {
+      const QList<quint32> indexes = raw.glyphIndexesForString(QString(QLatin1Char(c)));
+      plain_[i].glyphs[static_cast<size_t>(c)] = indexes.isEmpty() ? 0 : indexes.front();
+    }
   }
   create_texture();
 }
@@ -73,7 +79,8 @@ std::span<const GlyphSource::Quad> GlyphAtlas::quads(std::string_view utf8, Text
   auto& lines = lines_[static_cast<size_t>(size)];
   if (const auto found = lines.find(utf8); found != lines.end()) return found->second;
   if (lines.size() >= kMostLines) lines.clear();
-  return lines.emplace(utf8, shape(utf8, size)).first->second;
+  std::vector<Quad> made = is_plain_ascii(utf8) ? place_plain(utf8, size) : shape(utf8, size);
+  return lines.emplace(utf8, std::move(made)).first->second;
 }
 
 Size GlyphAtlas::line_size(std::string_view utf8, TextSize size) {
@@ -95,30 +102,45 @@ std::vector<GlyphSource::Quad> GlyphAtlas::shape(std::string_view utf8, TextSize
 
   std::vector<Quad> quads;
   const double line_ascent = line.ascent();
-  const double side = side_;
   for (const QGlyphRun& run : layout.glyphRuns()) {
     const uint32_t font = font_index(run.rawFont());
     const QList<quint32> indexes = run.glyphIndexes();
     const QList<QPointF> positions = run.positions();
     for (qsizetype i = 0; i < indexes.size() && i < positions.size(); ++i) {
-      const double quarters = std::round(positions[i].x() * kShifts);
-      const double pen_x = std::floor(quarters / kShifts);
-      const auto shift = static_cast<uint32_t>(quarters - pen_x * kShifts);
-      const Glyph& g = glyph({font, indexes[i], shift});
-      if (g.width == 0) continue;
-      // Marks of scripts that stack them sit off the baseline by positions[i].y() - line_ascent.
-      const double pen_y = baselines_[size_index] + std::round(positions[i].y() - line_ascent);
-      Quad quad;
-      quad.texture = reinterpret_cast<ImTextureID>(static_cast<intptr_t>(texture_));
-      quad.rect = {static_cast<float>((pen_x + g.left) / scale_), static_cast<float>((pen_y + g.top) / scale_),
-                   static_cast<float>(g.width / scale_), static_cast<float>(g.height / scale_)};
-      quad.uv_min = {static_cast<float>(g.x / side), static_cast<float>(g.y / side)};
-      quad.uv_max = {static_cast<float>((g.x + g.width) / side), static_cast<float>((g.y + g.height) / side)};
-      quad.coloured = g.coloured;
-      quads.push_back(quad);
+      // Marks of scripts that stack them sit off the baseline.
+      add_quad(quads, font, indexes[i], positions[i].x(), positions[i].y() - line_ascent, size);
     }
   }
   return quads;
+}
+
+std::vector<GlyphSource::Quad> GlyphAtlas::place_plain(std::string_view ascii, TextSize size) {
+  const Plain& plain = plain_[static_cast<size_t>(size)];
+  std::vector<Quad> quads;
+  quads.reserve(ascii.size());
+  double pen = 0;
+  for (const char c : ascii) {
+    add_quad(quads, plain.font, plain.glyphs[static_cast<size_t>(c)], pen, 0, size);
+    pen += static_cast<double>(metrics_.advance(c, size)) * scale_;
+  }
+  return quads;
+}
+
+void GlyphAtlas::add_quad(std::vector<Quad>& quads, uint32_t font, uint32_t index, double x, double y, TextSize size) {
+  const double quarters = std::round(x * kShifts);
+  const double pen_x = std::floor(quarters / kShifts);
+  const Glyph& g = glyph({font, index, static_cast<uint32_t>(quarters - pen_x * kShifts)});
+  if (g.width == 0) return;
+  const double pen_y = baselines_[static_cast<size_t>(size)] + std::round(y);
+  const double side = side_;
+  Quad quad;
+  quad.texture = reinterpret_cast<ImTextureID>(static_cast<intptr_t>(texture_));
+  quad.rect = {static_cast<float>((pen_x + g.left) / scale_), static_cast<float>((pen_y + g.top) / scale_),
+               static_cast<float>(g.width / scale_), static_cast<float>(g.height / scale_)};
+  quad.uv_min = {static_cast<float>(g.x / side), static_cast<float>(g.y / side)};
+  quad.uv_max = {static_cast<float>((g.x + g.width) / side), static_cast<float>((g.y + g.height) / side)};
+  quad.coloured = g.coloured;
+  quads.push_back(quad);
 }
 
 uint32_t GlyphAtlas::font_index(const QRawFont& font) {

@@ -17,8 +17,8 @@ namespace orrery {
 
 class GlyphAtlas final : public GlyphSource {
  public:
-  // `scale`: device pixels per logical pixel.
-  GlyphAtlas(const Theme& theme, double scale);
+  // `metrics`, which outlive the atlas, are those of `theme`. `scale`: device pixels per logical pixel.
+  GlyphAtlas(const Theme& theme, const QtTextMetrics& metrics, double scale);
   ~GlyphAtlas() override;
   GlyphAtlas(const GlyphAtlas&) = delete;
   GlyphAtlas& operator=(const GlyphAtlas&) = delete;
@@ -50,6 +50,9 @@ class GlyphAtlas final : public GlyphSource {
   };
 
   std::vector<Quad> shape(std::string_view utf8, TextSize size);
+  std::vector<Quad> place_plain(std::string_view ascii, TextSize size);
+  // Appends the quad of a glyph with its pen at (x, baseline + y), device pixels.
+  void add_quad(std::vector<Quad>& quads, uint32_t font, uint32_t index, double x, double y, TextSize size);
   uint32_t font_index(const QRawFont& font);
   const Glyph& glyph(const GlyphKey& key);
   Glyph rasterise(const GlyphKey& key);
@@ -57,12 +60,17 @@ class GlyphAtlas final : public GlyphSource {
   bool place(Glyph& glyph);
   void create_texture();
 
-  const QtTextMetrics metrics_;
+  const QtTextMetrics& metrics_;
   double scale_;
   QOpenGLFunctions* gl_;
   std::array<QFont, 3> fonts_;
   std::array<int, 3> baselines_{};  // device pixels from the top of a line
   std::vector<QRawFont> raw_fonts_;
+  struct Plain {
+    uint32_t font = 0;
+    std::array<uint32_t, 128> glyphs{};  // of printable ASCII
+  };
+  std::array<Plain, 3> plain_;
   std::unordered_map<GlyphKey, Glyph, GlyphHash> glyphs_;
   std::array<StringMap<std::vector<Quad>>, 3> lines_;
   unsigned texture_ = 0;

@@ -23,7 +23,10 @@
 namespace orrery {
 namespace {
 
-constexpr std::chrono::milliseconds kFrame{16};            // 60 frames a second at most
+constexpr std::chrono::milliseconds kFrame{16};  // 60 frames a second at most
+constexpr int64_t kFrameBudgetNs = 2'500'000;    // of the UI thread, for making scenes
+constexpr std::chrono::milliseconds kRest{100};  // between looks at the engine where nothing goes on
+constexpr std::chrono::milliseconds kRestAfter{1000};
 constexpr std::chrono::milliseconds kInspectorEvery{100};  // numbers cannot be read faster
 constexpr std::chrono::milliseconds kStatusEvery{200};
 const char* const kExamplePrompt = "Why do the planets stay on their paths around the sun? Explain it to a child.";
@@ -207,12 +210,14 @@ void MainWindow::build_status_bar() {
 
 void MainWindow::connect_controller() {
   connect(&controller_, &SessionController::status_changed, this, [this] {
+    wake_clock();
     refresh_page();
     refresh_status();
   });
   connect(&controller_, &SessionController::view_changed, this, [this] {
     view_dirty_ = inspector_dirty_ = true;
     refresh_selection_actions();
+    wake_clock();
   });
   connect(&controller_, &SessionController::run_opened, this, [this] {
     error_bar_->hide();
@@ -295,7 +300,8 @@ void MainWindow::tick() {
     controller_.tick();
   }
   const bool changed = view_dirty_ || controller_.history().version() != shown_version_;
-  if (changed) refresh_views();
+  if (changed) mark_views_stale();
+  draw_stale_views();
   const auto now = std::chrono::steady_clock::now();
   if (inspector_dirty_ && now - inspector_at_ >= kInspectorEvery) {
     inspector_at_ = now;
@@ -306,20 +312,50 @@ void MainWindow::tick() {
   const bool busy = controller_.running() || controller_.waiting_for_run() || controller_.loading_model() ||
                     controller_.mode() == SessionController::Mode::kReplay;
   if (busy && now - status_at_ >= kStatusEvery) refresh_status();
+  if (busy || changed || controller_.fetching() || controller_.opening_session()) {
+    active_at_ = now;
+  } else if (now - active_at_ > kRestAfter && clock_.intervalAsDuration() == kFrame) {
+    clock_.setInterval(kRest);
+  }
 }
 
-void MainWindow::refresh_views() {
+void MainWindow::wake_clock() {
+  active_at_ = std::chrono::steady_clock::now();
+  if (clock_.intervalAsDuration() != kFrame) clock_.setInterval(kFrame);
+}
+
+void MainWindow::mark_views_stale() {
   const FrameTimes::Scope time(times_);
   shown_version_ = controller_.history().version();
   view_dirty_ = false;
   inspector_dirty_ = true;
   if (controller_.mode() == SessionController::Mode::kEmpty) return;
-  for (const ViewCanvas& one : canvases_) {
-    if (!one.canvas->isVisible()) continue;
-    controller_.want(*one.view);
-    one.canvas->refresh();
+  for (ViewCanvas& one : canvases_) {
+    one.stale = true;
+    if (one.canvas->isVisible()) controller_.want(*one.view);
   }
   controller_.want_inspector();
+}
+
+// Views are drawn in turn until a frame's share of time is used up; the others come in the next frames. So a frame
+// stays short, and at 60 a second nobody sees that the views are not of one instant.
+void MainWindow::draw_stale_views() {
+  int64_t planned_ns = 0;
+  const size_t n = canvases_.size();
+  const size_t first = next_view_;
+  for (size_t i = 0; i < n; ++i) {
+    const size_t index = (first + i) % n;
+    ViewCanvas& one = canvases_[index];
+    if (!one.stale) continue;
+    const bool visible = one.canvas->isVisible();
+    if (visible && planned_ns > 0 && planned_ns + one.canvas->cost_ns() > kFrameBudgetNs) {
+      next_view_ = index;
+      return;
+    }
+    one.canvas->refresh();
+    one.stale = false;
+    if (visible) planned_ns += std::max<int64_t>(one.canvas->cost_ns(), 1);
+  }
 }
 
 void MainWindow::refresh_inspector() {

@@ -58,6 +58,7 @@ class MainWindow final : public QMainWindow {
     const View* view = nullptr;
     ImGuiCanvas* canvas = nullptr;
     QDockWidget* dock = nullptr;  // null for the text, which is in the middle
+    bool stale = false;           // waits for its turn to be drawn
   };
 
   // main_window.cpp: construction and behaviour; window_status.cpp: refresh_page, refresh_status and what they call
@@ -69,7 +70,9 @@ class MainWindow final : public QMainWindow {
   void build_status_bar();
   void connect_controller();
   void tick();
-  void refresh_views();
+  void wake_clock();
+  void mark_views_stale();
+  void draw_stale_views();
   void refresh_status();
   void refresh_page();
   void refresh_progress();
@@ -136,6 +139,7 @@ class MainWindow final : public QMainWindow {
 
   QTimer clock_;
   int64_t n_ticks_ = 0;
+  size_t next_view_ = 0;  // whose turn it is
   uint64_t shown_version_ = 0;
   bool view_dirty_ = true;
   bool inspector_dirty_ = true;
@@ -144,6 +148,7 @@ class MainWindow final : public QMainWindow {
   bool docks_arranged_ = false;
   std::chrono::steady_clock::time_point inspector_at_{};
   std::chrono::steady_clock::time_point status_at_{};
+  std::chrono::steady_clock::time_point active_at_{};
 };
 
 }  // namespace orrery

@@ -41,6 +41,7 @@ class SessionController final : public QObject, public TokenTexts {
   const ViewState& view() const { return view_; }
   bool loading_model() const { return loading_; }
   double load_share() const { return load_share_; }
+  bool fetching() const { return fetcher_ && fetcher_->busy(); }
   bool opening_session() const { return !opening_.empty(); }
   const OpenedModel* model() const { return model_ ? &*model_ : nullptr; }
   bool has_chat() const { return has_chat_; }

@@ -24,10 +24,15 @@ for _ in $(seq 100); do
 done
 [ -n "$session" ] || { echo "no session was recorded"; cat "$folder/errors"; exit 1; }
 sleep 2
-for key in space Left Left Down bracketright space f question Escape; do
+for key in space Left Left Down bracketright space f question; do
   xdotool key "$key"
   sleep 0.2
 done
+# No window manager is there to hand the focus on.
+dialog=$(timeout 20 xdotool search --sync --onlyvisible --name '^Keyboard' | tail -n 1)
+xdotool windowfocus --sync "$dialog" key Escape
+sleep 0.5
+xdotool windowfocus --sync "$window"
 kill -0 "$pid" || { echo "the program ended by itself"; cat "$folder/errors"; exit 1; }
 xdotool key ctrl+q
 for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
