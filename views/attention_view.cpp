@@ -1,6 +1,7 @@
 // Attention: layers x heads -> the map of one head -> one row of it.
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "views/attention_cells.h"
 #include "views/scene_builder.h"
@@ -143,6 +144,17 @@ class AttentionPicture {
     }
   }
 
+  // The value with as many decimals as fit, never a cut one; empty where none does.
+  std::string number_within(float width, double value) const {
+    std::string number = format_value(value);
+    for (int decimals = 2; decimals >= 0 && b_.width(number, TextSize::kLabel) > width; --decimals) {
+      char text[32];
+      std::snprintf(text, sizeof(text), "%.*f", decimals, value);
+      number = text;
+    }
+    return b_.width(number, TextSize::kLabel) > width ? std::string() : number;
+  }
+
   void cell_numbers(const HeadCells& heads, const Rect& plot, int scale) {
     const float w = plot.width / static_cast<float>(heads.n_heads);
     const float h = plot.height / static_cast<float>(heads.layers.size());
@@ -150,8 +162,8 @@ class AttentionPicture {
     for (size_t i = 0; i < heads.values.size(); ++i) {
       const float value = heads.values[i];
       if (std::isnan(value)) continue;
-      std::string number = format_value(static_cast<double>(value));
-      if (b_.width(number, TextSize::kLabel) > w - 2) number = number.substr(0, 4);
+      const std::string number = number_within(w - 2, static_cast<double>(value));
+      if (number.empty()) continue;
       const auto row = static_cast<float>(i / static_cast<size_t>(heads.n_heads));
       const auto col = static_cast<float>(i % static_cast<size_t>(heads.n_heads));
       b_.text({{plot.x + (col + 0.5f) * w, plot.y + (row + 0.5f) * h},
