@@ -98,11 +98,11 @@ InspectorTable::InspectorTable(QWidget* parent) : QTableView(parent), model_(new
   setHorizontalScrollMode(QAbstractItemView::ScrollPerPixel);
   verticalHeader()->hide();
   verticalHeader()->setSectionResizeMode(QHeaderView::Fixed);
-  verticalHeader()->setDefaultSectionSize(fontMetrics().height() + 5);
   horizontalHeader()->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);
   horizontalHeader()->setHighlightSections(false);
   // Keys move the selection of the views, not the cursor in this table.
   setFocusPolicy(Qt::ClickFocus);
+  fit_to_font();
 }
 
 void InspectorTable::set_rows(std::vector<InspectorRow> rows) {
@@ -113,10 +113,20 @@ void InspectorTable::set_rows(std::vector<InspectorRow> rows) {
   }
 }
 
-// Names and values are read at a glance; where they come from may need scrolling sideways.
 void InspectorTable::resizeEvent(QResizeEvent* event) {
   QTableView::resizeEvent(event);
+  fit_to_font();
+}
+
+void InspectorTable::changeEvent(QEvent* event) {
+  QTableView::changeEvent(event);
+  if (event->type() == QEvent::FontChange || event->type() == QEvent::StyleChange) fit_to_font();
+}
+
+// Names and values are read at a glance; where they come from may need scrolling sideways.
+void InspectorTable::fit_to_font() {
   const int em = fontMetrics().averageCharWidth();
+  verticalHeader()->setDefaultSectionSize(fontMetrics().height() + 5);
   setColumnWidth(kName, std::min(27 * em, viewport()->width() * 55 / 100));
   setColumnWidth(kValue, 16 * em);
   setColumnWidth(kProvenance, std::max(40 * em, viewport()->width() - columnWidth(kName) - columnWidth(kValue)));

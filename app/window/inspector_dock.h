@@ -40,8 +40,10 @@ class InspectorTable final : public QTableView {
   // Ctrl+C copies the selected rows, columns separated by tabs.
   void keyPressEvent(QKeyEvent* event) override;
   void resizeEvent(QResizeEvent* event) override;
+  void changeEvent(QEvent* event) override;
 
  private:
+  void fit_to_font();
   InspectorModel* model_;
 };
 

@@ -255,6 +255,10 @@ void MainWindow::open_path(const QString& path) {
 void MainWindow::start_generating() {
   error_bar_->hide();
   GenerateRequest request = prompt_->request();
+  if (request.text.empty()) {
+    prompt_->focus_text();
+    return show_error(tr("The prompt is empty: write what the model shall go on from."));
+  }
   request.record = record_action_ == nullptr || !record_action_->isChecked();
   controller_.generate(std::move(request));
   setFocus();

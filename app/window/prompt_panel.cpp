@@ -134,7 +134,6 @@ PromptPanel::PromptPanel(QWidget* parent) : QWidget(parent) {
   edit_->setAccessibleName(tr("Prompt"));
   edit_->setTabChangesFocus(true);
   edit_->installEventFilter(this);
-  edit_->setFixedHeight(edit_->fontMetrics().lineSpacing() * 3 + 14);
 
   generate_ = new QPushButton(tr("Generate"));
   generate_->setObjectName(QStringLiteral("generate"));
@@ -143,8 +142,10 @@ PromptPanel::PromptPanel(QWidget* parent) : QWidget(parent) {
   connect(generate_, &QPushButton::clicked, this, &PromptPanel::generate);
 
   chat_ = new QToolButton;
-  chat_->setText(tr("Chat"));
+  chat_->setText(tr("Chat: off"));
   chat_->setCheckable(true);
+  connect(chat_, &QToolButton::toggled, this,
+          [this](bool on) { chat_->setText(on ? tr("Chat: on") : tr("Chat: off")); });
   chat_->setObjectName(QStringLiteral("chat"));
   chat_->setFocusPolicy(Qt::TabFocus);
 
@@ -175,6 +176,7 @@ PromptPanel::PromptPanel(QWidget* parent) : QWidget(parent) {
   layout->addWidget(sampling_, 1, 1, 1, 2);
   layout->setColumnStretch(0, 1);
   set_model(true, false, QString());
+  fit_to_font();
 }
 
 void PromptPanel::set_model(bool has_tokenizer, bool has_chat, const QString& no_chat) {
@@ -200,6 +202,16 @@ GenerateRequest PromptPanel::request() const {
   request.sampler = sampler_->settings();
   request.n_new_tokens = sampler_->n_new_tokens();
   return request;
+}
+
+void PromptPanel::changeEvent(QEvent* event) {
+  QWidget::changeEvent(event);
+  if (event->type() == QEvent::FontChange || event->type() == QEvent::StyleChange) fit_to_font();
+}
+
+// Three lines; a longer prompt scrolls.
+void PromptPanel::fit_to_font() {
+  if (edit_ != nullptr) edit_->setFixedHeight(QFontMetrics(font()).lineSpacing() * 3 + 14);
 }
 
 bool PromptPanel::eventFilter(QObject* watched, QEvent* event) {

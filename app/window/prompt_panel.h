@@ -57,9 +57,11 @@ class PromptPanel final : public QWidget {
 
  protected:
   bool eventFilter(QObject* watched, QEvent* event) override;
+  void changeEvent(QEvent* event) override;
 
  private:
-  QPlainTextEdit* edit_;
+  void fit_to_font();
+  QPlainTextEdit* edit_ = nullptr;
   QPushButton* generate_;
   QToolButton* chat_;
   QToolButton* sampling_;

@@ -31,6 +31,8 @@ SessionController::~SessionController() {
 
 bool SessionController::replay_playing() const { return replay_ && replay_->state().playing; }
 
+bool SessionController::replay_ended() const { return replay_ && replay_->state().finished(); }
+
 std::optional<RecorderStatus> SessionController::recording() const {
   if (!recorder_ || !running_) return std::nullopt;
   return recorder_->status();

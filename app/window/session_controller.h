@@ -51,6 +51,7 @@ class SessionController final : public QObject, public TokenTexts {
   bool waiting_for_run() const { return awaiting_start_; }
   const RunProgress& progress() const { return progress_; }
   bool replay_playing() const;
+  bool replay_ended() const;
   bool can_replay() const { return !session_path_.empty() && !running_; }
   const std::string& session_path() const { return session_path_; }  // empty where the run is not recorded
   std::optional<RecorderStatus> recording() const;                   // while a run is being recorded

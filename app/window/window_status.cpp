@@ -31,6 +31,7 @@ QString state_text(const SessionController& c) {
   if (c.opening_session()) return QObject::tr("opening the session");
   switch (c.mode()) {
     case Mode::kReplay:
+      if (c.replay_ended()) return QObject::tr("replay ended");
       return c.replay_playing() ? QObject::tr("replaying") : QObject::tr("replay paused");
     case Mode::kStored:
       return QObject::tr("recorded run: %1").arg(QFileInfo(QString::fromStdString(c.session_path())).fileName());
