@@ -29,7 +29,7 @@ constexpr std::chrono::milliseconds kRest{100};  // between looks at the engine 
 constexpr std::chrono::milliseconds kRestAfter{1000};
 constexpr std::chrono::milliseconds kInspectorEvery{100};  // numbers cannot be read faster
 constexpr std::chrono::milliseconds kStatusEvery{200};
-const char* const kExamplePrompt = "Why do the planets stay on their paths around the sun? Explain it to a child.";
+const char* const kExamplePrompt = "How does a rainbow form?";
 
 }  // namespace
 
