@@ -70,7 +70,6 @@ configure() {
   if [ -f "$folder/CMakeCache.txt" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$folder/CMakeCache.txt"; then
     fresh=(--fresh)
   fi
-  mkdir -p "$folder"
   say "configuring (preset $preset)"
   if ! cmake -S "$root" --preset "$preset" "${fresh[@]}" >"$folder/configure.log" 2>&1; then
     tail -n 25 "$folder/configure.log" >&2
@@ -79,14 +78,14 @@ configure() {
   printf '%s' "$wanted" >"$folder/.configured"
 }
 
-# build PRESET FOLDER TARGET...: configures and builds; waits for another build of the same tree.
+# build PRESET FOLDER TARGET...: configures and builds; waits for another build in the same folder.
 build() {
   local preset=$1 folder=$2 options=()
   shift 2
-  mkdir -p "$root/build" || stop "cannot write in: $root"
-  exec 9>"$root/build/.lock"
+  mkdir -p "$folder" || stop "cannot write in: $root"
+  exec 9>"$folder/.lock"
   flock --nonblock 9 || {
-    say "waiting for another build of this tree"
+    say "waiting for another build in: $folder"
     flock 9
   }
   configure "$preset" "$folder"
