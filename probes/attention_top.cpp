@@ -1,5 +1,6 @@
 // attention.top: the 32 largest weights of a row with their keys; attention.rest: the sum of the others.
 #include "probes/definitions.h"
+#include "probes/head_scalar.h"
 #include "probes/model_axes.h"
 
 namespace orrery {
@@ -28,22 +29,8 @@ std::span<const Probe> attention_top_probes() {
                 return FieldWidth{.fixed = n_attention_heads(config) * kAttentionTopKeys * 2};
               },
       },
-      {
-          .name = "attention.rest",
-          .description = "The sum of a head's weights outside its 32 largest.",
-          .unit = "",
-          .quantity = Quantity::kAttentionRest,
-          .level = Level::kStandard,
-          .dtype = DType::kF32,
-          .exact = true,
-          .lossless = false,
-          .padding = Padding::kNone,
-          .axes = {Axis::kStep, Axis::kLayer, Axis::kHead},
-          .fields = {},
-          .layers = attention_layers,
-          .inner_shape = [](const ModelConfig& config, int64_t) { return std::vector{n_attention_heads(config)}; },
-          .width = [](const ModelConfig& config) { return FieldWidth{.fixed = n_attention_heads(config)}; },
-      },
+      head_scalar("attention.rest", "The sum of a head's weights outside its 32 largest.", "", Quantity::kAttentionRest,
+                  Level::kStandard),
   };
   return kProbes;
 }
