@@ -1,4 +1,4 @@
-// Tokenizer: text to token ids and back, read from a GGUF file's vocabulary (byte-level BPE).
+// Tokenizer: text to token ids and back, with a GGUF file's or a Hugging Face folder's vocabulary.
 // StreamDecoder: ids to text as they come, never splitting a character.
 #pragma once
 
@@ -8,16 +8,16 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "engine/formats/gguf.h"
+#include "engine/tokenizers/text_codec.h"
+#include "engine/tokenizers/vocabulary.h"
 #include "kernels/base/result.h"
 
 namespace orrery {
 
-class Bpe;
-class PreTokenizer;
-class SpecialTokens;
+class GgufFile;
 
 struct EncodeOptions {
   bool add_special = true;  // BOS and EOS where the vocabulary says that prompts carry them
@@ -26,30 +26,34 @@ struct EncodeOptions {
   static EncodeOptions plain() { return {.add_special = false, .parse_special = false}; }  // --no-special
 };
 
-// What the vocabulary says a token is; numbered as in GGUF.
-enum class TokenType : int32_t {
-  kUndefined = 0,
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6
+// What a loader reads from a file, whichever kind it is.
+struct TokenizerParts {
+  std::shared_ptr<const Vocabulary> vocabulary;
+  std::unique_ptr<const TextCodec> codec;
+  std::vector<int32_t> prefix_ids, suffix_ids;  // before and after a text with add_special: BOS, EOS or a template's
+  std::optional<int32_t> bos, eos;
+  std::vector<int32_t> end_of_generation;  // any order
+  std::string model;                       // the kind of tokenizer: tokenizer.ggml.model ("gpt2")
+  std::string pre;                         // tokenizer.ggml.pre ("smollm"); empty where the kind knows none
+  std::string chat_template;               // Jinja source; empty where there is none
 };
 
-// Immutable; safe from any thread. Keeps the file alive, as its vocabulary is read in place.
+// Immutable; safe from any thread.
 class Tokenizer {
  public:
   // kNotFound: the file has no tokenizer. kUnsupported: a tokenizer model or pre-tokenizer that is not there yet,
   // named. kInvalidFile: a damaged vocabulary. The model itself can still be run on token ids.
+  // Keeps the file open, as its vocabulary is read in place.
   static Result<std::shared_ptr<const Tokenizer>> from_gguf(std::shared_ptr<const GgufFile> file);
 
-  ~Tokenizer();
+  // What the loaders end with. Every id lies in the vocabulary.
+  static std::shared_ptr<const Tokenizer> from_parts(TokenizerParts parts);
+
+  ~Tokenizer() = default;
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  // Any bytes. As in llama.cpp, each byte that belongs to no UTF-8 character is taken for U+FFFD, and bytes that the
-  // vocabulary lacks give no id. Empty text gives no ids, not even BOS. Time is near linear in the text's length.
+  // Any bytes. Empty text gives no ids, not even BOS. Time is near linear in the text's length.
   // kInvalidArgument for text beyond 256 MiB.
   Result<std::vector<int32_t>> encode(std::string_view text, EncodeOptions options = {}) const;
 
@@ -60,39 +64,28 @@ class Tokenizer {
   // The bytes that one token stands for; control tokens as spelled; empty for an id outside the vocabulary (models may
   // have more rows than the vocabulary has tokens).
   std::string token_bytes(int32_t id) const;
-  std::string_view token_text(int32_t id) const;  // as the vocabulary spells it ("Ġthe"); empty outside
-  TokenType token_type(int32_t id) const;         // kUndefined outside
+  std::string_view token_text(int32_t id) const { return parts_.vocabulary->text(id); }  // "Ġthe"; empty outside
+  TokenType token_type(int32_t id) const { return parts_.vocabulary->type(id); }         // kUndefined outside
   bool is_control(int32_t id) const { return token_type(id) == TokenType::kControl; }
   bool is_end_of_generation(int32_t id) const;
-  std::span<const int32_t> end_of_generation_ids() const { return end_of_generation_; }  // ascending
+  std::span<const int32_t> end_of_generation_ids() const { return parts_.end_of_generation; }  // ascending
 
-  std::optional<int32_t> find(std::string_view token_text) const;  // by the vocabulary's spelling
-  std::optional<int32_t> bos() const { return bos_; }
-  std::optional<int32_t> eos() const { return eos_; }
-  bool adds_bos() const { return add_bos_; }
-  bool adds_eos() const { return add_eos_; }
-  int32_t n_vocab() const { return static_cast<int32_t>(tokens_.size()); }
-  std::string_view model() const { return model_; }                  // tokenizer.ggml.model: "gpt2"
-  std::string_view pre_tokenizer() const { return pre_; }            // tokenizer.ggml.pre: "smollm"
-  std::string_view chat_template() const { return chat_template_; }  // Jinja source; empty where there is none
+  // By the vocabulary's spelling.
+  std::optional<int32_t> find(std::string_view token_text) const { return parts_.vocabulary->find(token_text); }
+  std::optional<int32_t> bos() const { return parts_.bos; }
+  std::optional<int32_t> eos() const { return parts_.eos; }
+  bool adds_bos() const { return adds(parts_.prefix_ids, parts_.bos); }
+  bool adds_eos() const { return adds(parts_.suffix_ids, parts_.eos); }
+  int32_t n_vocab() const { return parts_.vocabulary->size(); }
+  std::string_view model() const { return parts_.model; }
+  std::string_view pre_tokenizer() const { return parts_.pre; }
+  std::string_view chat_template() const { return parts_.chat_template; }
 
  private:
-  friend class TokenizerLoader;
-  Tokenizer();
-  Result<void> encode_plain(std::string_view text, std::vector<int32_t>& ids) const;
+  explicit Tokenizer(TokenizerParts parts) : parts_(std::move(parts)) {}
+  static bool adds(const std::vector<int32_t>& ids, std::optional<int32_t> id);
 
-  std::shared_ptr<const GgufFile> file_;
-  std::span<const std::string_view> tokens_;  // [n_vocab]
-  std::vector<TokenType> types_;              // [n_vocab]
-  std::string_view model_, pre_, chat_template_;
-  std::optional<int32_t> bos_, eos_;
-  bool add_bos_ = false;
-  bool add_eos_ = false;
-  std::vector<int32_t> end_of_generation_;
-  std::unique_ptr<const Bpe> bpe_;
-  std::unique_ptr<const PreTokenizer> pre_tokenizer_;
-  std::unique_ptr<const SpecialTokens> special_;       // parsed on request: control, unknown and user-defined
-  std::unique_ptr<const SpecialTokens> user_defined_;  // always parsed
+  const TokenizerParts parts_;
 };
 
 // Turns ids into text piece by piece: what push() returns is always whole characters of valid UTF-8; bytes that can

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/formats/gguf.h"
 #include "engine/tokenizers/byte_alphabet.h"
 #include "tests/engine/formats/files.h"
 

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "engine/formats/gguf.h"
 #include "engine/tokenizers/byte_alphabet.h"
 #include "engine/tokenizers/pre_tokenizer.h"
 #include "engine/tokenizers/special_tokens.h"
