@@ -98,7 +98,7 @@ Result<PreparedPrompt> prepare_prompt(PromptKind kind, const std::string& text, 
   }
   const int64_t context = opened.model->config().context_length;
   const auto n_tokens = static_cast<int64_t>(prompt.tokens.size());
-  if (context > 0 && n_tokens > context) {
+  if (kind != PromptKind::kTokens && context > 0 && n_tokens > context) {  // given tokens are taken as they are
     return Error{ErrorCode::kInvalidArgument, "the prompt is too long for " + opened.file->name() +
                                                   ", whose context holds " + std::to_string(context) +
                                                   " tokens; shorten it; its tokens are " + std::to_string(n_tokens)};

@@ -171,6 +171,15 @@ class Loop {
                         .tokens_per_s = seconds > 0 ? static_cast<double>(n_done) / seconds : 0});
   }
 
+  // Where the batches that follow each other without a gap end: as one batch to a rotation that depends on the length.
+  int64_t end_of_neighbours(std::vector<std::pair<int64_t, int64_t>>::const_iterator batch) const {
+    int64_t end = batch->second;
+    for (++batch; batch != request_.batches.end() && batch->first == end && batch->second > end + 1; ++batch) {
+      end = batch->second;
+    }
+    return end;
+  }
+
   // False where the run was stopped. The last pass's Frames stay unpublished until its next token is known.
   Result<bool> prefill() {
     const auto n_prompt = static_cast<int64_t>(request_.prompt.size());
@@ -185,6 +194,7 @@ class Loop {
       const int64_t end = in_batch ? std::min(batch->second, n_prompt) : begin + 1;
       CHECK(end > begin);
       const bool last = end == n_prompt;
+      generator_.announce(in_batch ? end_of_neighbours(batch) : end);
       ORRERY_RETURN_IF_ERROR(
           feed(begin, end, last && request_.n_new_tokens > 0 ? LogitsWanted::kLast : LogitsWanted::kNone));
       std::vector<RunEvent> events;

@@ -14,6 +14,7 @@
 #include "kernels/attention.h"
 #include "kernels/base/result.h"
 #include "kernels/base/tensor.h"
+#include "kernels/elementwise.h"
 #include "kernels/output_stats.h"
 
 namespace orrery {
@@ -50,14 +51,20 @@ class Backend {
   virtual void embed(const TensorView& table, std::span<const int32_t> ids, float scale, Matrix<float> out) = 0;
   virtual void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) = 0;
   virtual void matmul(Matrix<const float> x, std::span<const Product> products) = 0;
-  // Rotates x [n_rows, n_heads * d_head] in place.
-  virtual void rope(Matrix<float> x, std::span<const int64_t> positions, const RopeConfig& rope, int32_t d_head) = 0;
+  // Rotates x [n_rows, n_heads * d_head] in place, with the frequencies of a sequence of `length` tokens.
+  virtual void rope(Matrix<float> x, std::span<const int64_t> positions, int64_t length, const RopeConfig& rope,
+                    int32_t d_head) = 0;
   // Writes row r of x [n_rows, n_kv_heads * d_head] into slot positions[r] % 64 of pages[r].
   virtual void store_kv(Matrix<const float> x, std::span<const int64_t> positions, std::span<std::byte* const> pages,
                         DType dtype, int32_t n_kv_heads, int32_t d_head) = 0;
   virtual void attention(const AttentionArgs& args, const AttentionStats& stats) = 0;
-  // out = SiLU(gate) * up; out may be gate.
-  virtual void silu_multiply(Matrix<const float> gate, Matrix<const float> up, Matrix<float> out) = 0;
+  // out = activation(x); out may be x.
+  virtual void activate(Activation activation, Matrix<const float> x, Matrix<float> out) = 0;
+  // out = activation(gate) * up; out may be gate.
+  virtual void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<const float> up,
+                                 Matrix<float> out) = 0;
+  // x = cap * tanh(x / cap)
+  virtual void soft_cap(Matrix<float> x, float cap) = 0;
   // x += delta
   virtual void add(Matrix<float> x, Matrix<const float> delta) = 0;
   // L2 norm of each group of `group` consecutive columns: [n_cols / group] per row.

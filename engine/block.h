@@ -21,6 +21,8 @@ struct Batch {
   std::span<const int64_t> positions;
   std::span<const int32_t> sequences;
   std::span<Cache* const> caches;
+  // Tokens of the longest sequence once all that is fed together is in: for rotations that depend on it.
+  int64_t length = 0;
 
   int64_t n_rows() const { return static_cast<int64_t>(tokens.size()); }
 };

@@ -1,5 +1,7 @@
 #include "engine/config.h"
 
+#include <cmath>
+
 namespace orrery {
 
 namespace {
@@ -19,6 +21,19 @@ std::string mixer_name(MixerKind kind, const LayerConfig& layer) {
 }
 
 }  // namespace
+
+std::vector<float> RopeConfig::frequencies_at(int64_t length) const {
+  if (beyond.length == 0 || length <= beyond.length) return inverse_frequencies;
+  if (!beyond.frequencies.empty()) return beyond.frequencies;
+  const auto n_rot = static_cast<double>(2 * inverse_frequencies.size());
+  const double stretch = beyond.factor * static_cast<double>(length) / static_cast<double>(beyond.length);
+  const double base = beyond.base * std::pow(stretch - (beyond.factor - 1.0), n_rot / (n_rot - 2.0));
+  std::vector<float> frequencies;
+  for (size_t i = 0; i < inverse_frequencies.size(); ++i) {
+    frequencies.push_back(static_cast<float>(std::pow(base, -2.0 * static_cast<double>(i) / n_rot)));
+  }
+  return frequencies;
+}
 
 std::string layer_label(const ModelConfig& config, int32_t layer) {
   const LayerConfig& spec = config.layers[static_cast<size_t>(layer)];

@@ -1,4 +1,5 @@
-// ModelConfig: the sizes of a model, derived from its configuration and its tensors, never from a family's usual values.
+// ModelConfig: the sizes of a model, derived from its configuration and its tensors, never from a family's usual
+// values.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +13,25 @@ namespace orrery {
 enum class MixerKind : uint8_t { kAttention, kShortConv, kMatrixState };
 enum class FeedForwardKind : uint8_t { kNone, kDense, kMoe };
 
+// How frequencies change once a sequence is longer than `length` tokens. Keys that are cached stay as they were turned.
+struct RopeBeyond {
+  int64_t length = 0;              // 0: they never change
+  double base = 0.0;               // dynamic NTK: base * (factor * L / length - (factor - 1))^(n_rot / (n_rot - 2)),
+  double factor = 1.0;             // L being the sequence's length
+  std::vector<float> frequencies;  // LongRoPE: [n_rot / 2], used instead; empty for dynamic NTK
+
+  bool operator==(const RopeBeyond&) const = default;
+};
+
 struct RopeConfig {
   RopePairing pairing = RopePairing::kHalfSplit;
   std::vector<float> inverse_frequencies;  // [n_rot / 2] radians per position; empty: no rotation
   float magnitude = 1.0f;                  // multiplies sine and cosine
+  RopeBeyond beyond;
+
+  // The frequencies of a pass after which the sequence is `length` tokens long.
+  std::vector<float> frequencies_at(int64_t length) const;
+  bool operator==(const RopeConfig&) const = default;
 };
 
 struct AttentionConfig {

@@ -78,10 +78,13 @@ class CpuBackend final : public Backend {
     orrery::matmul(x, targets_, scratch_, pool_);
   }
 
-  void rope(Matrix<float> x, std::span<const int64_t> positions, const RopeConfig& rope, int32_t d_head) override {
+  void rope(Matrix<float> x, std::span<const int64_t> positions, int64_t length, const RopeConfig& rope,
+            int32_t d_head) override {
     const float* frequencies = rope.inverse_frequencies.data();
-    if (frequencies != table_frequencies_ || !std::ranges::equal(positions, table_positions_)) {
-      table_.set(positions, rope.inverse_frequencies, rope.magnitude);
+    if (frequencies != table_frequencies_ || length != table_length_ ||
+        !std::ranges::equal(positions, table_positions_)) {
+      table_.set(positions, rope.frequencies_at(length), rope.magnitude);
+      table_length_ = length;
       table_positions_.assign(positions.begin(), positions.end());
       table_frequencies_ = frequencies;
     }
@@ -100,9 +103,14 @@ class CpuBackend final : public Backend {
   void attention(const AttentionArgs& args, const AttentionStats& stats) override {
     orrery::attention(args, stats, pool_);
   }
-  void silu_multiply(Matrix<const float> gate, Matrix<const float> up, Matrix<float> out) override {
-    orrery::silu_multiply(gate, up, out, pool_);
+  void activate(Activation activation, Matrix<const float> x, Matrix<float> out) override {
+    orrery::activate(activation, x, out, pool_);
   }
+  void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<const float> up,
+                         Matrix<float> out) override {
+    orrery::activate_multiply(activation, gate, up, out, pool_);
+  }
+  void soft_cap(Matrix<float> x, float cap) override { orrery::soft_cap(x, cap, x, pool_); }
   void add(Matrix<float> x, Matrix<const float> delta) override { orrery::add(x, delta, x, pool_); }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override {
     orrery::group_norms(x, group, out, pool_);
@@ -119,6 +127,7 @@ class CpuBackend final : public Backend {
   RopeTable table_;                    // of the latest positions and frequencies: layers mostly share them
   std::vector<int64_t> table_positions_;
   const float* table_frequencies_ = nullptr;
+  int64_t table_length_ = 0;
 };
 
 }  // namespace

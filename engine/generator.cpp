@@ -38,12 +38,6 @@ Result<void> Generator::check_tokens(std::span<const int32_t> tokens) const {
                                                   std::to_string(config.vocab_size - 1) + ", but one is " +
                                                   std::to_string(token)};
   }
-  const int64_t needed = length() + static_cast<int64_t>(tokens.size());
-  if (config.context_length > 0 && needed > config.context_length) {
-    return Error{ErrorCode::kInvalidArgument, "the text is too long for this model: its context holds " +
-                                                  std::to_string(config.context_length) + " tokens, but " +
-                                                  std::to_string(needed) + " are needed"};
-  }
   return {};
 }
 
@@ -85,7 +79,11 @@ Result<Matrix<const float>> Generator::feed(std::span<const int32_t> tokens, con
   std::iota(positions.begin(), positions.end(), length());
   const std::vector<int32_t> sequences(tokens.size(), 0);
   Cache* const caches[] = {&cache_};
-  const Batch batch{.tokens = tokens, .positions = positions, .sequences = sequences, .caches = caches};
+  const Batch batch{.tokens = tokens,
+                    .positions = positions,
+                    .sequences = sequences,
+                    .caches = caches,
+                    .length = std::max(announced_length_, length() + n_rows)};
 
   const Workspace::Scope scope(workspace_);
   const Matrix<float> residual = workspace_.matrix(n_rows, model_->config().d_model);

@@ -27,12 +27,16 @@ class Generator {
   int64_t length() const { return cache_.length(); }
 
   // Processes `tokens` as the next positions, in one batch. The logits of the rows wanted ([1, vocab] or [n, vocab])
-  // stay valid until the next call; what `plan` asks for is in probes(). Errors: an id outside the vocabulary, more
-  // positions than the model's context, out of memory; the sequence is then as before.
+  // stay valid until the next call; what `plan` asks for is in probes(). Errors: an id outside the vocabulary, out
+  // of memory; the sequence is then as before. The model's context is not a bound: callers say when a text goes beyond.
   Result<Matrix<const float>> feed(std::span<const int32_t> tokens, const ProbePlan& plan, LogitsWanted wanted);
 
   // What the last feed() measured: rows are its tokens.
   const ProbeBuffer& probes() const { return probes_; }
+
+  // What is fed from here on makes the sequence at least `length` tokens long: a prompt that goes through in several
+  // batches then turns as it would in one, where the rotation depends on the length (dynamic NTK, LongRoPE).
+  void announce(int64_t length) { announced_length_ = length; }
 
   // Starts an empty sequence.
   void reset();
@@ -57,6 +61,7 @@ class Generator {
   DType kv_dtype_;
   std::vector<LayerState> states_;
   Cache cache_;
+  int64_t announced_length_ = 0;
   Workspace workspace_;
   ProbeBuffer probes_;
   std::unique_ptr<Allocation> logits_;

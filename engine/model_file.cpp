@@ -194,6 +194,20 @@ Result<std::vector<int64_t>> ModelFile::integers_per_layer(ConfigKey key, int64_
   return values;
 }
 
+Result<std::vector<double>> ModelFile::numbers(ConfigKey key, int64_t n) const {
+  const std::string wanted = "a list of " + std::to_string(n) + " finite numbers";
+  const Json* listed = folder_ && has(key) ? json(key.hf) : nullptr;
+  if (listed == nullptr || !listed->is_array() || listed->size() != static_cast<uint64_t>(n)) {
+    return bad_key(key, wanted);
+  }
+  std::vector<double> values;
+  for (const Json& item : *listed) {
+    if (!item.is_number() || !std::isfinite(item.get<double>())) return bad_key(key, wanted);
+    values.push_back(item.get<double>());
+  }
+  return values;
+}
+
 const StoredTensor* ModelFile::find(TensorName name, int32_t layer) const {
   return source_->find_tensor(spelled(name, layer));
 }

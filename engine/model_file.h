@@ -35,15 +35,16 @@ class ModelFile {
  public:
   enum class Format : uint8_t { kGguf, kHuggingFace };
 
-  // A GGUF file or a Hugging Face folder. Errors as of GgufFile::open and HfFolder::open; kUnsupported for anything else.
+  // A GGUF file or a Hugging Face folder. Errors as of GgufFile::open and HfFolder::open; kUnsupported for anything
+  // else.
   static Result<std::shared_ptr<const ModelFile>> open(const std::filesystem::path& path);
 
   Format format() const { return gguf_ ? Format::kGguf : Format::kHuggingFace; }
   const std::string& path() const { return source_->path(); }
-  std::string name() const;  // general.name, or the file's or folder's name
+  std::string name() const;                                          // general.name, or the file's or folder's name
   const std::string& architecture() const { return architecture_; }  // general.architecture, or model_type
   const TensorSource& tensors() const { return *source_; }
-  const GgufFile* gguf() const { return gguf_.get(); }    // null for a folder
+  const GgufFile* gguf() const { return gguf_.get(); }      // null for a folder
   const HfFolder* folder() const { return folder_.get(); }  // null for a GGUF file
 
   bool has(ConfigKey key) const;
@@ -53,6 +54,8 @@ class ModelFile {
   Result<double> number(ConfigKey key, std::optional<double> fallback = {}) const;  // finite
   Result<bool> boolean(ConfigKey key, std::optional<bool> fallback = {}) const;
   Result<std::string> text(ConfigKey key, std::optional<std::string> fallback = {}) const;
+  Result<std::vector<double>> numbers(ConfigKey key,
+                                      int64_t n) const;  // n finite ones in config.json; GGUF has tensors
   // An integer per layer, given as a list or as one that holds for all of them.
   Result<std::vector<int64_t>> integers_per_layer(ConfigKey key, int64_t n_layers, int64_t least, int64_t greatest,
                                                   std::optional<int64_t> fallback = {}) const;

@@ -48,29 +48,50 @@ bool parse_name(const Names<Kind>& names, const Json& json, Kind& kind) {
   return false;
 }
 
-bool same_rope(const RopeConfig& a, const RopeConfig& b) {
-  return a.pairing == b.pairing && a.magnitude == b.magnitude && a.inverse_frequencies == b.inverse_frequencies;
-}
-
 // The distinct ropes of the layers that have attention, in the order in which they appear.
 std::vector<const RopeConfig*> distinct_ropes(const ModelConfig& config) {
   std::vector<const RopeConfig*> ropes;
   for (const LayerConfig& layer : config.layers) {
     if (!layer.has(MixerKind::kAttention)) continue;
     const RopeConfig& rope = layer.attention.rope;
-    if (std::ranges::none_of(ropes, [&](const RopeConfig* seen) { return same_rope(*seen, rope); })) {
+    if (std::ranges::none_of(ropes, [&](const RopeConfig* seen) { return *seen == rope; })) {
       ropes.push_back(&rope);
     }
   }
   return ropes;
 }
 
+Error wrong_ropes() { return {ErrorCode::kInvalidFile, "model.config has \"ropes\" that cannot be right"}; }
+
+Result<std::vector<float>> read_frequencies(const Json& all) {
+  std::vector<float> frequencies;
+  if (!all.is_array() || all.size() > kMaxFrequencies) return wrong_ropes();
+  for (const Json& one : all) {
+    if (!one.is_number()) return wrong_ropes();
+    frequencies.push_back(one.get<float>());
+  }
+  return frequencies;
+}
+
+// What changes with the length; absent where nothing does.
+Result<RopeBeyond> read_beyond(const Json& json) {
+  RopeBeyond beyond;
+  JsonFields fields(json, "model.config, a rope beyond its length,");
+  fields.read("length", beyond.length, int64_t{0}, kMaxSize);
+  fields.read("base", beyond.base);
+  fields.read("factor", beyond.factor);
+  if (const Json* all = fields.find("inverse_frequencies"); all != nullptr) {
+    ORRERY_ASSIGN_OR_RETURN(beyond.frequencies, read_frequencies(*all));
+  }
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  return beyond;
+}
+
 Result<std::vector<RopeConfig>> read_ropes(const Json& config) {
   std::vector<RopeConfig> ropes;
   const auto member = config.find("ropes");
   if (member == config.end()) return ropes;
-  const Error wrong{ErrorCode::kInvalidFile, "model.config has \"ropes\" that cannot be right"};
-  if (!member->is_array() || member->size() > static_cast<size_t>(kMaxLayers)) return wrong;
+  if (!member->is_array() || member->size() > static_cast<size_t>(kMaxLayers)) return wrong_ropes();
   for (const Json& item : *member) {
     RopeConfig rope;
     JsonFields fields(item, "model.config, a rope,");
@@ -80,11 +101,10 @@ Result<std::vector<RopeConfig>> read_ropes(const Json& config) {
       fields.complain("pairing");
     }
     if (const Json* all = fields.find("inverse_frequencies"); all != nullptr) {
-      if (!all->is_array() || all->size() > kMaxFrequencies) return wrong;
-      for (const Json& one : *all) {
-        if (!one.is_number()) return wrong;
-        rope.inverse_frequencies.push_back(one.get<float>());
-      }
+      ORRERY_ASSIGN_OR_RETURN(rope.inverse_frequencies, read_frequencies(*all));
+    }
+    if (const Json* beyond = fields.find("beyond"); beyond != nullptr) {
+      ORRERY_ASSIGN_OR_RETURN(rope.beyond, read_beyond(*beyond));
     }
     ORRERY_RETURN_IF_ERROR(fields.done());
     ropes.push_back(std::move(rope));
@@ -144,9 +164,16 @@ std::string config_to_json(const ModelConfig& config) {
                    {"norm_epsilon", config.norm_epsilon}, {"tied_embedding", config.tied_embedding},
                    {"n_layers", config.n_layers()},       {"ropes", OrderedJson::array()}};
   for (const RopeConfig* rope : distinct_ropes(config)) {
-    json["ropes"].push_back({{"pairing", name_of(kPairings, rope->pairing)},
-                             {"magnitude", rope->magnitude},
-                             {"inverse_frequencies", rope->inverse_frequencies}});
+    OrderedJson one{{"pairing", name_of(kPairings, rope->pairing)},
+                    {"magnitude", rope->magnitude},
+                    {"inverse_frequencies", rope->inverse_frequencies}};
+    if (const RopeBeyond& beyond = rope->beyond; beyond.length > 0) {
+      one["beyond"] = {{"length", beyond.length},
+                       {"base", beyond.base},
+                       {"factor", beyond.factor},
+                       {"inverse_frequencies", beyond.frequencies}};
+    }
+    json["ropes"].push_back(std::move(one));
   }
   return json_text(json);
 }
@@ -164,7 +191,7 @@ std::string layers_to_json(const ModelConfig& config, const std::vector<std::str
                      {"d_ffn", layer.d_ffn}};
     if (layer.has(MixerKind::kAttention)) {
       const AttentionConfig& a = layer.attention;
-      const auto rope = std::ranges::find_if(ropes, [&](const RopeConfig* seen) { return same_rope(*seen, a.rope); });
+      const auto rope = std::ranges::find_if(ropes, [&](const RopeConfig* seen) { return *seen == a.rope; });
       item["attention"] = {{"n_heads", a.n_heads},        {"n_kv_heads", a.n_kv_heads}, {"d_head_k", a.d_head_k},
                            {"d_head_v", a.d_head_v},      {"scale", a.scale},           {"window", a.window},
                            {"rope", rope - ropes.begin()}};

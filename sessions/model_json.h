@@ -1,6 +1,8 @@
 // ModelConfig as the JSON text of the columns model.config and model.layers, and back.
 //   config: {"architecture", "d_model", "vocab_size", "context_length", "norm_epsilon", "tied_embedding", "n_layers",
-//            "ropes": [{"pairing", "magnitude", "inverse_frequencies"}]}  the distinct ones, named by index in layers
+//            "ropes": [{"pairing", "magnitude", "inverse_frequencies", "beyond"}]}  the distinct ones, named by index
+//            in layers; beyond, where frequencies change with the length: {"length", "base", "factor",
+//            "inverse_frequencies"}
 //   layers: [{"label", "mixers": ["attention"], "feed_forward": "dense", "d_ffn",
 //             "attention": {"n_heads", "n_kv_heads", "d_head_k", "d_head_v", "scale", "window", "rope"}}]
 #pragma once

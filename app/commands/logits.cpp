@@ -31,7 +31,9 @@ CommandResult run(const CommandContext& context) {
   Generator generator(opened.model, opened.kv);
   const ProbePlan nothing;
   const auto most = std::clamp<int64_t>(static_cast<int64_t>(kLogitBytes / sizeof(float)) / vocab, 1, kPrefillRows);
-  const int64_t n_rows = options.has("--steps") ? 1 : most;
+  const bool by_steps = options.has("--steps");
+  const int64_t n_rows = by_steps ? 1 : most;
+  if (!by_steps) generator.announce(n_tokens);
   for (int64_t begin = 0; begin < n_tokens; begin += n_rows) {
     if (interrupted())
       return Error{ErrorCode::kCancelled, "interrupted; this file is not whole: " + options.text("--out")};

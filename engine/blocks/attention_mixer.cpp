@@ -44,8 +44,8 @@ void Attention::forward(const Step& step, Matrix<const float> x, Matrix<float> o
       {weights_.q, weights_.q_bias, q}, {weights_.k, weights_.k_bias, k}, {weights_.v, weights_.v_bias, v}};
   step.backend.matmul(x, projections);
   if (!config_.rope.inverse_frequencies.empty()) {
-    step.backend.rope(q, step.batch.positions, config_.rope, config_.d_head_k);
-    step.backend.rope(k, step.batch.positions, config_.rope, config_.d_head_k);
+    step.backend.rope(q, step.batch.positions, step.batch.length, config_.rope, config_.d_head_k);
+    step.backend.rope(k, step.batch.positions, step.batch.length, config_.rope, config_.d_head_k);
   }
   store(step, k, v);
   const auto heads = step.workspace.matrix(x.n_rows, int64_t{config_.n_heads} * config_.d_head_v);

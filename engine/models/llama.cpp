@@ -4,7 +4,7 @@
 
 #include "engine/blocks/attention_mixer.h"
 #include "engine/blocks/dense_ffn.h"
-#include "engine/models/rope_scaling.h"
+#include "engine/models/rope_reader.h"
 #include "engine/models/tensor_placer.h"
 
 namespace orrery {
@@ -78,7 +78,7 @@ Result<AttentionConfig> read_attention(const ModelFile& file, int64_t d_model, i
   attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d_head_k)));
   // GGUF's converter permutes the rows of q and k, so that pairs are adjacent; Hugging Face splits halves.
   attention.rope.pairing = file.format() == ModelFile::Format::kGguf ? RopePairing::kAdjacent : RopePairing::kHalfSplit;
-  ORRERY_RETURN_IF_ERROR(read_rope(file, d_head_k, attention.rope));
+  ORRERY_RETURN_IF_ERROR(read_rope(file, d_head_k, {}, attention.rope));
   return attention;
 }
 
@@ -93,8 +93,6 @@ Result<ModelConfig> read_llama_config(const ModelFile& file) {
   ORRERY_ASSIGN_OR_RETURN(const double epsilon,
                           file.number({"attention.layer_norm_rms_epsilon", "rms_norm_eps"}, 1e-6));
   config.norm_epsilon = static_cast<float>(epsilon);
-  ORRERY_ASSIGN_OR_RETURN(config.context_length,
-                          file.integer({"context_length", "max_position_embeddings"}, 0, int64_t{1} << 40, 0));
   ORRERY_ASSIGN_OR_RETURN(const TensorView embedding, file.tensor(kEmbedding, -1, {-1, config.d_model}));
   config.vocab_size = embedding.shape[0];
   if (config.vocab_size > kMostWidth) {
@@ -128,6 +126,7 @@ Result<ModelConfig> read_llama_config(const ModelFile& file) {
     spec.d_ffn = gate.shape[0];  // from the tensor: some files state another number
     config.layers.push_back(std::move(spec));
   }
+  ORRERY_ASSIGN_OR_RETURN(config.context_length, read_context_length(file, config.layers.front().attention.d_head_k));
   return config;
 }
 

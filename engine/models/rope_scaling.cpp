@@ -1,5 +1,6 @@
 #include "engine/models/rope_scaling.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -7,118 +8,112 @@ namespace orrery {
 
 namespace {
 
-constexpr TensorName kFactors{"rope_freqs.weight", ""};
-
-// The key under the new spelling (rope_parameters) where it is there, else the old one.
-Result<double> rope_number(const ModelFile& file, std::string_view name, std::optional<double> fallback) {
-  for (const std::string_view parent : {"rope_parameters.", "rope_scaling."}) {
-    const std::string key = std::string(parent) + std::string(name);
-    if (file.has({"", key})) return file.number({"", key});
+// base^(-i / width) for i = 0, 2, ... below n_rot: radians per position.
+std::vector<double> frequencies(double base, int64_t n_rot, int64_t width) {
+  std::vector<double> all;
+  for (int64_t i = 0; i < n_rot; i += 2) {
+    all.push_back(std::pow(base, -static_cast<double>(i) / static_cast<double>(width)));
   }
-  return file.number({"", name}, fallback);
+  return all;
 }
 
-// Llama 3.1's scaling: low frequencies are divided by the factor, high ones kept, those between blended.
-// Reference: transformers modeling_rope_utils _compute_llama3_parameters.
-Result<void> scale_llama3(const ModelFile& file, std::vector<float>& frequencies) {
-  ORRERY_ASSIGN_OR_RETURN(const double factor, rope_number(file, "factor", {}));
-  ORRERY_ASSIGN_OR_RETURN(const double low, rope_number(file, "low_freq_factor", {}));
-  ORRERY_ASSIGN_OR_RETURN(const double high, rope_number(file, "high_freq_factor", {}));
-  ORRERY_ASSIGN_OR_RETURN(const double original, rope_number(file, "original_max_position_embeddings", {}));
-  if (!(factor > 0 && low > 0 && high > low && original > 0)) {
-    return Error{ErrorCode::kInvalidFile, file.path() + ": the llama3 rope scaling needs factor > 0, " +
-                                              "high_freq_factor > low_freq_factor > 0 and a positive " +
-                                              "original_max_position_embeddings, but factor is " +
-                                              std::to_string(factor)};
+// Frequencies that turn `turns` times over the original length lie at this dimension pair (YaRN, eq. 17).
+double yarn_bound(const RopeScaling& s, double turns) {
+  const double length = static_cast<double>(s.original_length);
+  return static_cast<double>(s.n_rot) * std::log(length / (turns * 2.0 * std::numbers::pi)) / (2.0 * std::log(s.base));
+}
+
+void scale_yarn(const RopeScaling& s, std::vector<double>& all) {
+  double low = yarn_bound(s, s.beta_fast);
+  double high = yarn_bound(s, s.beta_slow);
+  if (s.whole_bounds) {
+    low = std::floor(low);
+    high = std::ceil(high);
   }
-  for (float& frequency : frequencies) {
+  low = std::max(low, 0.0);
+  high = std::min(high, static_cast<double>(s.n_rot - 1));
+  if (low == high) high += 0.001;  // as the reference: no division by zero
+  for (size_t i = 0; i < all.size(); ++i) {
+    const double ramp = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+    all[i] = all[i] / s.factor * ramp + all[i] * (1.0 - ramp);
+  }
+}
+
+double yarn_magnitude(const RopeScaling& s) {
+  const auto recommended = [&](double weight) {
+    return s.factor <= 1.0 ? 1.0 : 0.1 * weight * std::log(s.factor) + 1.0;
+  };
+  if (s.mscale != 0.0 && s.mscale_all_dim != 0.0) return recommended(s.mscale) / recommended(s.mscale_all_dim);
+  return recommended(1.0);
+}
+
+void scale_llama3(const RopeScaling& s, std::vector<double>& all) {
+  const double length = static_cast<double>(s.original_length);
+  for (double& frequency : all) {
     const double wavelength = 2.0 * std::numbers::pi / frequency;
-    if (wavelength < original / high) continue;
-    double blend = 0.0;  // share of the unscaled frequency
-    if (wavelength <= original / low) blend = (original / wavelength - low) / (high - low);
-    frequency = static_cast<float>((1.0 - blend) * frequency / factor + blend * frequency);
+    if (wavelength < length / s.high_frequency_factor) continue;
+    double kept = 0.0;  // share of the unscaled frequency
+    if (wavelength <= length / s.low_frequency_factor) {
+      kept = (length / wavelength - s.low_frequency_factor) / (s.high_frequency_factor - s.low_frequency_factor);
+    }
+    frequency = (1.0 - kept) * frequency / s.factor + kept * frequency;
   }
-  return {};
 }
 
-Result<void> divide_all(const ModelFile& file, double factor, std::vector<float>& frequencies) {
-  if (!(factor > 0)) {
-    return Error{ErrorCode::kInvalidFile,
-                 file.path() + ": the factor of the rope scaling must be positive, but is " + std::to_string(factor)};
-  }
-  for (float& frequency : frequencies) frequency = static_cast<float>(frequency / factor);
-  return {};
+double long_rope_magnitude(const RopeScaling& s) {
+  if (s.factor <= 1.0) return 1.0;
+  return std::sqrt(1.0 + std::log(s.factor) / std::log(static_cast<double>(s.original_length)));
 }
 
-Error unknown_scaling(const ModelFile& file, const std::string& type) {
-  return {ErrorCode::kUnsupported, file.path() + ": this rope scaling cannot be computed yet: " + type.substr(0, 60)};
+std::vector<double> divided(std::vector<double> all, const std::vector<double>& factors) {
+  for (size_t i = 0; i < all.size(); ++i) all[i] /= factors[i];
+  return all;
 }
 
-Result<void> scale_hugging_face(const ModelFile& file, std::vector<float>& frequencies) {
-  std::string type = "default";
-  for (const std::string_view key : {"rope_scaling.type", "rope_scaling.rope_type", "rope_parameters.rope_type"}) {
-    ORRERY_ASSIGN_OR_RETURN(type, file.text({"", key}, type));
-  }
-  if (type == "default") return {};
-  if (type == "llama3") return scale_llama3(file, frequencies);
-  if (type != "linear") return unknown_scaling(file, type);
-  ORRERY_ASSIGN_OR_RETURN(const double factor, rope_number(file, "factor", {}));
-  return divide_all(file, factor, frequencies);
-}
-
-Result<void> scale_gguf(const ModelFile& file, std::vector<float>& frequencies) {
-  ORRERY_ASSIGN_OR_RETURN(const std::string type, file.text({"rope.scaling.type", ""}, "none"));
-  if (type == "linear") {
-    ORRERY_ASSIGN_OR_RETURN(const double factor, file.number({"rope.scaling.factor", ""}, 1.0));
-    ORRERY_RETURN_IF_ERROR(divide_all(file, factor, frequencies));
-  } else if (type != "none") {
-    return unknown_scaling(file, type);
-  }
-  ORRERY_ASSIGN_OR_RETURN(const TensorView factors,
-                          file.optional_tensor(kFactors, -1, {static_cast<int64_t>(frequencies.size())}));
-  if (factors.empty()) return {};
-  if (factors.dtype != DType::kF32) return unknown_scaling(file, "rope_freqs that are not F32");
-  for (size_t i = 0; i < frequencies.size(); ++i) {
-    const float factor = factors.f32()[i];
-    if (!(factor > 0))
-      return Error{ErrorCode::kInvalidFile,
-                   file.path() + ": rope_freqs must be positive, but one is " + std::to_string(factor)};
-    frequencies[i] /= factor;
-  }
-  return {};
-}
+std::vector<float> to_float(const std::vector<double>& all) { return {all.begin(), all.end()}; }
 
 }  // namespace
 
-Result<void> read_rope(const ModelFile& file, int64_t d_head, RopeConfig& rope) {
-  const bool is_gguf = file.format() == ModelFile::Format::kGguf;
-  ORRERY_ASSIGN_OR_RETURN(const double base, is_gguf ? file.number({"rope.freq_base", ""}, 10000.0)
-                                                     : rope_number(file, "rope_theta", 10000.0));
-  if (!(base > 0)) {
-    return Error{ErrorCode::kInvalidFile,
-                 file.path() + ": the rope base must be positive, but is " + std::to_string(base)};
+void fill_rope(const RopeScaling& s, RopeConfig& rope) {
+  const bool over_the_head = s.kind == RopeScalingKind::kProportional;
+  std::vector<double> all = frequencies(s.base, s.n_rot, over_the_head ? s.d_head : s.n_rot);
+  double recommended = 1.0;
+  rope.beyond = {};
+  switch (s.kind) {
+    case RopeScalingKind::kNone:
+      break;
+    case RopeScalingKind::kProportional:
+      all.resize(static_cast<size_t>(s.d_head / 2), 0.0);
+      [[fallthrough]];
+    case RopeScalingKind::kLinear:
+      for (double& frequency : all) frequency /= s.factor;
+      break;
+    case RopeScalingKind::kDynamicNtk:
+      rope.beyond = {.length = s.original_length, .base = s.base, .factor = s.factor, .frequencies = {}};
+      break;
+    case RopeScalingKind::kYarn:
+      scale_yarn(s, all);
+      recommended = yarn_magnitude(s);
+      break;
+    case RopeScalingKind::kLlama3:
+      scale_llama3(s, all);
+      break;
+    case RopeScalingKind::kLongRope:
+      rope.beyond.length = s.original_length;
+      rope.beyond.frequencies = to_float(divided(all, s.long_factors));
+      all = divided(std::move(all), s.short_factors);
+      recommended = long_rope_magnitude(s);
+      break;
   }
-  int64_t n_rot = d_head;
-  if (is_gguf) {
-    ORRERY_ASSIGN_OR_RETURN(n_rot, file.integer({"rope.dimension_count", ""}, 0, d_head, d_head));
-  } else {
-    ORRERY_ASSIGN_OR_RETURN(const double share, rope_number(file, "partial_rotary_factor", 1.0));
-    if (!(share >= 0 && share <= 1)) {
-      return Error{ErrorCode::kInvalidFile,
-                   file.path() + ": partial_rotary_factor must be from 0 to 1, but is " + std::to_string(share)};
-    }
-    n_rot = static_cast<int64_t>(static_cast<double>(d_head) * share);
-  }
-  if (n_rot % 2 != 0) {
-    return Error{ErrorCode::kInvalidFile,
-                 file.path() + ": the number of rotated dimensions must be even, but is " + std::to_string(n_rot)};
-  }
-  rope.inverse_frequencies.clear();
-  for (int64_t i = 0; i < n_rot; i += 2) {
-    const double exponent = static_cast<double>(i) / static_cast<double>(n_rot);
-    rope.inverse_frequencies.push_back(static_cast<float>(1.0 / std::pow(base, exponent)));
-  }
-  return is_gguf ? scale_gguf(file, rope.inverse_frequencies) : scale_hugging_face(file, rope.inverse_frequencies);
+  rope.inverse_frequencies = to_float(all);
+  rope.magnitude = static_cast<float>(s.magnitude.value_or(recommended));
+}
+
+int64_t stretched_length(const RopeScaling& scaling, int64_t stated) {
+  if (scaling.kind == RopeScalingKind::kNone || scaling.kind == RopeScalingKind::kProportional) return stated;
+  const int64_t original = scaling.original_length > 0 ? scaling.original_length : stated;
+  constexpr double kMost = 1e12;
+  return std::max(stated, static_cast<int64_t>(std::min(static_cast<double>(original) * scaling.factor, kMost)));
 }
 
 }  // namespace orrery

@@ -72,9 +72,28 @@ TEST_F(ChangedConfig, WhatCannotBeComputedIsRefused) {
   expect_refused([](Json& c) { c["hidden_act"] = "gelu"; }, "hidden_act must be silu");
   expect_refused([](Json& c) { c["model_type"] = "mystery"; }, "cannot be run yet (those that can: llama): mystery");
   expect_refused([](Json& c) { c.erase("model_type"); }, "model_type must be a text");
-  expect_refused([](Json& c) { c["rope_parameters"] = {{"rope_type", "yarn"}, {"rope_theta", 1e4}}; }, "yet: yarn");
+  expect_refused(
+      [](Json& c) {
+        c["rope_parameters"] = {{"rope_type", "axial"}, {"rope_theta", 1e4}};
+      },
+      "not known: axial");
+  expect_refused(
+      [](Json& c) {
+        c["rope_parameters"] = {{"rope_type", "llama3"}, {"rope_theta", 1e4}};
+      },
+      "rope_parameters.factor must be a number");
+  expect_refused(
+      [](Json& c) {
+        c["rope_parameters"] = {{"rope_type", "longrope"}, {"short_factor", {1, 2}}, {"long_factor", {1, 2}}};
+      },
+      "rope_parameters.short_factor must be a list of 8 finite numbers");
+  expect_refused([](Json& c) { c["rope_parameters"] = {{"rope_type", "dynamic"}, {"factor", 0.5}}; }, "at least 1");
   expect_refused([](Json& c) { c["rope_parameters"] = {{"rope_type", "linear"}, {"factor", 0}}; }, "must be positive");
-  expect_refused([](Json& c) { c["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", -1}}; }, "rope base");
+  expect_refused(
+      [](Json& c) {
+        c["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", -1}};
+      },
+      "the rope's base must be positive");
   expect_refused([](Json& c) { c["quantization_config"] = Json::object(); }, "quantized Hugging Face weights");
 }
 

@@ -29,6 +29,7 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   record.parent = 1;
   record.config.layers[1].attention.window = 512;
   record.config.layers[1].attention.rope.magnitude = 1.25f;
+  record.config.layers[1].attention.rope.beyond = {.length = 64, .base = 1e4, .factor = 2.5, .frequencies = {0.5f, 1}};
   record.config.layers[2].attention.scale = 0.1f;
   record.config.layers[2].mixers.push_back(MixerKind::kMatrixState);
   record.config.layers[2].feed_forward = FeedForwardKind::kMoe;
@@ -70,7 +71,7 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   EXPECT_EQ(config_to_json(back->config), config_to_json(record.config));
   EXPECT_EQ(layers_to_json(back->config, back->layer_labels), layers_to_json(record.config, record.layer_labels));
   EXPECT_EQ(back->config.layers[1].attention.window, 512);
-  EXPECT_EQ(back->config.layers[1].attention.rope.magnitude, 1.25f);
+  EXPECT_EQ(back->config.layers[1].attention.rope, record.config.layers[1].attention.rope);
   EXPECT_EQ(back->config.layers[0].attention.rope.inverse_frequencies,
             record.config.layers[0].attention.rope.inverse_frequencies);
   EXPECT_EQ(back->config.layers[2].attention.scale, 0.1f);

@@ -1,0 +1,27 @@
+// Reads how a model turns its queries and keys, in both formats' spellings.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "engine/config.h"
+#include "engine/model_file.h"
+
+namespace orrery {
+
+// Which of a model's rotations: most have one, some one for each kind of layer.
+struct RopeKind {
+  std::string_view layer_type = {};  // empty: for all layers; "full_attention" or "sliding_attention"
+  double default_base = 10000.0;     // where the file states none: the reference class's default_theta
+};
+
+// Fills rope.inverse_frequencies, magnitude and beyond for heads of width d_head.
+// Spellings: rope_parameters (also by layer type), rope_theta with rope_scaling, Gemma's rope_local_base_freq; GGUF's
+// rope.freq_base, rope.freq_base_swa, rope.scaling.* and the tensors rope_freqs, rope_factors_short, rope_factors_long.
+// kInvalidFile for numbers that cannot be; kUnsupported names another scaling.
+Result<void> read_rope(const ModelFile& file, int64_t d_head, const RopeKind& kind, RopeConfig& rope);
+
+// Positions that the model is made for, with the stretch of its rope scaling; 0 where the file does not say.
+Result<int64_t> read_context_length(const ModelFile& file, int64_t d_head, const RopeKind& kind = {});
+
+}  // namespace orrery
