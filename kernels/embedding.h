@@ -8,8 +8,8 @@
 
 namespace orrery {
 
-// out[i] = weight[row, i] for all float and block-quantized dtypes; out: [weight.n_cols()]. 0 <= row < weight.n_rows().
+// out[i] = weight[row, i] for all float and quantized dtypes (CHECK), bit for bit as gguf's Python reference has it;
+// out: [weight.n_cols()]. 0 <= row < weight.n_rows(). Rows may lie at any alignment.
 void dequantize_row(const TensorView& weight, int64_t row, std::span<float> out);
-void dequantize_row_reference(const TensorView& weight, int64_t row, std::span<float> out);
 
 }  // namespace orrery

@@ -13,14 +13,15 @@ namespace {
 // Rows of x that one thread quantizes at a time: below that, sharing costs more than it gains.
 constexpr int64_t kQuantizeGrain = 4;
 
-bool is_quantized(const MatmulTarget& target) { return dtype_info(target.weight.dtype).block_size > 1; }
+bool has_blocks(const MatmulTarget& target) { return is_quantized(target.weight.dtype); }
 
 void check_shapes(Matrix<const float> x, const MatmulTarget& target) {
   CHECK(matmul_supports(target.weight.dtype), "matmul of an integer tensor");
   CHECK(target.weight.n_cols() == x.n_cols, "weight columns differ from the columns of x");
   CHECK(target.out.n_rows == x.n_rows && target.out.n_cols == target.weight.n_rows(), "out has another shape");
   CHECK(target.bias.empty() || static_cast<int64_t>(target.bias.size()) == target.out.n_cols, "bias has another shape");
-  CHECK(!is_quantized(target) || x.n_cols % kBlockElements == 0, "rows of quantized weights are whole blocks");
+  CHECK(!has_blocks(target) || x.n_cols % dtype_info(target.weight.dtype).block_size == 0,
+        "rows of quantized weights are whole blocks");
 }
 
 }  // namespace
@@ -34,21 +35,7 @@ MatmulScratch::~MatmulScratch() = default;
 MatmulScratch::MatmulScratch(MatmulScratch&&) noexcept = default;
 MatmulScratch& MatmulScratch::operator=(MatmulScratch&&) noexcept = default;
 
-bool matmul_supports(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kBF16:
-    case DType::kQ8_0:
-    case DType::kQ4_0:
-    case DType::kQ4_1:
-      return true;
-    case DType::kI32:
-    case DType::kI64:
-      return false;
-  }
-  return false;
-}
+bool matmul_supports(DType dtype) { return is_float(dtype) || is_quantized(dtype); }
 
 void matmul(Matrix<const float> x, std::span<const MatmulTarget> targets, MatmulScratch& scratch, ThreadPool& pool) {
   int64_t total = 0;
@@ -58,7 +45,7 @@ void matmul(Matrix<const float> x, std::span<const MatmulTarget> targets, Matmul
   }
   if (x.n_rows == 0 || total == 0) return;
   QuantizedRows& rows = scratch.buffers().rows;
-  if (std::any_of(targets.begin(), targets.end(), is_quantized)) {
+  if (std::any_of(targets.begin(), targets.end(), has_blocks)) {
     rows.resize(x);
     pool.parallel_for(x.n_rows, kQuantizeGrain, [&](int64_t begin, int64_t end) { quantize_rows(rows, begin, end); });
   }
@@ -68,7 +55,7 @@ void matmul(Matrix<const float> x, std::span<const MatmulTarget> targets, Matmul
       const int64_t n = n_strips(target);
       const int64_t from = std::max<int64_t>(begin - first, 0), to = std::min(end - first, n);
       if (from < to) {
-        if (is_quantized(target)) {
+        if (has_blocks(target)) {
           quantized_strips(rows, target, from, to);
         } else {
           float_strips(x, target, from, to);

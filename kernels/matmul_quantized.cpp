@@ -1,7 +1,7 @@
-// Strips of outputs from weights in blocks of 32 (Q8_0, Q4_0, Q4_1) by integer dot products.
+// Strips of outputs from quantized weights by integer dot products.
 //
-// Lanes are outputs: 16 weight rows are turned, block by block, into 8 vectors whose lane o holds 4 consecutive
-// elements of row o as unsigned bytes ("quads"); four bytes of x are broadcast against them (VPDPBUSD where there is
+// Lanes are outputs: 16 weight rows are turned, block by block (quantized_blocks-inl.h), into vectors whose lane o
+// holds 4 consecutive elements of row o as bytes; four bytes of x are broadcast against them (VPDPBUSD where there is
 // VNNI). So a lane holds one output's integer sum, scaled and added to an f32 accumulator block after block: no sum
 // across lanes, and the same arithmetic whether a few rows of x use the turned block at once or many reuse it from a
 // panel.
@@ -25,10 +25,11 @@
   ",vpclmulqdq,avx512vbmi,avx512vbmi2,vaes,avxvnni,avx512bitalg,avx512vpopcntdq,avx512vnni"
 #endif
 
+#include "kernels/quantized_blocks-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace orrery {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_SCALAR
 
@@ -38,181 +39,93 @@ void quantized_strips_simd(const QuantizedRows& x, const MatmulTarget& target, i
 
 #else
 
-using DF = hn::CappedTag<float, kStripOutputs>;
-using DI = hn::RebindToSigned<DF>;
-using DU = hn::RebindToUnsigned<DF>;
-using VF = hn::Vec<DF>;
-using VI = hn::Vec<DI>;
-using VU = hn::Vec<DU>;
-
-constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(DF()));  // outputs at a time; divides kStripOutputs
-constexpr int64_t kQuads = 8;                                         // per block
 constexpr int64_t kDirectRows = 4;  // rows of x up to which blocks are turned anew for each
 
-// Block layouts (ggml's): f16 d, [f16 m,] packed elements. Value = d * (u - kOffset) [+ m], u unsigned.
-struct BlockQ8 {  // Q8_0
-  static constexpr size_t kBytes = 34, kElements = 2;
-  static constexpr bool kNibbles = false, kMin = false;
-  static int32_t correction(const QuantizedBlock& x) { return x.minus_128_sum; }
-};
-struct BlockQ4 {  // Q4_0
-  static constexpr size_t kBytes = 18, kElements = 2;
-  static constexpr bool kNibbles = true, kMin = false;
-  static int32_t correction(const QuantizedBlock& x) { return x.minus_8_sum; }
-};
-struct BlockQ4Min {  // Q4_1
-  static constexpr size_t kBytes = 20, kElements = 4;
-  static constexpr bool kNibbles = true, kMin = true;
-  static int32_t correction(const QuantizedBlock&) { return 0; }
-};
-
-// acc + the four products of each lane: u unsigned bytes, s signed bytes. Exact.
-template <class Block>
-HWY_INLINE VI dot4(VI acc, VU u, VI s) {
+// acc + the four products of each lane: w bytes of a weight (as F has them), s signed bytes from -127. Exact.
+template <class F>
+HWY_INLINE VI dot4(VI acc, VU w, VI s) {
 #if HWY_TARGET == HWY_AVX3_DL
-  return VI{_mm512_dpbusd_epi32(acc.raw, u.raw, s.raw)};
-#else
-  const hn::Repartition<int16_t, DI> d16;
-  const hn::Repartition<uint16_t, DI> du16;
-  const auto u16 = hn::BitCast(du16, u);
-  const auto s16 = hn::BitCast(d16, s);
-  const auto u_even = hn::BitCast(d16, hn::And(u16, hn::Set(du16, 0xff)));
-  const auto u_odd = hn::BitCast(d16, hn::ShiftRight<8>(u16));
-  const auto s_even = hn::ShiftRight<8>(hn::ShiftLeft<8>(s16));
-  const auto s_odd = hn::ShiftRight<8>(s16);
-#if HWY_TARGET == HWY_AVX3
-  if constexpr (Block::kNibbles) {  // sums of two products fit 16 bits: 2 * 15 * 127
-    const __m512i pairs = _mm512_maddubs_epi16(u.raw, s.raw);
-    return hn::Add(acc, VI{_mm512_madd_epi16(pairs, _mm512_set1_epi16(1))});
+  return VI{_mm512_dpbusd_epi32(acc.raw, w.raw, s.raw)};
+#elif HWY_TARGET == HWY_AVX3
+  // Sums of two products fit 16 bits: 2 * 63 * 127, and 2 * 128 * 127 once the weight's sign is on s.
+  __m512i unsigned_w = w.raw, signed_s = s.raw;
+  if constexpr (F::kWide) {
+    unsigned_w = _mm512_abs_epi8(w.raw);
+    signed_s = _mm512_mask_sub_epi8(s.raw, _mm512_movepi8_mask(w.raw), _mm512_setzero_si512(), s.raw);
   }
-  return hn::Add(acc,
-                 hn::Add(VI{_mm512_madd_epi16(u_even.raw, s_even.raw)}, VI{_mm512_madd_epi16(u_odd.raw, s_odd.raw)}));
+  const __m512i pairs = _mm512_maddubs_epi16(unsigned_w, signed_s);
+  return hn::Add(acc, VI{_mm512_madd_epi16(pairs, _mm512_set1_epi16(1))});
 #elif HWY_TARGET == HWY_AVX2
-  if constexpr (Block::kNibbles) {
-    const __m256i pairs = _mm256_maddubs_epi16(u.raw, s.raw);
-    return hn::Add(acc, VI{_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))});
-  }
-  return hn::Add(acc,
-                 hn::Add(VI{_mm256_madd_epi16(u_even.raw, s_even.raw)}, VI{_mm256_madd_epi16(u_odd.raw, s_odd.raw)}));
+  const __m256i unsigned_w = F::kWide ? _mm256_abs_epi8(w.raw) : w.raw;
+  const __m256i signed_s = F::kWide ? _mm256_sign_epi8(s.raw, w.raw) : s.raw;
+  const __m256i pairs = _mm256_maddubs_epi16(unsigned_w, signed_s);
+  return hn::Add(acc, VI{_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))});
 #else
-  const DI di;
-  const auto low = [](auto v) HWY_ATTR { return hn::ShiftRight<16>(hn::ShiftLeft<16>(hn::BitCast(DI(), v))); };
-  const auto high = [](auto v) HWY_ATTR { return hn::ShiftRight<16>(hn::BitCast(DI(), v)); };
-  acc = hn::Add(acc, hn::Add(hn::Mul(low(u_even), low(s_even)), hn::Mul(high(u_even), high(s_even))));
-  return hn::Add(acc, hn::Add(hn::Mul(low(u_odd), low(s_odd)), hn::Mul(high(u_odd), high(s_odd))));
-#endif
-#endif
-}
-
-// 16 bytes each of rows 0, 4, 8, 12 from `row` on, as far as there are lanes: block L holds row 4 L.
-HWY_INLINE VU load_every_fourth_row(const uint8_t* row, size_t stride) {
-#if HWY_TARGET <= HWY_AVX3
-  const auto at = [=](size_t i)
-                      HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + i * 4 * stride)); };
-  __m512i v = _mm512_castsi128_si512(at(0));
-  v = _mm512_inserti32x4(v, at(1), 1);
-  v = _mm512_inserti32x4(v, at(2), 2);
-  return VU{_mm512_inserti32x4(v, at(3), 3)};
-#elif HWY_TARGET == HWY_AVX2
-  const __m256i v = _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row)));
-  return VU{_mm256_inserti128_si256(v, _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + 4 * stride)), 1)};
-#else
-  static_assert(kLanes == 4);
-  return hn::BitCast(DU(), hn::LoadU(hn::Repartition<uint8_t, DU>(), row));
+  // Bytes of narrow forms are below 128, so that all may be taken as signed.
+  const VI signed_w = hn::BitCast(DI(), w);
+  const auto product = [=](auto up) HWY_ATTR {  // of the byte that `up` bits reach the top
+    return hn::Mul(hn::ShiftRight<24>(hn::ShiftLeft<decltype(up)::value>(signed_w)),
+                   hn::ShiftRight<24>(hn::ShiftLeft<decltype(up)::value>(s)));
+  };
+  const VI even = hn::Add(product(std::integral_constant<int, 24>()), product(std::integral_constant<int, 8>()));
+  const VI odd = hn::Add(product(std::integral_constant<int, 16>()), product(std::integral_constant<int, 0>()));
+  return hn::Add(acc, hn::Add(even, odd));
 #endif
 }
-
-// Turns 16 bytes of each of kLanes rows: lane o of quads[i] holds bytes 4 i .. 4 i + 3 of row o.
-HWY_INLINE void turn_16_bytes(const uint8_t* row, size_t stride, VU* HWY_RESTRICT quads) {
-  const DU du;
-  const hn::Repartition<uint64_t, DU> du64;
-  const VU a = load_every_fourth_row(row, stride), b = load_every_fourth_row(row + stride, stride);
-  const VU c = load_every_fourth_row(row + 2 * stride, stride), e = load_every_fourth_row(row + 3 * stride, stride);
-  const auto ab_low = hn::BitCast(du64, hn::InterleaveLower(du, a, b));
-  const auto ab_high = hn::BitCast(du64, hn::InterleaveUpper(du, a, b));
-  const auto ce_low = hn::BitCast(du64, hn::InterleaveLower(du, c, e));
-  const auto ce_high = hn::BitCast(du64, hn::InterleaveUpper(du, c, e));
-  quads[0] = hn::BitCast(du, hn::InterleaveLower(du64, ab_low, ce_low));
-  quads[1] = hn::BitCast(du, hn::InterleaveUpper(du64, ab_low, ce_low));
-  quads[2] = hn::BitCast(du, hn::InterleaveLower(du64, ab_high, ce_high));
-  quads[3] = hn::BitCast(du, hn::InterleaveUpper(du64, ab_high, ce_high));
-}
-
-// Half floats in the low 16 bits of each lane.
-HWY_INLINE VF half_to_float(VU bits) {
-#if HWY_TARGET <= HWY_AVX3
-  return VF{_mm512_cvtph_ps(_mm512_cvtepi32_epi16(bits.raw))};
-#else
-  const hn::Rebind<uint16_t, DU> du16;
-  const hn::Rebind<hwy::float16_t, DF> dh;
-  const auto low = hn::And(bits, hn::Set(DU(), 0xffff));
-  return hn::PromoteTo(DF(), hn::BitCast(dh, hn::DemoteTo(du16, hn::BitCast(DI(), low))));
-#endif
-}
-
-// One block of kLanes weight rows.
-struct TurnedBlock {
-  VU quads[kQuads];
-  VF d;
-  VF m;
-};
 
 // Turns blocks as they are needed, from the weights themselves.
 template <class Block>
 struct DirectSource {
+  static constexpr int64_t kParts = Block::kParts;
   const uint8_t* rows;  // of kLanes rows
   size_t stride;
   VI offsets;           // byte offset of each row
   const uint8_t* next;  // the strip after this one, fetched meanwhile; null where there is none
 
-  HWY_INLINE void load(int64_t b, TurnedBlock& block) const {
+  HWY_INLINE void load(int64_t b, TurnedBlock* HWY_RESTRICT parts) const {
     if (next != nullptr) {
       // Rows of a strip follow each other in memory: in step with the blocks, fetch the next strip from end to end.
       constexpr size_t kStep = static_cast<size_t>(kLanes) * Block::kBytes;
       for (size_t i = 0; i < kStep; i += 64) hwy::Prefetch(next + static_cast<size_t>(b) * kStep + i);
     }
-    const uint8_t* at = rows + static_cast<size_t>(b) * Block::kBytes;
-    const VU heads = hn::BitCast(DU(), hn::GatherOffset(DI(), reinterpret_cast<const int32_t*>(at), offsets));
-    block.d = half_to_float(heads);
-    if constexpr (Block::kMin) block.m = half_to_float(hn::ShiftRight<16>(heads));
-    turn_16_bytes(at + Block::kElements, stride, block.quads);
-    if constexpr (Block::kNibbles) {
-      const VU low = hn::Set(DU(), 0x0f0f0f0f);
-      for (int64_t i = 0; i < 4; ++i) {
-        block.quads[i + 4] = hn::And(hn::ShiftRight<4>(block.quads[i]), low);
-        block.quads[i] = hn::And(block.quads[i], low);
-      }
-    } else {
-      turn_16_bytes(at + Block::kElements + 16, stride, block.quads + 4);
-      const VU flip = hn::Set(DU(), 0x80808080u);  // signed to unsigned with offset 128
-      for (int64_t i = 0; i < kQuads; ++i) block.quads[i] = hn::Xor(block.quads[i], flip);
+    Block::turn({rows + static_cast<size_t>(b) * Block::kBytes, stride, offsets}, parts);
+  }
+};
+
+// Parts turned beforehand: of each the quads, d and m.
+template <class F>
+struct PanelSource {
+  static constexpr int64_t kParts = 1;
+  static constexpr int64_t kVectors = kQuads + F::kScales * (F::kMin ? 2 : 1);
+  static constexpr int64_t kWords = kVectors * kLanes;  // per part
+  uint32_t* words;
+
+  HWY_INLINE void load(int64_t b, TurnedBlock* HWY_RESTRICT part) const {
+    const DU du;
+    const uint32_t* at = words + b * kWords;
+    for (int64_t i = 0; i < kQuads; ++i, at += kLanes) part->quads[i] = hn::Load(du, at);
+    for (int64_t i = 0; i < F::kScales; ++i, at += kLanes) part->d[i] = hn::BitCast(DF(), hn::Load(du, at));
+    if constexpr (F::kMin) {
+      for (int64_t i = 0; i < F::kScales; ++i, at += kLanes) part->m[i] = hn::BitCast(DF(), hn::Load(du, at));
+    }
+  }
+  HWY_INLINE void store(int64_t b, const TurnedBlock& part) const {
+    const DU du;
+    uint32_t* at = words + b * kWords;
+    for (int64_t i = 0; i < kQuads; ++i, at += kLanes) hn::Store(part.quads[i], du, at);
+    for (int64_t i = 0; i < F::kScales; ++i, at += kLanes) hn::Store(hn::BitCast(du, part.d[i]), du, at);
+    if constexpr (F::kMin) {
+      for (int64_t i = 0; i < F::kScales; ++i, at += kLanes) hn::Store(hn::BitCast(du, part.m[i]), du, at);
     }
   }
 };
 
-// Blocks turned beforehand: [n_blocks] of 8 * kLanes quads, kLanes d, kLanes m.
-constexpr int64_t kPanelBlockWords = (kQuads + 2) * kLanes;
-
-struct PanelSource {
-  const uint32_t* words;
-
-  HWY_INLINE void load(int64_t b, TurnedBlock& block) const {
-    const uint32_t* at = words + b * kPanelBlockWords;
-    for (int64_t i = 0; i < kQuads; ++i) block.quads[i] = hn::Load(DU(), at + i * kLanes);
-    block.d = hn::BitCast(DF(), hn::Load(DU(), at + kQuads * kLanes));
-    block.m = hn::BitCast(DF(), hn::Load(DU(), at + (kQuads + 1) * kLanes));
-  }
-};
-
 template <class Block>
-void fill_panel(const DirectSource<Block>& source, int64_t n_blocks, uint32_t* words) {
-  const DU du;
-  for (int64_t b = 0; b < n_blocks; ++b, words += kPanelBlockWords) {
-    TurnedBlock block;
-    source.load(b, block);
-    for (int64_t i = 0; i < kQuads; ++i) hn::Store(block.quads[i], du, words + i * kLanes);
-    hn::Store(hn::BitCast(du, block.d), du, words + kQuads * kLanes);
-    if constexpr (Block::kMin) hn::Store(hn::BitCast(du, block.m), du, words + (kQuads + 1) * kLanes);
+void fill_panel(const DirectSource<Block>& source, int64_t n_blocks, const PanelSource<typename Block::Form>& panel) {
+  for (int64_t b = 0; b < n_blocks; ++b) {
+    TurnedBlock parts[Block::kParts];
+    source.load(b, parts);
+    for (int64_t part = 0; part < Block::kParts; ++part) panel.store(b * Block::kParts + part, parts[part]);
   }
 }
 
@@ -244,30 +157,45 @@ HWY_INLINE VI broadcast_quad(const int8_t* at) {
   return hn::Set(DI(), quad);
 }
 
-// Outputs of kRows rows of x from `row` on, all of one tile of rows.
-template <class Block, int64_t kRows, class Source>
-HWY_INLINE void multiply_rows(const Source& source, const QuantizedRows& x, int64_t row, const Columns& columns) {
+// The scaled products of elements [kBegin, kEnd) of a part with those of x, whose sums are `of`.
+template <class F, int64_t kBegin, int64_t kEnd>
+HWY_INLINE VF add_products(VF sum, const TurnedBlock& part, const QuantizedBlock& x, const QuantizedSums& of) {
   const DF df;
   const DI di;
+  constexpr int64_t kScale = kBegin / (kBlockElements / F::kScales);
+  VI high = hn::Zero(di), low = hn::Zero(di);
+  if constexpr (F::kOffset) low = hn::ShiftLeft<F::kOffsetBits>(hn::Set(di, of.minus_sum));
+#pragma GCC unroll 8
+  for (int64_t i = kBegin / 4; i < kEnd / 4; ++i) {
+    high = dot4<F>(high, part.quads[i], broadcast_quad(x.q + 4 * i));
+    low = dot4<F>(low, part.quads[i], broadcast_quad(x.low + 4 * i));
+  }
+  const VI products = hn::Add(hn::Sub(hn::ShiftLeft<8>(high), high), low);
+  sum = hn::MulAdd(hn::ConvertTo(df, products), hn::Mul(part.d[kScale], hn::Set(df, x.step)), sum);
+  if constexpr (F::kMin) sum = hn::MulAdd(part.m[kScale], hn::Set(df, of.step_sum), sum);
+  return sum;
+}
+
+// Outputs of kRows rows of x from `row` on, all of one tile of rows.
+template <class F, int64_t kRows, class Source>
+HWY_INLINE void multiply_rows(const Source& source, const QuantizedRows& x, int64_t row, const Columns& columns) {
   const QuantizedBlock* HWY_RESTRICT inputs = x.blocks.data() + x.index(row, 0);
   VF sums[kRows];
-  for (int64_t r = 0; r < kRows; ++r) sums[r] = hn::Zero(df);
-  for (int64_t b = 0; b < x.n_blocks; ++b, inputs += kTileRows) {
-    TurnedBlock block;
-    source.load(b, block);
+  for (int64_t r = 0; r < kRows; ++r) sums[r] = hn::Zero(DF());
+  for (int64_t b = 0; b < x.n_blocks / Source::kParts; ++b) {
+    TurnedBlock parts[Source::kParts];
+    source.load(b, parts);
+    for (int64_t part = 0; part < Source::kParts; ++part, inputs += kTileRows) {
 #pragma GCC unroll 8
-    for (int64_t r = 0; r < kRows; ++r) {
-      const QuantizedBlock& input = inputs[r];
-      VI high = hn::Zero(di);
-      VI low = hn::Set(di, Block::correction(input));
-#pragma GCC unroll 8
-      for (int64_t i = 0; i < kQuads; ++i) {
-        high = dot4<Block>(high, block.quads[i], broadcast_quad(input.q + 4 * i));
-        low = dot4<Block>(low, block.quads[i], broadcast_quad(input.low + 4 * i));
+      for (int64_t r = 0; r < kRows; ++r) {
+        const QuantizedBlock& in = inputs[r];
+        if constexpr (F::kHalves) {
+          sums[r] = add_products<F, 0, kBlockElements / 2>(sums[r], parts[part], in, in.halves[0]);
+          sums[r] = add_products<F, kBlockElements / 2, kBlockElements>(sums[r], parts[part], in, in.halves[1]);
+        } else {
+          sums[r] = add_products<F, 0, kBlockElements>(sums[r], parts[part], in, in.whole);
+        }
       }
-      const VF products = hn::ConvertTo(df, hn::Add(hn::ShiftLeft<8>(high), low));
-      sums[r] = hn::MulAdd(products, hn::Mul(block.d, hn::Set(df, input.step)), sums[r]);
-      if constexpr (Block::kMin) sums[r] = hn::MulAdd(block.m, hn::Set(df, input.step_sum), sums[r]);
     }
   }
   for (int64_t r = 0; r < kRows; ++r) columns.store(sums[r], row + r);
@@ -275,25 +203,26 @@ HWY_INLINE void multiply_rows(const Source& source, const QuantizedRows& x, int6
 
 template <class Block>
 void multiply_direct(const DirectSource<Block>& source, const QuantizedRows& x, const Columns& columns) {
+  using F = typename Block::Form;
   switch (x.source.n_rows) {
     case 1:
-      return multiply_rows<Block, 1>(source, x, 0, columns);
+      return multiply_rows<F, 1>(source, x, 0, columns);
     case 2:
-      return multiply_rows<Block, 2>(source, x, 0, columns);
+      return multiply_rows<F, 2>(source, x, 0, columns);
     case 3:
-      return multiply_rows<Block, 3>(source, x, 0, columns);
+      return multiply_rows<F, 3>(source, x, 0, columns);
     default:
-      return multiply_rows<Block, 4>(source, x, 0, columns);
+      return multiply_rows<F, 4>(source, x, 0, columns);
   }
 }
 
-template <class Block>
-void multiply_panel(const PanelSource& source, const QuantizedRows& x, const Columns& columns) {
+template <class F>
+void multiply_panel(const PanelSource<F>& source, const QuantizedRows& x, const Columns& columns) {
   const int64_t n_rows = x.source.n_rows;
   int64_t row = 0;
-  for (; row + 8 <= n_rows; row += 8) multiply_rows<Block, 8>(source, x, row, columns);
-  for (; row + 4 <= n_rows; row += 4) multiply_rows<Block, 4>(source, x, row, columns);
-  for (; row < n_rows; ++row) multiply_rows<Block, 1>(source, x, row, columns);
+  for (; row + 8 <= n_rows; row += 8) multiply_rows<F, 8>(source, x, row, columns);
+  for (; row + 4 <= n_rows; row += 4) multiply_rows<F, 4>(source, x, row, columns);
+  for (; row < n_rows; ++row) multiply_rows<F, 1>(source, x, row, columns);
 }
 
 // Buffers of a thread: a panel, and the last weight rows padded to kLanes rows.
@@ -302,20 +231,23 @@ struct StripBuffers {
   size_t panel_words = 0;
   std::vector<uint8_t> last_rows;
 
-  uint32_t* panel_of(int64_t n_blocks) {
-    const size_t words = static_cast<size_t>(n_blocks * kPanelBlockWords);
+  template <class F>
+  PanelSource<F> panel_of(int64_t n_parts) {
+    const size_t words = static_cast<size_t>(n_parts * PanelSource<F>::kWords);
     if (panel_words < words) {
       panel = hwy::AllocateAligned<uint32_t>(words);
       panel_words = words;
     }
-    return panel.get();
+    return {panel.get()};
   }
 };
 
 template <class Block>
 void strips(const QuantizedRows& x, const MatmulTarget& target, int64_t begin, int64_t end) {
   thread_local StripBuffers buffers;
-  const size_t stride = static_cast<size_t>(x.n_blocks) * Block::kBytes;
+  using F = typename Block::Form;
+  const int64_t n_blocks = x.n_blocks / Block::kParts;
+  const size_t stride = static_cast<size_t>(n_blocks) * Block::kBytes;
   const int64_t n_out = target.weight.n_rows();
   const VI offsets = hn::Mul(hn::Iota(DI(), 0), hn::Set(DI(), static_cast<int32_t>(stride)));
   for (int64_t first = begin * kStripOutputs; first < end * kStripOutputs && first < n_out; first += kLanes) {
@@ -332,21 +264,41 @@ void strips(const QuantizedRows& x, const MatmulTarget& target, int64_t begin, i
     if (x.source.n_rows <= kDirectRows) {
       multiply_direct(source, x, columns);
     } else {
-      uint32_t* words = buffers.panel_of(x.n_blocks);
-      fill_panel(source, x.n_blocks, words);
-      multiply_panel<Block>(PanelSource{words}, x, columns);
+      const PanelSource<F> panel = buffers.panel_of<F>(x.n_blocks);
+      fill_panel(source, n_blocks, panel);
+      multiply_panel(panel, x, columns);
     }
   }
 }
 
 void quantized_strips_simd(const QuantizedRows& x, const MatmulTarget& target, int64_t begin, int64_t end) {
   switch (target.weight.dtype) {
-    case DType::kQ8_0:
-      return strips<BlockQ8>(x, target, begin, end);
     case DType::kQ4_0:
-      return strips<BlockQ4>(x, target, begin, end);
+      return strips<BlockQ4_0>(x, target, begin, end);
     case DType::kQ4_1:
-      return strips<BlockQ4Min>(x, target, begin, end);
+      return strips<BlockQ4_1>(x, target, begin, end);
+    case DType::kQ5_0:
+      return strips<BlockQ5_0>(x, target, begin, end);
+    case DType::kQ5_1:
+      return strips<BlockQ5_1>(x, target, begin, end);
+    case DType::kQ8_0:
+      return strips<BlockQ8_0>(x, target, begin, end);
+    case DType::kIQ4_NL:
+      return strips<BlockIQ4_NL>(x, target, begin, end);
+    case DType::kMXFP4:
+      return strips<BlockMXFP4>(x, target, begin, end);
+    case DType::kQ2_K:
+      return strips<BlockQ2_K>(x, target, begin, end);
+    case DType::kQ3_K:
+      return strips<BlockQ3_K>(x, target, begin, end);
+    case DType::kQ4_K:
+      return strips<BlockQ4_K>(x, target, begin, end);
+    case DType::kQ5_K:
+      return strips<BlockQ5_K>(x, target, begin, end);
+    case DType::kQ6_K:
+      return strips<BlockQ6_K>(x, target, begin, end);
+    case DType::kIQ4_XS:
+      return strips<BlockIQ4_XS>(x, target, begin, end);
     default:
       CHECK(false, "not a quantized tensor");
   }

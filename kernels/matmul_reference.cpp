@@ -11,7 +11,7 @@ void matmul_reference(Matrix<const float> x, const MatmulTarget& target) {
   const size_t n_in = static_cast<size_t>(x.n_cols);
   std::vector<float> weights(n_in);
   for (int64_t o = 0; o < target.weight.n_rows(); ++o) {
-    dequantize_row_reference(target.weight, o, weights);
+    dequantize_row(target.weight, o, weights);
     for (int64_t r = 0; r < x.n_rows; ++r) {
       double sum = target.bias.empty() ? 0.0 : double{target.bias[static_cast<size_t>(o)]};
       for (size_t i = 0; i < n_in; ++i) sum += double{x.row(r)[i]} * weights[i];

@@ -13,23 +13,27 @@ namespace orrery {
 // Outputs per strip: the 32-bit lanes of a 512-bit vector. The unit of parallel work.
 inline constexpr int64_t kStripOutputs = 16;
 inline constexpr int64_t kBlockElements = 32;
-// x is rounded to 16 bits: 127 * 256 steps on either side of zero.
+// x is rounded to 16 bits: 127 * 255 + 127 steps on either side of zero.
 inline constexpr float kMostSteps = 32512.0f;
 // A block of x whose greatest magnitude is no more counts as zero: kMostSteps / greatest must stay finite.
 inline constexpr float kLeastGreatest = 1e-33f;
 
-// 32 elements of a row of x, rounded to 16 bits: x is about d * n, n = 256 q + low. Two dot products of bytes instead
+// Sums over elements of a block of x, for weights that are stored with an offset or a minimum.
+struct QuantizedSums {
+  float step_sum = 0.0f;  // d * sum n
+  int32_t minus_sum = 0;  // -sum n
+};
+
+// 32 elements of a row of x, rounded to 16 bits: x is about d * n, n = 255 q + low. Two dot products of bytes instead
 // of one cost little, as turning the weights and reading them dominates; and rounding to 8 bits, as is usual, moves the
-// likeliest token's probability of SmolLM2 by 0.01 on average, where 16 bits do not show. Weights are stored with an
-// offset (8 in Q4_0; 128 once Q8_0 is made unsigned for the dot product), so a block's integer products start from
-// -offset * sum n.
+// likeliest token's probability of SmolLM2 by 0.01 on average, where 16 bits do not show. 255, not 256, so that neither
+// byte is -128, whose sign cannot be turned.
 struct QuantizedBlock {
   int8_t q[kBlockElements];    // -127..127
-  int8_t low[kBlockElements];  // -128..127
+  int8_t low[kBlockElements];  // -127..127
   float step = 0.0f;           // d
-  float step_sum = 0.0f;       // d * sum n
-  int32_t minus_8_sum = 0;     // -8 * sum n
-  int32_t minus_128_sum = 0;   // -128 * sum n
+  QuantizedSums whole;
+  QuantizedSums halves[2];  // elements 0..15, 16..31
 };
 
 // Rows that a tile of the product takes at once: their blocks lie together, so that one address serves all.

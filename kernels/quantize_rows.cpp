@@ -14,9 +14,12 @@ namespace orrery {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+constexpr int64_t kHalf = kBlockElements / 2;
+
 #if HWY_TARGET == HWY_SCALAR
 
-int32_t quantize_block(const float* x, QuantizedBlock& block) {
+// Sets all but the sums; halves[i] becomes the sum of n over half i.
+void quantize_block(const float* x, QuantizedBlock& block, int32_t* halves) {
   float greatest = 0.0f;
   for (int64_t i = 0; i < kBlockElements; ++i) {
     // Written so that a NaN wins: it makes the step NaN, and so the row's outputs.
@@ -24,55 +27,59 @@ int32_t quantize_block(const float* x, QuantizedBlock& block) {
   }
   const float inverse = greatest > kLeastGreatest ? kMostSteps / greatest : 0.0f;
   block.step = greatest / kMostSteps;
-  int32_t sum = 0;
   for (int64_t i = 0; i < kBlockElements; ++i) {
-    const float clamped = std::fmax(-kMostSteps, std::fmin(kMostSteps, std::nearbyint(x[i] * inverse)));
-    const auto n = static_cast<int32_t>(clamped);
-    block.q[i] = static_cast<int8_t>((n + 128) >> 8);
-    block.low[i] = static_cast<int8_t>(n - block.q[i] * 256);
-    sum += n;
+    const float n = std::fmax(-kMostSteps, std::fmin(kMostSteps, std::nearbyint(x[i] * inverse)));
+    const float q = std::nearbyint(n * (1.0f / 255.0f));
+    block.q[i] = static_cast<int8_t>(q);
+    block.low[i] = static_cast<int8_t>(n - 255.0f * q);
+    halves[i / kHalf] += static_cast<int32_t>(n);
   }
-  return sum;
 }
 
 #else
 
-// Returns the sum of n.
-HWY_INLINE int32_t quantize_block(const float* HWY_RESTRICT x, QuantizedBlock& block) {
-  const hn::CappedTag<float, 16> df;
+// Sets all but the sums; halves[i] becomes the sum of n over half i.
+HWY_INLINE void quantize_block(const float* HWY_RESTRICT x, QuantizedBlock& block, int32_t* HWY_RESTRICT halves) {
+  const hn::CappedTag<float, kHalf> df;
   const hn::RebindToSigned<decltype(df)> di;
   const hn::Rebind<int8_t, decltype(df)> d8;
-  const size_t lanes = hn::Lanes(df);
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(df));
   // Magnitudes compare as integers, where a NaN is the greatest: it makes the step NaN, and so the row's outputs.
   auto greatest = hn::Zero(di);
-  for (size_t i = 0; i < kBlockElements; i += lanes)
+  for (int64_t i = 0; i < kBlockElements; i += lanes)
     greatest = hn::Max(greatest, hn::BitCast(di, hn::Abs(hn::LoadU(df, x + i))));
   const float most = hn::GetLane(hn::BitCast(df, hn::MaxOfLanes(di, greatest)));
   block.step = most / kMostSteps;
   const auto inverse = hn::Set(df, most > kLeastGreatest ? kMostSteps / most : 0.0f);
-  auto sum = hn::Zero(di);
-  for (size_t i = 0; i < kBlockElements; i += lanes) {
-    const auto n = hn::NearestInt(hn::Mul(hn::LoadU(df, x + i), inverse));
-    sum = hn::Add(sum, n);
-    const auto q = hn::ShiftRight<8>(hn::Add(n, hn::Set(di, 128)));
-    hn::StoreU(hn::DemoteTo(d8, q), d8, block.q + i);
-    hn::StoreU(hn::DemoteTo(d8, hn::Sub(n, hn::ShiftLeft<8>(q))), d8, block.low + i);
+  const auto per_q = hn::Set(df, 1.0f / 255.0f);
+  for (int64_t half = 0; half < 2; ++half) {
+    auto sum = hn::Zero(di);
+    for (int64_t i = half * kHalf; i < (half + 1) * kHalf; i += lanes) {
+      const auto n = hn::NearestInt(hn::Mul(hn::LoadU(df, x + i), inverse));
+      sum = hn::Add(sum, n);
+      const auto q = hn::NearestInt(hn::Mul(hn::ConvertTo(df, n), per_q));
+      const auto low = hn::Sub(n, hn::Sub(hn::ShiftLeft<8>(q), q));
+      hn::StoreU(hn::DemoteTo(d8, q), d8, block.q + i);
+      hn::StoreU(hn::DemoteTo(d8, low), d8, block.low + i);
+    }
+    halves[half] = hn::GetLane(hn::SumOfLanes(di, sum));
   }
-  return hn::GetLane(hn::SumOfLanes(di, sum));
 }
 
 #endif
+
+QuantizedSums sums_of(float step, int32_t sum) { return {step * static_cast<float>(sum), -sum}; }
 
 void quantize_rows_simd(QuantizedRows& rows, int64_t begin, int64_t end) {
   for (int64_t r = begin; r < end; ++r) {
     const float* x = rows.source.row(r);
     for (int64_t b = 0; b < rows.n_blocks; ++b) {
       QuantizedBlock& block = rows.blocks[static_cast<size_t>(rows.index(r, b))];
-      const int32_t sum = quantize_block(x + b * kBlockElements, block);
-      block.step_sum = block.step * static_cast<float>(sum);
-      const int32_t known = std::isfinite(block.step) ? sum : 0;  // of a broken row the sum is anything
-      block.minus_8_sum = -8 * known;
-      block.minus_128_sum = -128 * known;
+      int32_t halves[2] = {0, 0};
+      quantize_block(x + b * kBlockElements, block, halves);
+      if (!std::isfinite(block.step)) halves[0] = halves[1] = 0;  // of a broken row the sums are anything
+      block.whole = sums_of(block.step, halves[0] + halves[1]);
+      for (int64_t half = 0; half < 2; ++half) block.halves[half] = sums_of(block.step, halves[half]);
     }
   }
 }

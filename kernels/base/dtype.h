@@ -7,7 +7,29 @@
 
 namespace orrery {
 
-enum class DType : uint8_t { kF32, kF16, kBF16, kQ8_0, kQ4_0, kQ4_1, kI32, kI64 };
+enum class DType : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  // Blocks of 32.
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kIQ4_NL,
+  kMXFP4,
+  // Blocks of 256.
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kIQ4_XS,
+  // Not for weights.
+  kI32,
+  kI64,
+};
 
 struct DTypeInfo {
   std::string_view name;  // "F32", "Q4_1": as the formats spell it
@@ -16,6 +38,11 @@ struct DTypeInfo {
 };
 
 const DTypeInfo& dtype_info(DType dtype);
+
+// True for numbers that stand for themselves: F32, F16, BF16.
+inline bool is_float(DType dtype) { return dtype <= DType::kBF16; }
+// True for the types in blocks that share their scales.
+inline bool is_quantized(DType dtype) { return dtype_info(dtype).block_size > 1; }
 
 inline std::string_view dtype_name(DType dtype) { return dtype_info(dtype).name; }
 

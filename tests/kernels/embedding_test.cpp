@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <filesystem>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "tests/kernels/random_tensors.h"
+#include "tests/support/npy.h"
 
 namespace orrery {
 namespace {
@@ -40,13 +44,35 @@ TEST(DequantizeRow, ReadsBlocksAsTheFormatSaysSo) {
   EXPECT_EQ(out[16], 29.0f);
 }
 
+// The goldens hold random bytes; of the scales, also the least, a negative subnormal, the greatest, and minus zero.
+TEST(DequantizeRow, EveryQuantizedTypeIsBitForBitThatOfGgufsReference) {
+  const std::filesystem::path folder = std::filesystem::path(ORRERY_SOURCE_DIR) / "assets/goldens/quants";
+  for (DType dtype : kQuantizedTypes) {
+    const std::string name(dtype_name(dtype));
+    const auto blocks = testing::read_npy<uint8_t>(folder / (name + ".blocks.npy"));
+    const auto expected = testing::read_npy<float>(folder / (name + ".values.npy"));
+    const auto n_rows = static_cast<int64_t>(expected.shape.at(0)), n_cols = static_cast<int64_t>(expected.shape.at(1));
+    const TensorView weight{dtype, Shape({n_rows, n_cols}), reinterpret_cast<const std::byte*>(blocks.values.data())};
+    ASSERT_EQ(weight.n_bytes(), blocks.values.size()) << name;
+    std::vector<float> out(expected.shape[1]);
+    for (int64_t row = 0; row < n_rows; ++row) {
+      dequantize_row(weight, row, out);
+      for (size_t i = 0; i < out.size(); ++i) {
+        const float wanted = expected.at(row, i);
+        ASSERT_EQ(std::bit_cast<uint32_t>(out[i]), std::bit_cast<uint32_t>(wanted))
+            << name << ", row " << row << ", element " << i << ": " << out[i] << " instead of " << wanted;
+      }
+    }
+  }
+}
+
 TEST(DequantizeRow, ReadsTheRowAsked) {
-  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
-    const RandomWeight weight(dtype, 3, 64, 1, 2);
-    std::vector<float> alone(64), out(64);
+  for (DType dtype : kWeightTypes) {
+    const RandomWeight weight(dtype, 3, 512, 1, 2);
+    std::vector<float> alone(512), out(512);
     for (int64_t row = 0; row < 3; ++row) {
       dequantize_row(weight.view(), row, out);
-      dequantize_row({dtype, Shape({1, 64}), weight.view().row(row)}, 0, alone);
+      dequantize_row({dtype, Shape({1, 512}), weight.view().row(row)}, 0, alone);
       EXPECT_EQ(out, alone) << dtype_name(dtype);
     }
   }

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "kernels/embedding.h"
 #include "kernels/thread_pool.h"
 #include "tests/kernels/each_target.h"
 #include "tests/kernels/random_tensors.h"
@@ -13,16 +15,16 @@
 namespace orrery {
 namespace {
 
-constexpr DType kFloats[] = {DType::kF32, DType::kF16, DType::kBF16};
-constexpr DType kBlocks[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
-
 // f32 sums of a few thousand products against double: each rounding is 6e-8 relative, so errors stay far below 1e-10 in
 // the mean square.
 constexpr double kFloatBound = 1e-11;
 // Block formats round x to steps of a block's greatest magnitude / 32512: step^2 / 12 is about 1e-9 of the mean square
 // of x where that magnitude is 3.5 times the root mean square.
 constexpr double kBlockBound = 1e-9;
-double bound_of(DType dtype) { return dtype_info(dtype).block_size > 1 ? kBlockBound : kFloatBound; }
+double bound_of(DType dtype) { return is_quantized(dtype) ? kBlockBound : kFloatBound; }
+
+// Columns of a test's matrix: n, or n of a quantized type's blocks.
+int64_t columns(DType dtype, int64_t n) { return is_quantized(dtype) ? n * dtype_info(dtype).block_size : n; }
 
 struct Problem {
   std::vector<float> x;
@@ -63,7 +65,7 @@ std::string name(DType dtype, int64_t rows, int64_t in, int64_t out) {
 TEST(Matmul, FloatWeightsMatchTheReferenceAtEverySize) {
   for_each_target([] {
     ThreadPool pool(1);
-    for (DType dtype : kFloats) {
+    for (DType dtype : kFloatTypes) {
       for (int64_t in = 1; in <= 33; ++in) {
         const Problem problem(dtype, 1 + in % 6, in, 1 + in * 7 % 37, in % 2 == 1);
         EXPECT_LT(nmse(problem.run(pool), problem.reference()), bound_of(dtype))
@@ -75,14 +77,78 @@ TEST(Matmul, FloatWeightsMatchTheReferenceAtEverySize) {
   });
 }
 
+// The least values m of a weight's elements: what they are once the bytes of the elements are zero.
+std::vector<float> least_values(const TensorView& weight, int64_t row) {
+  const DTypeInfo& info = dtype_info(weight.dtype);
+  std::vector<float> values(static_cast<size_t>(weight.n_cols()), 0.0f);
+  size_t begin = 16, end = info.block_bytes;
+  switch (weight.dtype) {
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+      begin = 4;
+      break;
+    case DType::kQ2_K:
+      end = 80;
+      break;
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+      break;
+    default:
+      return values;
+  }
+  std::vector<std::byte> bytes(weight.row(row), weight.row(row) + row_bytes(weight.dtype, values.size()));
+  for (size_t block = 0; block < bytes.size(); block += info.block_bytes) {
+    std::fill(bytes.begin() + static_cast<ptrdiff_t>(block + begin),
+              bytes.begin() + static_cast<ptrdiff_t>(block + end), std::byte{0});
+  }
+  dequantize_row({weight.dtype, Shape({1, weight.n_cols()}), bytes.data()}, 0, values);
+  return values;
+}
+
+// What matmul.h states of quantized weights, for one output.
+double stated_bound(const TensorView& weight, int64_t output, const float* x) {
+  std::vector<float> w(static_cast<size_t>(weight.n_cols()));
+  dequantize_row(weight, output, w);
+  const std::vector<float> m = least_values(weight, output);
+  double of_x = 0.0, of_sums = 0.0;
+  for (size_t block = 0; block < w.size(); block += 32) {
+    double greatest = 0.0, weights = 0.0;
+    for (size_t i = block; i < block + 32; ++i) {
+      greatest = std::max(greatest, std::fabs(double{x[i]}));
+      weights += std::fabs(w[i]);
+      of_sums += (std::fabs(w[i]) + 2.0 * std::fabs(m[i])) * std::fabs(x[i]);
+    }
+    of_x += greatest / 63000.0 * weights;
+  }
+  return of_x + (static_cast<double>(w.size()) / 8.0 + 4.0) * std::ldexp(of_sums, -24);
+}
+
+// Every output against float64.
+void expect_within_stated_bound(const Problem& problem, ThreadPool& pool) {
+  const std::vector<float> got = problem.run(pool);
+  std::vector<float> w(static_cast<size_t>(problem.n_in));
+  for (int64_t o = 0; o < problem.n_out; ++o) {
+    dequantize_row(problem.weight.view(), o, w);
+    for (int64_t r = 0; r < problem.n_rows; ++r) {
+      const float* x = problem.x.data() + r * problem.n_in;
+      double exact = problem.bias.empty() ? 0.0 : double{problem.bias[static_cast<size_t>(o)]};
+      const double rounding = std::ldexp(std::fabs(exact), -23);
+      for (size_t i = 0; i < w.size(); ++i) exact += double{x[i]} * w[i];
+      EXPECT_NEAR(got[static_cast<size_t>(r * problem.n_out + o)], exact,
+                  rounding + stated_bound(problem.weight.view(), o, x))
+          << name(problem.weight.view().dtype, problem.n_rows, problem.n_in, problem.n_out) << " row " << r
+          << " output " << o;
+    }
+  }
+}
+
 TEST(Matmul, BlockWeightsMatchTheReferenceAtEverySize) {
   for_each_target([] {
     ThreadPool pool(1);
-    for (DType dtype : kBlocks) {
+    for (DType dtype : kQuantizedTypes) {
       for (int64_t out = 1; out <= 34; ++out) {
-        const Problem problem(dtype, 1 + out % 15, 32 * (1 + out % 4), out, out % 2 == 1);
-        EXPECT_LT(nmse(problem.run(pool), problem.reference()), bound_of(dtype))
-            << name(dtype, problem.n_rows, problem.n_in, out);
+        const Problem problem(dtype, 1 + out % 15, columns(dtype, 1 + out % 3), out, out % 2 == 1);
+        expect_within_stated_bound(problem, pool);
       }
       const Problem large(dtype, 19, 1536, 50);
       EXPECT_LT(nmse(large.run(pool), large.reference()), bound_of(dtype)) << dtype_name(dtype);
@@ -93,11 +159,24 @@ TEST(Matmul, BlockWeightsMatchTheReferenceAtEverySize) {
 TEST(Matmul, WeightsMayLieAtOddAddresses) {
   for_each_target([] {
     ThreadPool pool(1);
-    for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+    for (DType dtype : kWeightTypes) {
       for (size_t misalignment : {1u, 2u, 6u}) {
-        const Problem problem(dtype, 5, 96, 21, false, misalignment);
+        const Problem problem(dtype, 5, is_float(dtype) ? 97 : columns(dtype, 3), 21, false, misalignment);
         EXPECT_LT(nmse(problem.run(pool), problem.reference()), bound_of(dtype))
             << dtype_name(dtype) << " + " << misalignment;
+      }
+    }
+  });
+}
+
+TEST(Matmul, BlockWeightsStayWithinTheStatedBoundForUnevenRows) {
+  for_each_target([] {
+    ThreadPool pool(1);
+    for (DType dtype : kQuantizedTypes) {
+      for (const float spread : {1.0f, 1e-6f, 1e4f}) {
+        Problem problem(dtype, 6, 1536, 21);
+        for (size_t i = 0; i < problem.x.size(); ++i) problem.x[i] *= i % 41 == 0 ? 30.0f * spread : spread;
+        expect_within_stated_bound(problem, pool);
       }
     }
   });
@@ -106,22 +185,22 @@ TEST(Matmul, WeightsMayLieAtOddAddresses) {
 TEST(Matmul, ExtremeBlockValuesNeitherSaturateNorOverflow) {
   for_each_target([] {
     ThreadPool pool(1);
-    for (DType dtype : kBlocks) {
-      for (unsigned char fill : {0x00, 0x7f, 0x80, 0xff}) {
-        std::vector<std::byte> bytes(16 * row_bytes(dtype, 64), std::byte{fill});
+    for (DType dtype : kQuantizedTypes) {
+      const int64_t n_in = columns(dtype, 2);
+      for (unsigned char fill : {0x00, 0x7f, 0x80, 0x81, 0xff}) {
+        std::vector<std::byte> bytes(16 * row_bytes(dtype, static_cast<size_t>(n_in)), std::byte{fill});
         for (size_t b = 0; b < bytes.size(); b += dtype_info(dtype).block_bytes) {
-          bytes[b] = std::byte{0x00};
-          bytes[b + 1] = std::byte{0x3c};  // d = 1
-          if (dtype == DType::kQ4_1) bytes[b + 2] = bytes[b + 3] = std::byte{0};
+          set_scales(dtype, bytes.data() + b, 1.0f, 0.0f);
         }
         for (float sign : {1.0f, -1.0f}) {
-          const std::vector<float> x(64, sign * 2.0f);
+          std::vector<float> x(static_cast<size_t>(n_in), sign * 2.0f);
+          for (size_t i = 0; i < x.size(); i += 3) x[i] *= 0.99609375f;  // both bytes of the rounded x far from zero
           std::vector<float> out(16), expected(16);
-          MatmulTarget target{{dtype, Shape({16, 64}), bytes.data()}, {}, Matrix<float>(out.data(), 1, 16)};
+          MatmulTarget target{{dtype, Shape({16, n_in}), bytes.data()}, {}, Matrix<float>(out.data(), 1, 16)};
           MatmulScratch scratch;
-          matmul(Matrix<const float>(x.data(), 1, 64), {&target, 1}, scratch, pool);
+          matmul(Matrix<const float>(x.data(), 1, n_in), {&target, 1}, scratch, pool);
           target.out = Matrix<float>(expected.data(), 1, 16);
-          matmul_reference(Matrix<const float>(x.data(), 1, 64), target);
+          matmul_reference(Matrix<const float>(x.data(), 1, n_in), target);
           EXPECT_LT(nmse(out, expected), bound_of(dtype)) << dtype_name(dtype) << " of " << int{fill};
         }
       }
@@ -132,8 +211,8 @@ TEST(Matmul, ExtremeBlockValuesNeitherSaturateNorOverflow) {
 TEST(Matmul, RowsDoNotDependOnTheBatch) {
   for_each_target([] {
     ThreadPool pool(1);
-    for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
-      const Problem problem(dtype, 23, 160, 35);
+    for (DType dtype : kWeightTypes) {
+      const Problem problem(dtype, 23, is_float(dtype) ? 161 : columns(dtype, 3), 35);
       const std::vector<float> all = problem.run(pool);
       for (int64_t count : {1, 2, 3, 4, 5, 8, 13}) {
         const std::vector<float> some = problem.run(pool, 6, count);
@@ -146,9 +225,9 @@ TEST(Matmul, RowsDoNotDependOnTheBatch) {
 }
 
 TEST(Matmul, ResultsAreBitIdenticalForAnyNumberOfThreads) {
-  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+  for (DType dtype : kWeightTypes) {
     for (int64_t rows : {1, 33}) {
-      const Problem problem(dtype, rows, 160, 333);
+      const Problem problem(dtype, rows, 768, 333);
       ThreadPool one(1), two(2), three(3);
       const std::vector<float> expected = problem.run(one);
       EXPECT_EQ(problem.run(two), expected) << dtype_name(dtype);
@@ -206,10 +285,10 @@ TEST(Matmul, ZeroAndTinyRowsGiveZero) {
 TEST(Matmul, NotANumberShowsInItsRowOnly) {
   for_each_target([] {
     ThreadPool pool(1);
-    for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+    for (DType dtype : kWeightTypes) {
       for (const float broken : {std::nanf(""), HUGE_VALF}) {
-        Problem problem(dtype, 6, 96, 20);
-        problem.x[2 * 96 + 37] = broken;
+        Problem problem(dtype, 6, 512, 20);
+        problem.x[2 * 512 + 37] = broken;
         const std::vector<float> out = problem.run(pool);
         for (size_t i = 0; i < out.size(); ++i) {
           ASSERT_EQ(std::isfinite(out[i]), i / 20 != 2) << dtype_name(dtype) << " " << i;

@@ -1,5 +1,5 @@
 // Reads the .npy files of assets/goldens and of `export --out F.npy` in tests: format 1 to 3, C order, little endian,
-// float32, int32 or int64. For test programs only; the program itself writes .npy by its own code.
+// float32, int32, int64 or uint8. For test programs only; the program itself writes .npy by its own code.
 #pragma once
 
 #include <cctype>
@@ -41,6 +41,7 @@ const char* descr() {
   if constexpr (std::is_same_v<T, float>) return "<f4";
   if constexpr (std::is_same_v<T, int32_t>) return "<i4";
   if constexpr (std::is_same_v<T, int64_t>) return "<i8";
+  if constexpr (std::is_same_v<T, uint8_t>) return "|u1";
 }
 
 // Text after `'key':` in the header's Python dict.
