@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "app/library/sha256.h"
-#include "engine/formats/mapped_file.h"
 
 namespace orrery {
 namespace {
@@ -30,16 +29,13 @@ class Hash {
   Sha256 sum_;
 };
 
-void add_settings(Hash& hash, const ModelFile& file, std::span<const StoredTensor* const> tensors) {
+void add_settings(Hash& hash, const ModelFile& file) {
   if (file.folder() != nullptr) {
     hash.text(file.folder()->config().dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
     return;
   }
-  uint64_t header = file.gguf()->file_size();
-  for (const StoredTensor* tensor : tensors) header = std::min(header, tensor->offset);
-  const Result<MappedFile> mapped = MappedFile::open(file.path());
-  if (!mapped) return;  // it vanished a moment after it was opened: the tensors still tell it apart
-  hash.bytes(mapped->bytes().first(std::min({static_cast<size_t>(header), mapped->size(), kHeaderBytes})));
+  const std::span<const std::byte> header = file.gguf()->header();
+  hash.bytes(header.first(std::min(header.size(), kHeaderBytes)));
 }
 
 void add_tensor(Hash& hash, const StoredTensor& tensor) {
@@ -65,7 +61,7 @@ std::string model_fingerprint(const ModelFile& file) {
   for (const StoredTensor& tensor : file.tensors().tensors()) tensors.push_back(&tensor);
   std::ranges::sort(tensors, {}, &StoredTensor::name);
   Hash hash;
-  add_settings(hash, file, tensors);
+  add_settings(hash, file);
   for (const StoredTensor* tensor : tensors) add_tensor(hash, *tensor);
   return "sampled-sha256:" + hash.finish();
 }

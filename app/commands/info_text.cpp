@@ -103,6 +103,7 @@ json describe_model(const std::shared_ptr<const ModelFile>& file) {
     n_bytes += tensor.n_bytes;
     bytes_by_dtype[std::string(tensor.type_name)] += tensor.n_bytes;
   }
+  described["files"] = file->gguf() != nullptr ? file->gguf()->n_files() : file->folder()->shards().size();
   described["tensors"] = file->tensors().tensors().size();
   described["parameters"] = n_parameters;
   described["bytes"] = n_bytes;
@@ -215,7 +216,9 @@ std::string tokenizer_text(const json& tokenizer) {
 
 std::string model_text(const json& model) {
   std::string text = line("model", text_of(model["name"]));
-  text += line("file", text_of(model["path"]) + " (" + text_of(model["format"]) + ")");
+  const bool is_split = model["files"] > 1;
+  text += line("file", text_of(model["path"]) + " (" + text_of(model["format"]) +
+                           (is_split ? ", weights in " + text_of(model["files"]) + " files" : "") + ")");
   text += line("architecture", text_of(model["architecture"]));
   text += line("parameters", text_of(model["parameters"]) + " in " + text_of(model["tensors"]) + " tensors");
   std::string dtypes;

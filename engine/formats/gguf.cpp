@@ -1,8 +1,10 @@
 #include "engine/formats/gguf.h"
 
-#include <cstring>
+#include <algorithm>
 #include <fstream>
 
+#include "engine/formats/gguf_parser.h"
+#include "engine/formats/gguf_split.h"
 #include "engine/formats/quoted.h"
 
 namespace orrery {
@@ -37,6 +39,45 @@ Result<T> get_scalar(const GgufFile& file, std::string_view key, std::string_vie
 
 }  // namespace
 
+GgufFile::GgufFile(const std::filesystem::path& path, std::vector<std::unique_ptr<const GgufPart>> parts)
+    : path_(path.string()), parts_(std::move(parts)) {}
+
+GgufFile::~GgufFile() = default;
+
+Result<std::shared_ptr<const GgufFile>> GgufFile::open(const std::filesystem::path& path) {
+  ORRERY_ASSIGN_OR_RETURN(std::vector<std::unique_ptr<const GgufPart>> parts, open_gguf_parts(path));
+  const std::shared_ptr<GgufFile> file(new GgufFile(path, std::move(parts)));
+  ORRERY_RETURN_IF_ERROR(file->merge_tensors());
+  return std::shared_ptr<const GgufFile>(file);
+}
+
+Result<void> GgufFile::merge_tensors() {
+  for (const auto& part : parts_) tensors_.insert(tensors_.end(), part->tensors.begin(), part->tensors.end());
+  for (size_t i = 0; i < tensors_.size(); ++i) {  // after the last insertion: the keys point into the list
+    if (tensor_index_.emplace(tensors_[i].name, i).second) continue;
+    return Error{ErrorCode::kInvalidFile, std::string(tensors_[i].path) + " is not a valid GGUF file: the tensor " +
+                                              in_quotes(tensors_[i].name) + " occurs twice"};
+  }
+  return {};
+}
+
+uint32_t GgufFile::version() const { return parts_.front()->version; }
+
+uint64_t GgufFile::file_size() const {
+  uint64_t size = 0;
+  for (const auto& part : parts_) size += part->file.size();
+  return size;
+}
+
+std::span<const std::byte> GgufFile::header() const {
+  const GgufPart& first = *parts_.front();
+  uint64_t size = first.file.size();
+  for (const StoredTensor& tensor : first.tensors) size = std::min(size, tensor.offset);
+  return first.file.bytes().first(size);
+}
+
+std::span<const GgufEntry> GgufFile::metadata() const { return parts_.front()->metadata; }
+
 bool GgufFile::looks_like(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return false;
@@ -50,10 +91,7 @@ std::string_view GgufFile::architecture() const {
   return value == nullptr ? std::string_view{} : value->as_string().value_or(std::string_view{});
 }
 
-const GgufValue* GgufFile::find(std::string_view key) const {
-  const auto found = metadata_index_.find(key);
-  return found == metadata_index_.end() ? nullptr : &metadata_[found->second].value;
-}
+const GgufValue* GgufFile::find(std::string_view key) const { return parts_.front()->find(key); }
 
 const StoredTensor* GgufFile::find_tensor(std::string_view name) const {
   const auto found = tensor_index_.find(name);
@@ -117,22 +155,6 @@ Result<std::span<const std::string_view>> GgufFile::get_strings(std::string_view
   const auto strings = value->as_strings();
   if (!strings) return wrong_type(key, "an array of strings", *value, path());
   return *strings;
-}
-
-Result<std::vector<int64_t>> GgufFile::get_ints_per_layer(std::string_view key, size_t n_layers) const {
-  const GgufValue* value = find(key);
-  if (value == nullptr) return missing_key(key, path());
-  if (!value->is_array()) {
-    ORRERY_ASSIGN_OR_RETURN(const int64_t all, get_i64(key));
-    return std::vector<int64_t>(n_layers, all);
-  }
-  ORRERY_ASSIGN_OR_RETURN(std::vector<int64_t> ints, get_ints(key));
-  if (ints.size() != n_layers) {
-    return Error{ErrorCode::kInvalidFile, path() + ": the metadata key " + in_quotes(key) +
-                                              " should have a value for each of " + std::to_string(n_layers) +
-                                              " layers, but has " + std::to_string(ints.size())};
-  }
-  return ints;
 }
 
 }  // namespace orrery

@@ -1,23 +1,26 @@
-// GgufFile: reads GGUF versions 2 and 3, little endian, in place.
+// GgufFile: reads GGUF versions 2 and 3, little endian, in place; a model that is split into several files as one.
 //
 // Layout: "GGUF", u32 version, u64 n_tensors, u64 n_metadata; metadata entries {string key, u32 type, value}; tensor
 // entries {string name, u32 n_dims, u64 dims[n_dims] innermost first, u32 ggml type, u64 offset}; padding to
 // general.alignment (32); tensor data. A string is {u64 length, bytes}; an array {u32 element type, u64 count,
 // elements}. The bytes are a stranger's: every count, length and offset is held against the file's size before anything
 // is allocated.
+//
+// A split model is NAME-00001-of-0000N.gguf to NAME-0000N-of-0000N.gguf in one folder. Each is a GGUF file with the
+// metadata split.no (from 0) and split.count; the first also has all other metadata and split.tensors.count. The others
+// are found by that rule for names alone: no path is ever read from a file.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
-#include "engine/formats/mapped_file.h"
 #include "engine/formats/stored_tensor.h"
 #include "kernels/base/result.h"
 
@@ -63,7 +66,6 @@ class GgufValue {
   std::string to_string(size_t max_chars = 80) const;
 
  private:
-  friend class GgufFile;
   friend class GgufParser;
   GgufType type_ = GgufType::kU8;
   GgufType element_type_ = GgufType::kU8;
@@ -78,23 +80,32 @@ struct GgufEntry {
   GgufValue value;
 };
 
-// An open GGUF file. Immutable, shared by whoever holds views into it; safe from any thread.
+struct GgufPart;  // one file of them, parsed
+
+// An open GGUF model, of one file or of all that it is split into. Immutable, shared by whoever holds views into it;
+// safe from any thread.
 class GgufFile final : public TensorSource {
  public:
-  // kNotFound, kIo: from MappedFile. kInvalidFile: not GGUF, truncated, or counts, lengths and offsets that cannot be.
-  // kUnsupported: version 1, big endian. Files without tensors (vocabulary only) and of any architecture open.
+  // Opens the file, and with any part of a split model all the others. kNotFound, kIo: from MappedFile; a part that is
+  // missing. kInvalidFile: not GGUF, truncated, or counts, lengths and offsets that cannot be; parts that do not fit
+  // together. kUnsupported: version 1, big endian. Files without tensors (vocabulary only) and of any architecture
+  // open.
   static Result<std::shared_ptr<const GgufFile>> open(const std::filesystem::path& path);
+  ~GgufFile() override;
 
   // True where the file starts with the GGUF magic; false for anything else, also for a file that cannot be read.
   static bool looks_like(const std::filesystem::path& path);
 
-  const std::string& path() const override { return file_.path(); }
-  uint32_t version() const { return version_; }
-  uint64_t file_size() const { return file_.size(); }
+  const std::string& path() const override { return path_; }
+  uint32_t version() const;    // of the first file
+  uint64_t file_size() const;  // of all files together
+  size_t n_files() const { return parts_.size(); }
+  // The first file up to its tensors' data: all metadata, and the descriptions of its tensors.
+  std::span<const std::byte> header() const;
   std::string_view architecture() const;  // general.architecture; empty where it is missing
 
-  // Metadata in the file's order, for `info`.
-  std::span<const GgufEntry> metadata() const { return metadata_; }
+  // Metadata of the (first) file in its order, for `info`.
+  std::span<const GgufEntry> metadata() const;
   const GgufValue* find(std::string_view key) const;  // null where it is missing
 
   // Typed values. kNotFound names the missing key and the file; kInvalidFile a key of another type, or out of range.
@@ -108,23 +119,18 @@ class GgufFile final : public TensorSource {
   Result<std::vector<int64_t>> get_ints(std::string_view key) const;
   Result<std::vector<float>> get_floats(std::string_view key) const;
   Result<std::span<const std::string_view>> get_strings(std::string_view key) const;
-  // A value per layer, given as an array of exactly n_layers integers, or as one that holds for all of them.
-  Result<std::vector<int64_t>> get_ints_per_layer(std::string_view key, size_t n_layers) const;
 
   std::span<const StoredTensor> tensors() const override { return tensors_; }
   const StoredTensor* find_tensor(std::string_view name) const override;
 
  private:
-  friend class GgufParser;
-  explicit GgufFile(MappedFile file) : file_(std::move(file)) {}
+  GgufFile(const std::filesystem::path& path, std::vector<std::unique_ptr<const GgufPart>> parts);
+  Result<void> merge_tensors();
 
-  MappedFile file_;
-  uint32_t version_ = 0;
-  std::vector<GgufEntry> metadata_;
-  std::vector<std::vector<std::string_view>> string_arrays_;  // what the values' spans of strings point to
-  std::vector<StoredTensor> tensors_;
-  std::unordered_map<std::string_view, size_t> metadata_index_;  // key -> index in metadata_
-  std::unordered_map<std::string_view, size_t> tensor_index_;    // name -> index in tensors_
+  std::string path_;                                    // as the user named it
+  std::vector<std::unique_ptr<const GgufPart>> parts_;  // by number
+  std::vector<StoredTensor> tensors_;                   // of all parts
+  std::map<std::string_view, size_t> tensor_index_;     // name -> index in tensors_
 };
 
 }  // namespace orrery

@@ -16,6 +16,9 @@ constexpr uint64_t kMaxKeyLength = 65535;  // as the format says
 constexpr uint64_t kMaxTensorNameLength = 1024;
 constexpr uint64_t kMaxAlignment = 1u << 20;
 constexpr uint64_t kDefaultAlignment = 32;
+// Far beyond any model, and few enough for memory.
+constexpr uint64_t kMostEntries = 1u << 20;  // of metadata, of tensors
+constexpr uint64_t kMostStrings = 1u << 24;  // in all arrays together
 
 // Bytes of a scalar; 0 for strings and arrays.
 size_t scalar_size(GgufType type) {
@@ -25,19 +28,32 @@ size_t scalar_size(GgufType type) {
 
 }  // namespace
 
-Result<std::shared_ptr<const GgufFile>> GgufFile::open(const std::filesystem::path& path) {
+const GgufValue* GgufPart::find(std::string_view key) const {
+  const auto found = metadata_index.find(key);
+  return found == metadata_index.end() ? nullptr : &metadata[found->second].value;
+}
+
+Result<uint64_t> GgufPart::get_u64(std::string_view key, uint64_t fallback) const {
+  const GgufValue* value = find(key);
+  if (value == nullptr) return fallback;
+  if (const std::optional<uint64_t> number = value->as_u64()) return *number;
+  return Error{ErrorCode::kInvalidFile, path() + ": the metadata key " + in_quotes(key) +
+                                            " should be a whole number from 0, but is " + value->to_string()};
+}
+
+Result<std::unique_ptr<GgufPart>> GgufParser::open(const std::filesystem::path& path) {
   ORRERY_ASSIGN_OR_RETURN(MappedFile mapped, MappedFile::open(path));
-  const std::shared_ptr<GgufFile> file(new GgufFile(std::move(mapped)));
-  ORRERY_RETURN_IF_ERROR(GgufParser(*file).parse());
-  return std::shared_ptr<const GgufFile>(file);
+  auto part = std::make_unique<GgufPart>(std::move(mapped));
+  ORRERY_RETURN_IF_ERROR(GgufParser(*part).parse());
+  return part;
 }
 
 Error GgufParser::invalid(const std::string& why) const {
-  return Error{ErrorCode::kInvalidFile, file_.path() + " is not a valid GGUF file: " + why};
+  return Error{ErrorCode::kInvalidFile, part_.path() + " is not a valid GGUF file: " + why};
 }
 
 Error GgufParser::truncated(std::string_view what) const {
-  return invalid("it ends within " + std::string(what) + ", after " + std::to_string(file_.file_size()) + " bytes");
+  return invalid("it ends within " + std::string(what) + ", after " + std::to_string(part_.file.size()) + " bytes");
 }
 
 Result<std::string_view> GgufParser::read_string(std::string_view what, uint64_t max_length) {
@@ -68,22 +84,22 @@ Result<void> GgufParser::parse() {
 }
 
 Result<void> GgufParser::parse_version() {
-  const std::string_view start = file_.file_.text().substr(0, 4);
+  const std::string_view start = part_.file.text().substr(0, 4);
   if (start != "GGUF") {
-    return Error{ErrorCode::kInvalidFile, file_.path() + " is not a GGUF file: it starts with " + in_quotes(start)};
+    return Error{ErrorCode::kInvalidFile, part_.path() + " is not a GGUF file: it starts with " + in_quotes(start)};
   }
   rest_ = rest_.subspan(4);
-  ORRERY_ASSIGN_OR_RETURN(file_.version_, read<uint32_t>("the header"));
-  if (file_.version_ == 2 || file_.version_ == 3) return {};
-  const uint32_t swapped = __builtin_bswap32(file_.version_);
+  ORRERY_ASSIGN_OR_RETURN(part_.version, read<uint32_t>("the header"));
+  if (part_.version == 2 || part_.version == 3) return {};
+  const uint32_t swapped = __builtin_bswap32(part_.version);
   if (swapped >= 1 && swapped <= 255) {
     return Error{
         ErrorCode::kUnsupported,
-        file_.path() + " is a big-endian GGUF file, which is not supported: version " + std::to_string(swapped)};
+        part_.path() + " is a big-endian GGUF file, which is not supported: version " + std::to_string(swapped)};
   }
-  return Error{ErrorCode::kUnsupported, file_.path() +
+  return Error{ErrorCode::kUnsupported, part_.path() +
                                             " has a GGUF version that is not supported (2 and 3 are): version " +
-                                            std::to_string(file_.version_)};
+                                            std::to_string(part_.version)};
 }
 
 Result<void> GgufParser::parse_metadata(uint64_t count) {
@@ -91,32 +107,40 @@ Result<void> GgufParser::parse_metadata(uint64_t count) {
   if (count > rest_.size() / kSmallestEntry) {
     return invalid("the file is too small for its number of metadata entries, " + std::to_string(count));
   }
+  if (count > kMostEntries) return invalid("it has too many metadata entries, " + std::to_string(count));
   for (uint64_t i = 0; i < count; ++i) {
     ORRERY_ASSIGN_OR_RETURN(const std::string_view key, read_string("a metadata key", kMaxKeyLength));
     if (key.empty()) return invalid("metadata entry " + std::to_string(i) + " has an empty key");
-    GgufValue value;
-    ORRERY_ASSIGN_OR_RETURN(value.type_, read_type(key));
-    value.element_type_ = value.type_;
-    if (value.type_ == GgufType::kArray) {
-      ORRERY_RETURN_IF_ERROR(parse_array(key, value));
-    } else if (value.type_ == GgufType::kString) {
-      ORRERY_ASSIGN_OR_RETURN(
-          value.string_, read_string("the metadata value of " + in_quotes(key), std::numeric_limits<uint64_t>::max()));
-    } else {
-      const size_t size = scalar_size(value.type_);
-      if (rest_.size() < size) return truncated("the metadata value of " + in_quotes(key));
-      value.packed_ = rest_.first(size);
-      rest_ = rest_.subspan(size);
-      if (value.type_ == GgufType::kBool && value.packed_[0] > std::byte{1}) {
-        return invalid("the metadata key " + in_quotes(key) + " is neither true nor false");
-      }
-    }
-    if (!file_.metadata_index_.emplace(key, file_.metadata_.size()).second) {
+    ORRERY_ASSIGN_OR_RETURN(const GgufValue value, parse_value(key));
+    if (!part_.metadata_index.emplace(key, part_.metadata.size()).second) {
       return invalid("the metadata key " + in_quotes(key) + " occurs twice");
     }
-    file_.metadata_.push_back({key, value});
+    part_.metadata.push_back({key, value});
   }
   return {};
+}
+
+Result<GgufValue> GgufParser::parse_value(std::string_view key) {
+  GgufValue value;
+  ORRERY_ASSIGN_OR_RETURN(value.type_, read_type(key));
+  value.element_type_ = value.type_;
+  if (value.type_ == GgufType::kArray) {
+    ORRERY_RETURN_IF_ERROR(parse_array(key, value));
+    return value;
+  }
+  const std::string what = "the metadata value of " + in_quotes(key);
+  if (value.type_ == GgufType::kString) {
+    ORRERY_ASSIGN_OR_RETURN(value.string_, read_string(what, std::numeric_limits<uint64_t>::max()));
+    return value;
+  }
+  const size_t size = scalar_size(value.type_);
+  if (rest_.size() < size) return truncated(what);
+  value.packed_ = rest_.first(size);
+  rest_ = rest_.subspan(size);
+  if (value.type_ == GgufType::kBool && value.packed_[0] > std::byte{1}) {
+    return invalid("the metadata key " + in_quotes(key) + " is neither true nor false");
+  }
+  return value;
 }
 
 Result<void> GgufParser::parse_array(std::string_view key, GgufValue& value) {
@@ -131,12 +155,18 @@ Result<void> GgufParser::parse_array(std::string_view key, GgufValue& value) {
   if (value.count_ > rest_.size() / smallest) {
     return invalid("the file is too small for the " + std::to_string(value.count_) + " elements of " + what);
   }
-  if (!of_strings) {
-    value.packed_ = rest_.first(value.count_ * smallest);
-    rest_ = rest_.subspan(value.packed_.size());
-    return {};
+  if (of_strings) return parse_strings(what, value);
+  value.packed_ = rest_.first(value.count_ * smallest);
+  rest_ = rest_.subspan(value.packed_.size());
+  return {};
+}
+
+Result<void> GgufParser::parse_strings(const std::string& what, GgufValue& value) {
+  if (value.count_ > kMostStrings - n_strings_) {
+    return invalid("its arrays of strings are too long, with " + what + " of " + std::to_string(value.count_));
   }
-  std::vector<std::string_view>& strings = file_.string_arrays_.emplace_back();
+  n_strings_ += value.count_;
+  std::vector<std::string_view>& strings = part_.string_arrays.emplace_back();
   for (uint64_t i = 0; i < value.count_; ++i) {
     ORRERY_ASSIGN_OR_RETURN(const std::string_view text, read_string(what, std::numeric_limits<uint64_t>::max()));
     strings.push_back(text);
@@ -150,21 +180,17 @@ Result<void> GgufParser::parse_tensor_infos(uint64_t count) {
   if (count > rest_.size() / kSmallestInfo) {
     return invalid("the file is too small for its number of tensors, " + std::to_string(count));
   }
+  if (count > kMostEntries) return invalid("it has too many tensors, " + std::to_string(count));
   for (uint64_t i = 0; i < count; ++i) {
     ORRERY_ASSIGN_OR_RETURN(StoredTensor tensor, parse_tensor_info());
-    file_.tensors_.push_back(std::move(tensor));
-  }
-  for (size_t i = 0; i < file_.tensors_.size(); ++i) {  // after the last push_back: the keys point into the list
-    if (!file_.tensor_index_.emplace(file_.tensors_[i].name, i).second) {
-      return invalid("the tensor " + in_quotes(file_.tensors_[i].name) + " occurs twice");
-    }
+    part_.tensors.push_back(std::move(tensor));
   }
   return {};
 }
 
 Result<StoredTensor> GgufParser::parse_tensor_info() {
   StoredTensor tensor;
-  tensor.path = file_.path();
+  tensor.path = part_.path();
   ORRERY_ASSIGN_OR_RETURN(const std::string_view name, read_string("a tensor's name", kMaxTensorNameLength));
   if (name.empty()) return invalid("a tensor has an empty name");
   tensor.name = name;
@@ -197,7 +223,7 @@ Result<void> GgufParser::set_type(uint32_t type_id, StoredTensor& tensor) {
   }
   tensor.type_name = type->name;
   tensor.dtype = type->dtype;
-  if (!type->dtype) tensor.refusal = "quantization " + std::string(type->name) + " is not supported yet";
+  if (!type->dtype) tensor.refusal = "type " + std::string(type->name) + " cannot be computed on yet";
   const int64_t row = tensor.shape.rank() == 0 ? 1 : tensor.shape[tensor.shape.rank() - 1];
   if (row % type->block_size != 0) {
     return invalid("tensor " + in_quotes(tensor.name) + " has rows that are no whole number of " +
@@ -211,7 +237,7 @@ Result<void> GgufParser::set_type(uint32_t type_id, StoredTensor& tensor) {
 }
 
 Result<uint64_t> GgufParser::alignment() {
-  ORRERY_ASSIGN_OR_RETURN(const uint64_t alignment, file_.get_u64("general.alignment", kDefaultAlignment));
+  ORRERY_ASSIGN_OR_RETURN(const uint64_t alignment, part_.get_u64("general.alignment", kDefaultAlignment));
   if (!std::has_single_bit(alignment) || alignment < 8 || alignment > kMaxAlignment) {
     return invalid("general.alignment must be a power of two from 8: " + std::to_string(alignment));
   }
@@ -221,12 +247,12 @@ Result<uint64_t> GgufParser::alignment() {
 // Turns offsets from the start of the data into offsets from the start of the file.
 Result<void> GgufParser::place_tensors() {
   ORRERY_ASSIGN_OR_RETURN(const uint64_t alignment, this->alignment());
-  if (file_.tensors_.empty()) return {};
-  const uint64_t file_size = file_.file_size();
+  if (part_.tensors.empty()) return {};
+  const uint64_t file_size = part_.file.size();
   const uint64_t header_size = file_size - rest_.size();
   const uint64_t data_start = (header_size + alignment - 1) / alignment * alignment;  // header_size + 1 MiB fits
   if (data_start > file_size) return truncated("the padding before the tensors");
-  for (StoredTensor& tensor : file_.tensors_) {
+  for (StoredTensor& tensor : part_.tensors) {
     const uint64_t data_size = file_size - data_start;
     if (tensor.offset % alignment != 0) {
       return invalid("tensor " + in_quotes(tensor.name) +
@@ -238,19 +264,19 @@ Result<void> GgufParser::place_tensors() {
                      std::to_string(data_size));
     }
     tensor.offset += data_start;
-    tensor.data = file_.file_.bytes().data() + tensor.offset;
+    tensor.data = part_.file.bytes().data() + tensor.offset;
   }
   return {};
 }
 
 Result<void> GgufParser::check_no_overlap() {
-  std::vector<size_t> order(file_.tensors_.size());
+  std::vector<size_t> order(part_.tensors.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(),
-            [&](size_t a, size_t b) { return file_.tensors_[a].offset < file_.tensors_[b].offset; });
+            [&](size_t a, size_t b) { return part_.tensors[a].offset < part_.tensors[b].offset; });
   for (size_t i = 1; i < order.size(); ++i) {
-    const StoredTensor& before = file_.tensors_[order[i - 1]];
-    const StoredTensor& after = file_.tensors_[order[i]];
+    const StoredTensor& before = part_.tensors[order[i - 1]];
+    const StoredTensor& after = part_.tensors[order[i]];
     if (before.offset + before.n_bytes > after.offset) {
       return invalid("the tensors " + in_quotes(before.name) + " and " + in_quotes(after.name) + " overlap");
     }

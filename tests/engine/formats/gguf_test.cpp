@@ -18,8 +18,9 @@ using testing::GgufBuilder;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::TempFolder;
+using ::testing::UnorderedElementsAre;
 
-constexpr uint32_t kF32 = 0, kQ4_1 = 3, kQ4_K = 12;
+constexpr uint32_t kF32 = 0, kQ4_1 = 3, kQ4_K = 12, kIQ2_XXS = 16;
 
 class GgufTest : public ::testing::Test {
  protected:
@@ -101,16 +102,6 @@ TEST_F(GgufTest, IntegersThatDoNotFitAreRefused) {
   EXPECT_EQ((*file)->get_i64("negative").value(), -4);
 }
 
-TEST_F(GgufTest, ValuesPerLayerComeFromOneNumberOrAList) {
-  GgufBuilder builder;
-  builder.u32("one", 4).i32s("list", {1, 2, 3});
-  const auto file = open(builder);
-  ASSERT_TRUE(file);
-  EXPECT_THAT((*file)->get_ints_per_layer("one", 3).value(), ElementsAre(4, 4, 4));
-  EXPECT_THAT((*file)->get_ints_per_layer("list", 3).value(), ElementsAre(1, 2, 3));
-  EXPECT_THAT((*file)->get_ints_per_layer("list", 4).error().message, HasSubstr("4 layers, but has 3"));
-}
-
 TEST_F(GgufTest, TensorsAreListedOutermostFirstInPlace) {
   const auto opened = open(small());
   ASSERT_TRUE(opened);
@@ -127,10 +118,18 @@ TEST_F(GgufTest, TensorsAreListedOutermostFirstInPlace) {
   EXPECT_THAT(file.tensor("three").error().message, HasSubstr("\"three\""));
 }
 
-TEST_F(GgufTest, VersionTwoOpensLikeThree) {
-  GgufBuilder builder = small();
-  builder.version = 2;
-  ASSERT_TRUE(open(builder));
+TEST_F(GgufTest, VersionTwoReadsLikeThree) {
+  for (const uint32_t version : {2u, 3u}) {
+    GgufBuilder builder = small();
+    builder.version = version;
+    const auto file = open(builder);
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_EQ((*file)->version(), version);
+    EXPECT_EQ((*file)->get_string("general.architecture").value(), "llama");
+    EXPECT_EQ((*file)->get_strings("words").value()[2], "ccc");
+    EXPECT_EQ((*file)->tensor("one")->shape, (Shape{2, 3}));
+    EXPECT_EQ((*file)->tensor("two")->f32()[3], 4.f);
+  }
 }
 
 TEST_F(GgufTest, VocabularyOnlyFilesOfAnyArchitectureOpen) {
@@ -142,26 +141,26 @@ TEST_F(GgufTest, VocabularyOnlyFilesOfAnyArchitectureOpen) {
   EXPECT_EQ((*file)->architecture(), "never-heard-of");
 }
 
-TEST_F(GgufTest, UnsupportedQuantizationOpensButIsRefusedByNameWhenUsed) {
+TEST_F(GgufTest, TypesThatAreNotComputedOnOpenButAreRefusedByNameWhenUsed) {
   GgufBuilder builder;
-  builder.tensor("w", {256, 2}, kQ4_K, std::string(288, 'x')).tensor("v", {4}, kF32, floats(4));
+  builder.tensor("w", {256, 2}, kIQ2_XXS, std::string(132, 'x')).tensor("v", {4}, kF32, floats(4));
   const auto file = open(builder);
   ASSERT_TRUE(file) << file.error().message;
   const StoredTensor* tensor = (*file)->find_tensor("w");
   ASSERT_NE(tensor, nullptr);
-  EXPECT_EQ(tensor->type_name, "Q4_K");
-  EXPECT_EQ(tensor->n_bytes, 288u);
+  EXPECT_EQ(tensor->type_name, "IQ2_XXS");
+  EXPECT_EQ(tensor->n_bytes, 132u);
   const auto view = (*file)->tensor("w");
   ASSERT_FALSE(view);
   EXPECT_EQ(view.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(view.error().message, HasSubstr("quantization Q4_K is not supported yet"));
+  EXPECT_THAT(view.error().message, HasSubstr("type IQ2_XXS cannot be computed on yet"));
   EXPECT_THAT(view.error().message, HasSubstr("\"w\""));
   EXPECT_THAT(view.error().message, HasSubstr("m.gguf"));
   EXPECT_TRUE((*file)->tensor("v"));
 }
 
 TEST_F(GgufTest, EveryTypeOfGgmlHasANameAndSizes) {
-  std::set<std::string_view> names;
+  std::set<std::string_view> names, computed_on;
   for (uint32_t id = 0; id <= 41; ++id) {
     const GgmlType* type = find_ggml_type(id);
     ASSERT_NE(type, nullptr) << id;
@@ -169,11 +168,15 @@ TEST_F(GgufTest, EveryTypeOfGgmlHasANameAndSizes) {
     EXPECT_TRUE(names.insert(type->name).second) << type->name;
     EXPECT_GT(type->block_bytes, 0u);
     if (type->dtype) {
+      computed_on.insert(type->name);
       EXPECT_EQ(dtype_name(*type->dtype), type->name);
       EXPECT_EQ(dtype_info(*type->dtype).block_size, type->block_size);
       EXPECT_EQ(dtype_info(*type->dtype).block_bytes, type->block_bytes);
     }
   }
+  EXPECT_THAT(computed_on,
+              UnorderedElementsAre("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K",
+                                   "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4", "I32", "I64"));
   EXPECT_EQ(find_ggml_type(42), nullptr);
   EXPECT_EQ(find_ggml_type(UINT32_MAX), nullptr);
 }
@@ -276,6 +279,8 @@ TEST_F(GgufTest, DamagedTensorDescriptionsAreRefused) {
   EXPECT_THAT(refusal(with({4}, 42, 0)), HasSubstr("unknown type, 42"));
   EXPECT_THAT(refusal(with({4}, 0xffffffff, 0)), HasSubstr("unknown type"));
   EXPECT_THAT(refusal(with({33}, kQ4_1, 0)), HasSubstr("Q4_1 blocks: 33"));
+  EXPECT_THAT(refusal(with({288}, kQ4_K, 0)), HasSubstr("Q4_K blocks: 288"));
+  EXPECT_THAT(refusal(with({}, kQ4_K, 0)), HasSubstr("Q4_K blocks: 1"));
   EXPECT_THAT(refusal(with({4}, kF32, 4)), HasSubstr("not aligned: 4"));
   EXPECT_THAT(refusal(with({4}, kF32, 32)), HasSubstr("beyond the end"));
   EXPECT_THAT(refusal(with({4}, kF32, UINT64_MAX - 31)), HasSubstr("beyond the end"));
@@ -299,6 +304,19 @@ TEST_F(GgufTest, AlignmentMustBeAPowerOfTwo) {
   const auto file = open(builder);
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_EQ((*file)->tensor("u")->f32()[0], 1.f);
+}
+
+TEST_F(GgufTest, ListsThatWouldTakeMoreMemoryThanTheFileAreBounded) {
+  std::string many = Bytes().text("GGUF").add<uint32_t>(3).add<uint64_t>(0).add<uint64_t>((1u << 20) + 1).str();
+  many.resize(many.size() + (16u << 20));
+  EXPECT_THAT(refusal(many), HasSubstr("too many metadata entries, 1048577"));
+  many = Bytes().text("GGUF").add<uint32_t>(3).add<uint64_t>((1u << 20) + 1).add<uint64_t>(0).str();
+  many.resize(many.size() + (32u << 20));
+  EXPECT_THAT(refusal(many), HasSubstr("too many tensors, 1048577"));
+  const Bytes empty_strings = Bytes().add<uint32_t>(testing::kIdString).add<uint64_t>((1u << 24) + 1);
+  many = GgufBuilder().entry("s", testing::kIdArray, empty_strings).build();
+  many.resize(many.size() + (size_t{8} << 24) + 8);
+  EXPECT_THAT(refusal(many), HasSubstr("too long"));
 }
 
 TEST_F(GgufTest, TensorNamesCannotDriveTheTerminal) {
