@@ -60,7 +60,7 @@ class Backend {
   virtual void attention(const AttentionArgs& args, const AttentionStats& stats) = 0;
   // out = activation(x); out may be x.
   virtual void activate(Activation activation, Matrix<const float> x, Matrix<float> out) = 0;
-  // out = activation(gate) * up; out may be gate.
+  // out = activation(gate) * up; out may be one of them.
   virtual void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<const float> up,
                                  Matrix<float> out) = 0;
   // x = cap * tanh(x / cap)

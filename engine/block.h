@@ -1,8 +1,8 @@
-// Block: norm, Mixer, residual, norm, FeedForward, residual. A model is a list of Blocks; a hybrid, of different ones.
+// Block: a layer, mostly a Mixer and a FeedForward with norms and residuals around them. A model is a list of Blocks; a
+// hybrid, of different ones.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -59,22 +59,6 @@ class Block {
   // x [n_rows, d_model]: the residual stream, updated in place.
   virtual void forward(const Step& step, Matrix<float> x) const = 0;
   virtual std::vector<StateSpec> describe_state(DType kv_dtype) const = 0;
-};
-
-// x += mixer(norm(x)); x += feed_forward(norm(x)).
-class PreNormBlock final : public Block {
- public:
-  PreNormBlock(TensorView mixer_norm, std::unique_ptr<Mixer> mixer, TensorView ffn_norm,
-               std::unique_ptr<FeedForward> feed_forward, float epsilon);
-  void forward(const Step& step, Matrix<float> x) const override;
-  std::vector<StateSpec> describe_state(DType kv_dtype) const override { return mixer_->describe_state(kv_dtype); }
-
- private:
-  TensorView mixer_norm_;  // [d_model]
-  std::unique_ptr<Mixer> mixer_;
-  TensorView ffn_norm_;  // [d_model]
-  std::unique_ptr<FeedForward> feed_forward_;
-  float epsilon_;
 };
 
 }  // namespace orrery

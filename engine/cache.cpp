@@ -11,14 +11,46 @@ namespace {
 
 size_t key_page_bytes(const StateSpec& spec) { return kv_page_bytes(spec.dtype, spec.n_kv_heads, spec.d_head_k); }
 size_t value_page_bytes(const StateSpec& spec) { return kv_page_bytes(spec.dtype, spec.n_kv_heads, spec.d_head_v); }
-size_t n_pages(int64_t n_tokens) { return static_cast<size_t>((n_tokens + kKvPageTokens - 1) / kKvPageTokens); }
+int64_t n_pages(int64_t n_tokens) { return (n_tokens + kKvPageTokens - 1) / kKvPageTokens; }
 
-// Keys [0, evicted) are out of reach for every row at position >= length.
-int64_t evicted_before(const StateSpec& spec, int64_t length) {
-  return spec.window > 0 ? std::max<int64_t>(0, length - spec.window) : 0;
+// The first key that a row at `position` sees; no later row sees an earlier one.
+int64_t first_visible(const StateSpec& spec, int64_t position) {
+  return spec.window > 0 ? std::max<int64_t>(0, position + 1 - spec.window) : 0;
 }
 
 }  // namespace
+
+std::byte* Cache::KvSlot::page_of(int64_t position) const {
+  return pages[static_cast<size_t>(position / kKvPageTokens - first_page)]->memory->data();
+}
+
+// Puts a page in the place of an old one, or after the last.
+void Cache::KvSlot::put(int64_t page, std::shared_ptr<Page> memory) {
+  const auto i = static_cast<size_t>(page - first_page);
+  if (i == pages.size()) {
+    pages.emplace_back();
+    keys.push_back(nullptr);
+    values.push_back(nullptr);
+  }
+  keys[i] = memory->memory->data();
+  values[i] = keys[i] + key_page_bytes(spec);
+  pages[i] = std::move(memory);
+}
+
+void Cache::KvSlot::drop_before(int64_t page) {
+  const int64_t n = std::clamp<int64_t>(page - first_page, 0, end_page() - first_page);
+  pages.erase(pages.begin(), pages.begin() + n);
+  keys.erase(keys.begin(), keys.begin() + n);
+  values.erase(values.begin(), values.begin() + n);
+  first_page += n;
+}
+
+void Cache::KvSlot::drop_from(int64_t page) {
+  const auto kept = static_cast<size_t>(std::clamp<int64_t>(page - first_page, 0, end_page() - first_page));
+  pages.resize(kept);
+  keys.resize(kept);
+  values.resize(kept);
+}
 
 int64_t StateSpec::unit_bytes() const {
   const int64_t n = per_token() ? int64_t{n_kv_heads} * (d_head_k + d_head_v) : shape.n_elements();
@@ -41,24 +73,15 @@ Result<std::shared_ptr<Cache::Page>> Cache::new_page(const StateSpec& spec) cons
 }
 
 Result<void> Cache::reserve(int64_t n) {
-  const size_t wanted = n_pages(length_ + n);
-  const auto first_written = static_cast<size_t>(length_ / kKvPageTokens);
   for (auto& [key, slot] : kv_) {
-    const size_t value_offset = key_page_bytes(slot.spec);
-    for (size_t i = first_written; i < wanted; ++i) {
-      const bool exists = i < slot.pages.size();
-      if (exists && slot.pages[i].use_count() == 1) continue;
-      ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Page> page, new_page(slot.spec));
-      if (exists) {  // shared with a fork: copy on write
-        std::memcpy(page->memory->data(), slot.pages[i]->memory->data(), page->memory->n_bytes());
-      } else {
-        slot.pages.emplace_back();
-        slot.keys.push_back(nullptr);
-        slot.values.push_back(nullptr);
-      }
-      slot.keys[i] = page->memory->data();
-      slot.values[i] = page->memory->data() + value_offset;
-      slot.pages[i] = std::move(page);
+    for (int64_t page = length_ / kKvPageTokens; page < n_pages(length_ + n); ++page) {
+      const Page* old =
+          page < slot.end_page() ? slot.pages[static_cast<size_t>(page - slot.first_page)].get() : nullptr;
+      if (old != nullptr && slot.pages[static_cast<size_t>(page - slot.first_page)].use_count() == 1) continue;
+      ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Page> fresh, new_page(slot.spec));
+      // A page that is shared with a fork is copied before it is written.
+      if (old != nullptr) std::memcpy(fresh->memory->data(), old->memory->data(), fresh->memory->n_bytes());
+      slot.put(page, std::move(fresh));
     }
   }
   return {};
@@ -66,30 +89,18 @@ Result<void> Cache::reserve(int64_t n) {
 
 void Cache::advance(int64_t n) {
   length_ += n;
-  for (auto& [key, slot] : kv_) {
-    const auto whole_pages = static_cast<size_t>(evicted_before(slot.spec, length_ + 1) / kKvPageTokens);
-    for (size_t i = 0; i < std::min(whole_pages, slot.pages.size()); ++i) {
-      slot.pages[i].reset();
-      slot.keys[i] = nullptr;
-      slot.values[i] = nullptr;
-    }
-  }
+  for (auto& [key, slot] : kv_) slot.drop_before(first_visible(slot.spec, length_) / kKvPageTokens);
 }
 
 Result<void> Cache::truncate(int64_t length) {
   CHECK(length >= 0 && length <= length_);
-  for (const LayerState& state : states_) {
-    if (!state.spec.per_token() || state.spec.window > 0) {
-      return Error{ErrorCode::kUnsupported, "this model's cache cannot be cut back to a shorter text: layer " +
-                                                std::to_string(state.key.layer) + " has forgotten what it dropped"};
-    }
+  for (const auto& [key, slot] : kv_) {
+    if (first_visible(slot.spec, length) / kKvPageTokens >= slot.first_page) continue;
+    return Error{ErrorCode::kUnsupported, "this model's cache cannot be cut back to " + std::to_string(length) +
+                                              " tokens: the window of layer " + std::to_string(key.layer) +
+                                              " has forgotten what it saw there"};
   }
-  for (auto& [key, slot] : kv_) {
-    const size_t kept = n_pages(length);
-    slot.pages.resize(std::min(kept, slot.pages.size()));
-    slot.keys.resize(slot.pages.size());
-    slot.values.resize(slot.pages.size());
-  }
+  for (auto& [key, slot] : kv_) slot.drop_from(n_pages(length));
   length_ = length;
   return {};
 }
@@ -109,16 +120,16 @@ const Cache::KvSlot& Cache::slot(int32_t layer, int32_t iteration) const {
 
 KvPages Cache::pages(int32_t layer, int32_t iteration) const {
   const KvSlot& kv = slot(layer, iteration);
-  return {.keys = kv.keys, .values = kv.values};
+  return {.keys = kv.keys, .values = kv.values, .first_page = kv.first_page};
 }
 
 std::byte* Cache::key_page(int32_t layer, int32_t iteration, int64_t position) {
-  return slot(layer, iteration).pages[static_cast<size_t>(position / kKvPageTokens)]->memory->data();
+  return slot(layer, iteration).page_of(position);
 }
 
 std::byte* Cache::value_page(int32_t layer, int32_t iteration, int64_t position) {
   const KvSlot& kv = slot(layer, iteration);
-  return kv.pages[static_cast<size_t>(position / kKvPageTokens)]->memory->data() + key_page_bytes(kv.spec);
+  return kv.page_of(position) + key_page_bytes(kv.spec);
 }
 
 const StateSpec& Cache::spec(CacheKey key) const { return slot(key.layer, key.iteration).spec; }
@@ -132,7 +143,7 @@ LayerUsage usage_after(std::span<const LayerState> states, int32_t layer, int64_
       bytes += state.spec.unit_bytes();
       continue;
     }
-    const int64_t evicted = evicted_before(state.spec, t + 1);
+    const int64_t evicted = first_visible(state.spec, t);
     usage.entries += t + 1 - evicted;
     usage.evicted += evicted;
     bytes += (t + 1 - evicted) * state.spec.unit_bytes();

@@ -1,6 +1,10 @@
 // Cache: what one sequence remembers. Each mixer says what it keeps (StateSpec); the cache holds it in slots keyed
 // {layer, iteration, kind}, so that parallel mixers, shared blocks and loops need no special case. Keys and values live
 // in 64-token pages that are shared between forks and copied on write. Engine thread only.
+//
+// A windowed layer holds only its window: a page is given back as soon as no later row can see any of its keys, so that
+// the memory of a layer with window W is at most ceil(W / 64) + 1 pages between passes, plus those that a batch of n
+// rows writes while it runs. What a layer remembers by its definition (usage_after) is exact to the key.
 #pragma once
 
 #include <array>
@@ -58,9 +62,10 @@ class Cache {
   Result<void> reserve(int64_t n);
   // The next n positions are written: length grows, pages that no later row can see are dropped.
   void advance(int64_t n);
-  // Forgets positions from `length` on. Only where nothing but keys and values without a window is kept.
+  // Forgets positions from `length` on. kUnsupported, and nothing changes, where what a row at `length` needs is gone:
+  // keys that have left a window together with their page. To return for certain, fork before going on.
   Result<void> truncate(int64_t length);
-  // The same past, from here on independent: pages are shared until one of the two writes.
+  // The same past, from here on independent, windows included: pages are shared until one of the two writes.
   Result<Cache> fork() const;
 
   // The key and value pages of a layer, for attention. Valid until the next reserve, advance or truncate.
@@ -77,9 +82,16 @@ class Cache {
   };
   struct KvSlot {
     StateSpec spec;
-    std::vector<std::shared_ptr<Page>> pages;  // keys, then values; null where dropped
+    int64_t first_page = 0;                    // those before it were dropped
+    std::vector<std::shared_ptr<Page>> pages;  // from first_page on; keys, then values
     std::vector<const std::byte*> keys;        // the same pages, as attention wants them
     std::vector<const std::byte*> values;
+
+    int64_t end_page() const { return first_page + static_cast<int64_t>(pages.size()); }
+    std::byte* page_of(int64_t position) const;
+    void put(int64_t page, std::shared_ptr<Page> memory);
+    void drop_before(int64_t page);
+    void drop_from(int64_t page);
   };
   Result<std::shared_ptr<Page>> new_page(const StateSpec& spec) const;
   const KvSlot& slot(int32_t layer, int32_t iteration) const;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/elementwise.h"
 #include "kernels/rope.h"
 
 namespace orrery {
@@ -40,7 +41,9 @@ struct AttentionConfig {
   int32_t d_head_k = 0;
   int32_t d_head_v = 0;
   float scale = 0.0f;
-  int64_t window = 0;  // keys t - window + 1 .. t are seen; 0: all of them
+  float score_cap = 0.0f;  // scaled scores x become cap * tanh(x / cap); 0: they stay
+  bool qk_norm = false;    // queries and keys are normed head by head before they turn
+  int64_t window = 0;      // keys t - window + 1 .. t are seen; 0: all of them
   RopeConfig rope;
 };
 
@@ -49,6 +52,7 @@ struct LayerConfig {
   AttentionConfig attention;      // meaningful where mixers has kAttention
   FeedForwardKind feed_forward = FeedForwardKind::kDense;
   int64_t d_ffn = 0;
+  Activation activation = Activation::kSilu;  // of a dense feed-forward
 
   bool has(MixerKind kind) const {
     for (const MixerKind mixer : mixers) {
@@ -65,6 +69,8 @@ struct ModelConfig {
   int64_t context_length = 0;  // positions the model was trained for; 0: not stated
   float norm_epsilon = 0.0f;
   bool tied_embedding = false;
+  float embedding_scale = 1.0f;  // multiplies the embeddings
+  float logit_cap = 0.0f;        // logits x become cap * tanh(x / cap); 0: they stay
   std::vector<LayerConfig> layers;
 
   int32_t n_layers() const { return static_cast<int32_t>(layers.size()); }

@@ -1,5 +1,6 @@
 // The CPU backend: host memory, Highway kernels, a thread pool.
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 
@@ -80,15 +81,7 @@ class CpuBackend final : public Backend {
 
   void rope(Matrix<float> x, std::span<const int64_t> positions, int64_t length, const RopeConfig& rope,
             int32_t d_head) override {
-    const float* frequencies = rope.inverse_frequencies.data();
-    if (frequencies != table_frequencies_ || length != table_length_ ||
-        !std::ranges::equal(positions, table_positions_)) {
-      table_.set(positions, rope.frequencies_at(length), rope.magnitude);
-      table_length_ = length;
-      table_positions_.assign(positions.begin(), positions.end());
-      table_frequencies_ = frequencies;
-    }
-    orrery::rope(x, table_, d_head, rope.pairing, pool_);
+    orrery::rope(x, turns_of(positions, length, rope), d_head, rope.pairing, pool_);
   }
 
   void store_kv(Matrix<const float> x, std::span<const int64_t> positions, std::span<std::byte* const> pages,
@@ -120,14 +113,35 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  // The turns of some positions.
+  struct Turns {
+    std::vector<int64_t> positions;
+    int64_t length = 0;
+    RopeConfig rope;
+    RopeTable table;
+  };
+
+  const RopeTable& turns_of(std::span<const int64_t> positions, int64_t length, const RopeConfig& rope) {
+    for (const Turns& turns : turns_) {
+      if (turns.length == length && std::ranges::equal(positions, turns.positions) && turns.rope == rope) {
+        return turns.table;
+      }
+    }
+    Turns& turns = turns_[oldest_turns_];
+    oldest_turns_ = (oldest_turns_ + 1) % turns_.size();
+    turns.positions.assign(positions.begin(), positions.end());
+    turns.length = length;
+    turns.rope = rope;
+    turns.table.set(positions, rope.frequencies_at(length), rope.magnitude);
+    return turns.table;
+  }
+
   ThreadPool pool_;
   MatmulScratch scratch_;
   std::vector<MatmulTarget> targets_;  // reused
   std::vector<KvSlot> slots_;          // reused
-  RopeTable table_;                    // of the latest positions and frequencies: layers mostly share them
-  std::vector<int64_t> table_positions_;
-  const float* table_frequencies_ = nullptr;
-  int64_t table_length_ = 0;
+  std::array<Turns, 2> turns_;         // the latest ones: layers share them, or alternate between two kinds
+  size_t oldest_turns_ = 0;
 };
 
 }  // namespace

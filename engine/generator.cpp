@@ -97,7 +97,7 @@ Result<Matrix<const float>> Generator::feed(std::span<const int32_t> tokens, con
 void Generator::run_blocks(const Batch& batch, Matrix<float> residual) {
   Backend& backend = *model_->backend();
   const ModelParts& parts = model_->parts();
-  backend.embed(parts.embedding, batch.tokens, 1.0f, residual);
+  backend.embed(parts.embedding, batch.tokens, parts.config.embedding_scale, residual);
   for (int32_t layer = 0; layer < parts.config.n_layers(); ++layer) {
     const Step step{.backend = backend, .workspace = workspace_, .batch = batch, .probes = probes_, .layer = layer};
     parts.blocks[static_cast<size_t>(layer)]->forward(step, residual);
@@ -115,6 +115,7 @@ void Generator::unembed(Matrix<const float> residual, Matrix<float> logits) {
   model_->backend()->rms_norm(residual, parts.output_norm, parts.config.norm_epsilon, normed);
   const Product product[] = {{parts.output, {}, logits}};
   model_->backend()->matmul(normed, product);
+  if (parts.config.logit_cap > 0.0f) model_->backend()->soft_cap(logits, parts.config.logit_cap);
 }
 
 Matrix<const float> Generator::compute_output(Matrix<const float> residual, LogitsWanted wanted) {

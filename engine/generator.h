@@ -50,7 +50,7 @@ class Generator {
   int64_t scratch_bytes(int64_t n_rows) const;
   void run_blocks(const Batch& batch, Matrix<float> residual);
   Matrix<const float> compute_output(Matrix<const float> residual, LogitsWanted wanted);
-  // logits [n_rows, vocab] = unembedding of the final norm of rows of the residual stream.
+  // logits [n_rows, vocab] = unembedding of the final norm of rows of the residual stream, capped as the model does.
   void unembed(Matrix<const float> residual, Matrix<float> logits);
   // Statistics of the logits of rows that start at row `first` of the batch.
   void fill_output_stats(Matrix<const float> logits, int64_t first);

@@ -56,12 +56,28 @@ Result<std::shared_ptr<const ModelFile>> ModelFile::open(const std::filesystem::
     ORRERY_ASSIGN_OR_RETURN(file->folder_, HfFolder::open(path));
     file->source_ = file->folder_;
     ORRERY_ASSIGN_OR_RETURN(file->architecture_, file->text({.gguf = "", .hf = "model_type"}));
+    file->find_decoder();
   } else {
     ORRERY_ASSIGN_OR_RETURN(file->gguf_, GgufFile::open(path));
     file->source_ = file->gguf_;
     file->architecture_ = std::string(file->gguf_->architecture());
   }
   return std::shared_ptr<const ModelFile>(std::move(file));
+}
+
+// Beside a vision tower, transformers has called the decoder by two names; saved alone, it may have none.
+void ModelFile::find_decoder() {
+  struct Place {
+    std::string_view decoder, head;
+  };
+  static constexpr Place kPlaces[] = {
+      {"model.", ""}, {"model.language_model.", ""}, {"language_model.model.", "language_model."}, {"", ""}};
+  for (const Place& place : kPlaces) {
+    if (folder_->find_tensor(std::string(place.decoder) + "embed_tokens.weight") == nullptr) continue;
+    decoder_prefix_ = place.decoder;
+    head_prefix_ = place.head;
+    return;
+  }
 }
 
 std::string ModelFile::name() const {
@@ -81,7 +97,12 @@ std::string ModelFile::spelled(ConfigKey key) const {
 }
 
 std::string ModelFile::spelled(TensorName name, int32_t layer) const {
-  return with_layer(gguf_ ? name.gguf : name.hf, layer);
+  if (gguf_) return with_layer(name.gguf, layer);
+  constexpr std::string_view kUsual = "model.";
+  if (name.hf.starts_with(kUsual)) {
+    return std::string(decoder_prefix_) + with_layer(name.hf.substr(kUsual.size()), layer);
+  }
+  return std::string(head_prefix_) + with_layer(name.hf, layer);
 }
 
 const Json* ModelFile::json(std::string_view key) const {
@@ -89,6 +110,18 @@ const Json* ModelFile::json(std::string_view key) const {
   if (const Json* found = member(config, key)) return found;
   const auto nested = config.find("text_config");
   return nested != config.end() && nested->is_object() ? member(*nested, key) : nullptr;
+}
+
+bool ModelFile::is_null(ConfigKey key) const {
+  if (gguf_ || key.hf.empty() || has(key)) return false;
+  const Json& config = folder_->config();
+  const auto nested = config.find("text_config");
+  return config.contains(key.hf) || (nested != config.end() && nested->is_object() && nested->contains(key.hf));
+}
+
+bool ModelFile::is_list(ConfigKey key) const {
+  if (!has(key)) return false;
+  return gguf_ ? gguf_->find(spelled(key))->is_array() : json(key.hf)->is_array();
 }
 
 bool ModelFile::has(ConfigKey key) const {
@@ -206,6 +239,20 @@ Result<std::vector<double>> ModelFile::numbers(ConfigKey key, int64_t n) const {
     values.push_back(item.get<double>());
   }
   return values;
+}
+
+Result<std::vector<std::string>> ModelFile::texts_per_layer(ConfigKey key, int64_t n_layers) const {
+  const std::string wanted = "a list of " + std::to_string(n_layers) + " texts";
+  const Json* listed = folder_ && has(key) ? json(key.hf) : nullptr;
+  if (listed == nullptr || !listed->is_array() || listed->size() != static_cast<uint64_t>(n_layers)) {
+    return bad_key(key, wanted);
+  }
+  std::vector<std::string> texts;
+  for (const Json& item : *listed) {
+    if (!item.is_string()) return bad_key(key, wanted);
+    texts.push_back(item.get<std::string>());
+  }
+  return texts;
 }
 
 const StoredTensor* ModelFile::find(TensorName name, int32_t layer) const {

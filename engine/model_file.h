@@ -24,7 +24,8 @@ struct ConfigKey {
   std::string_view hf;
 };
 
-// One tensor under both its names; "{}" stands for the layer.
+// One tensor under both its names; "{}" stands for the layer. Hugging Face names are those of a decoder alone, which
+// begin with "model." or "lm_head."; where it is a part of a larger model they are found there.
 struct TensorName {
   std::string_view gguf;
   std::string_view hf;
@@ -48,6 +49,9 @@ class ModelFile {
   const HfFolder* folder() const { return folder_.get(); }  // null for a GGUF file
 
   bool has(ConfigKey key) const;
+  // Whether config.json has the key with the value null, which is not to have it but may mean "none".
+  bool is_null(ConfigKey key) const;
+  bool is_list(ConfigKey key) const;
   // kInvalidFile naming key, file and value where it is missing without a fallback, of another type, or outside
   // [least, greatest].
   Result<int64_t> integer(ConfigKey key, int64_t least, int64_t greatest, std::optional<int64_t> fallback = {}) const;
@@ -59,6 +63,8 @@ class ModelFile {
   // An integer per layer, given as a list or as one that holds for all of them.
   Result<std::vector<int64_t>> integers_per_layer(ConfigKey key, int64_t n_layers, int64_t least, int64_t greatest,
                                                   std::optional<int64_t> fallback = {}) const;
+  // A text per layer, of config.json: GGUF has none.
+  Result<std::vector<std::string>> texts_per_layer(ConfigKey key, int64_t n_layers) const;
 
   // As the format spells it: "llama.block_count" or "num_hidden_layers".
   std::string spelled(ConfigKey key) const;
@@ -73,12 +79,15 @@ class ModelFile {
  private:
   ModelFile() = default;
   const nlohmann::json* json(std::string_view key) const;  // in config.json or its text_config; null: absent or null
+  void find_decoder();
   Error bad_key(ConfigKey key, std::string_view what) const;
 
   std::shared_ptr<const GgufFile> gguf_;
   std::shared_ptr<const HfFolder> folder_;
   std::shared_ptr<const TensorSource> source_;
   std::string architecture_;
+  std::string_view decoder_prefix_ = "model.";  // where a folder's decoder has its tensors
+  std::string_view head_prefix_ = "";           // and its lm_head
 };
 
 }  // namespace orrery

@@ -15,10 +15,19 @@ void ProbeBuffer::prepare(const ProbePlan& plan, int64_t n_rows, int64_t n_keys)
   n_keys_ = n_keys;
   offsets_.clear();
   n_words_ = 0;
+  for (Place& place : places_) place.field = -1;
   for (const ProbeField& field : plan.fields) {
+    Place& place = places_[static_cast<size_t>(field.quantity)];
+    place.field = static_cast<int32_t>(offsets_.size());
+    place.width = field.width.words(n_keys);
+    place.row_stride = field.n_layers() * place.width;
+    place.slices.assign(field.layers.empty() ? 0 : static_cast<size_t>(field.layers.back()) + 1, -1);
+    for (size_t i = 0; i < field.layers.size(); ++i) {
+      place.slices[static_cast<size_t>(field.layers[i])] = static_cast<int32_t>(i);
+    }
     offsets_.push_back(n_words_);
     // Even word counts keep every field 8-byte aligned for the int64 ones.
-    n_words_ += (static_cast<size_t>(n_rows * field.n_layers() * field.width.words(n_keys)) + 1) & ~size_t{1};
+    n_words_ += (static_cast<size_t>(n_rows * place.row_stride) + 1) & ~size_t{1};
   }
   if (n_words_ > capacity_words_) {
     words_ = std::make_unique_for_overwrite<float[]>(n_words_);
@@ -27,20 +36,20 @@ void ProbeBuffer::prepare(const ProbePlan& plan, int64_t n_rows, int64_t n_keys)
 }
 
 StatSlot ProbeBuffer::slot(Quantity quantity, int32_t layer) const {
-  if (plan_ == nullptr) return {};
-  for (size_t i = 0; i < plan_->fields.size(); ++i) {
-    const ProbeField& field = plan_->fields[i];
-    if (field.quantity != quantity) continue;
-    int64_t index = 0;
-    if (!field.layers.empty()) {
-      const auto found = std::ranges::lower_bound(field.layers, layer);
-      if (found == field.layers.end() || *found != layer) return {};
-      index = found - field.layers.begin();
-    }
-    const int64_t width = field.width.words(n_keys_);
-    return {words_.get() + offsets_[i] + static_cast<size_t>(index * width), field.n_layers() * width};
+  const Place& place = places_[static_cast<size_t>(quantity)];
+  if (place.field < 0) return {};
+  int64_t slice = 0;
+  if (!place.slices.empty()) {
+    if (static_cast<size_t>(layer) >= place.slices.size() || place.slices[static_cast<size_t>(layer)] < 0) return {};
+    slice = place.slices[static_cast<size_t>(layer)];
   }
-  return {};
+  float* const begin = words_.get() + offsets_[static_cast<size_t>(place.field)];
+  return {begin + slice * place.width, place.row_stride};
+}
+
+const ProbeField* ProbeBuffer::field(Quantity quantity) const {
+  const int32_t i = places_[static_cast<size_t>(quantity)].field;
+  return i < 0 ? nullptr : &plan_->fields[static_cast<size_t>(i)];
 }
 
 std::span<const std::byte> ProbeBuffer::field_bytes(size_t i) const {

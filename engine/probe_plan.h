@@ -8,6 +8,7 @@
 // outermost. So a field's bytes are a Frame's payload as they stand.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -38,6 +39,7 @@ enum class Quantity : uint8_t {
   kCacheEntries,
   kCacheEvicted,
 };
+inline constexpr size_t kQuantities = static_cast<size_t>(Quantity::kCacheEvicted) + 1;
 
 // How many words a row of one layer takes: fixed + per_key * n_keys + per_block * ceil(n_keys / 64), where n_keys is
 // the number of keys that the batch's last row may see, dropped ones included (its position + 1).
@@ -69,13 +71,14 @@ struct ProbePlan {
 // The packed buffer of one forward pass. Engine thread only.
 class ProbeBuffer {
  public:
-  // Lays out `plan` for n_rows rows of which the last sees n_keys keys; grows the memory where needed. Contents are
-  // undefined until operations fill them. `plan` must outlive the use of this buffer.
+  // Lays out `plan`, which has each quantity at most once, for n_rows rows of which the last sees n_keys keys; grows
+  // the memory where needed. Contents are undefined until operations fill them. `plan` must outlive the use of this
+  // buffer.
   void prepare(const ProbePlan& plan, int64_t n_rows, int64_t n_keys);
 
   // The place of a quantity in a layer (layer is ignored where the field has none); null where it is not wanted.
   StatSlot slot(Quantity quantity, int32_t layer = 0) const;
-  const ProbeField* field(Quantity quantity) const { return plan_ == nullptr ? nullptr : plan_->find(quantity); }
+  const ProbeField* field(Quantity quantity) const;
 
   // The bytes of field i: [n_rows, n_layers, width].
   std::span<const std::byte> field_bytes(size_t i) const;
@@ -91,7 +94,16 @@ class ProbeBuffer {
   int64_t n_keys_ = 0;
   size_t n_words_ = 0;
   size_t capacity_words_ = 0;
+  // Where a quantity lies: asked for by every layer of every step.
+  struct Place {
+    int32_t field = -1;           // of the plan; -1: not wanted
+    int64_t width = 0;            // words of a row of one layer
+    int64_t row_stride = 0;       // words from row to row
+    std::vector<int32_t> slices;  // per layer, its place in the field, or -1; empty: the field has no layers
+  };
+
   std::vector<size_t> offsets_;  // words, per field
+  std::array<Place, kQuantities> places_;
   std::unique_ptr<float[]> words_;
 };
 

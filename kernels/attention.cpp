@@ -37,6 +37,7 @@ int64_t tile_rows(const AttentionArgs& args, int64_t begin) {
 void check_args(const AttentionArgs& args) {
   CHECK(args.kv_dtype == DType::kF16 || args.kv_dtype == DType::kF32, "keys and values are F16 or F32");
   CHECK(args.n_kv_heads > 0 && args.n_heads >= args.n_kv_heads && args.d_head_k > 0 && args.d_head_v > 0);
+  CHECK(args.score_cap >= 0.0f);
   CHECK(static_cast<int64_t>(args.rows.size()) == args.q.n_rows && args.out.n_rows == args.q.n_rows,
         "rows, q and out differ in length");
   CHECK(args.q.n_cols == int64_t{args.n_heads} * args.d_head_k, "q has another shape");
@@ -45,7 +46,8 @@ void check_args(const AttentionArgs& args) {
     CHECK(row.key_begin >= 0 && row.key_begin < row.key_end, "a row sees no key");
     const KvPages& pages = args.sequences[static_cast<size_t>(row.sequence)];
     const int64_t n_pages = static_cast<int64_t>(std::min(pages.keys.size(), pages.values.size()));
-    CHECK(row.key_end <= n_pages * kKvPageTokens, "a row sees keys past the last page");
+    CHECK(row.key_begin >= pages.first_page * kKvPageTokens, "a row sees keys that were dropped");
+    CHECK(row.key_end <= (pages.first_page + n_pages) * kKvPageTokens, "a row sees keys past the last page");
   }
 }
 

@@ -1,6 +1,8 @@
 // Softmax attention over paged keys and values, with the statistics of its rows filled where the rows are.
-// out[r, h] = sum_s softmax_s(scale * q[r, h] . k[s, h / group])_s v[s, h / group], over the keys that row r may see.
-// Source: Vaswani et al. 2017, eq. 1; grouped queries as in Ainslie et al. 2023.
+// out[r, h] = sum_s softmax_s(scale * q[r, h] . k[s, h / group])_s v[s, h / group], over the keys that row r may see;
+// with a cap the scores x become cap * tanh(x / cap) before the softmax.
+// Source: Vaswani et al. 2017, eq. 1; grouped queries as in Ainslie et al. 2023; the cap as in Gemma 2 (2024),
+// section 2.
 #pragma once
 
 #include <cstddef>
@@ -19,11 +21,15 @@ class ThreadPool;
 inline constexpr int64_t kKvPageTokens = 64;
 inline constexpr int64_t kAttentionTopKeys = 32;
 
-// The pages of one sequence in one layer. Page i holds positions [64 i, 64 i + 64); a page outside a layer's window is
-// null. Keys: [n_kv_heads, 64, d_head_k] of `dtype`; values: [n_kv_heads, 64, d_head_v] of `dtype` (kF16 or kF32).
+// The pages of one sequence in one layer, from page first_page on: those before it were dropped. Page p holds positions
+// [64 p, 64 p + 64). Keys: [n_kv_heads, 64, d_head_k]; values: [n_kv_heads, 64, d_head_v]; both kF16 or kF32.
 struct KvPages {
   std::span<const std::byte* const> keys;
   std::span<const std::byte* const> values;
+  int64_t first_page = 0;
+
+  const std::byte* keys_of(int64_t page) const { return keys[static_cast<size_t>(page - first_page)]; }
+  const std::byte* values_of(int64_t page) const { return values[static_cast<size_t>(page - first_page)]; }
 };
 
 // One query row: which sequence it belongs to and which keys it may see, [key_begin, key_end) as absolute positions.
@@ -60,6 +66,7 @@ struct AttentionArgs {
   int32_t d_head_k = 0;
   int32_t d_head_v = 0;
   float scale = 0.0f;
+  float score_cap = 0.0f;  // 0: none
 };
 
 // Deterministic for any number of threads; a row's result does not depend on the other rows of the batch.

@@ -11,10 +11,9 @@ namespace orrery {
 
 namespace {
 
-// Element i of a key or value of one head.
-double element(const AttentionArgs& args, std::span<const std::byte* const> pages, int64_t key, int64_t kv_head,
-               int64_t d_head, int64_t i) {
-  const std::byte* page = pages[static_cast<size_t>(key / kKvPageTokens)];
+// Element i of a key or value of one head; `page` is the one that holds `key`.
+double element(const AttentionArgs& args, const std::byte* page, int64_t key, int64_t kv_head, int64_t d_head,
+               int64_t i) {
   const int64_t at = (kv_head * kKvPageTokens + key % kKvPageTokens) * d_head + i;
   if (args.kv_dtype == DType::kF32) {
     float value;
@@ -93,9 +92,10 @@ void attention_reference(const AttentionArgs& args, const AttentionStats& stats)
       for (int64_t key = seen.key_begin; key < seen.key_end; ++key) {
         double score = 0.0;
         for (int32_t i = 0; i < args.d_head_k; ++i) {
-          score += q[i] * element(args, pages.keys, key, kv_head, args.d_head_k, i);
+          score += q[i] * element(args, pages.keys_of(key / kKvPageTokens), key, kv_head, args.d_head_k, i);
         }
-        row.weights.push_back(score * args.scale);
+        score *= args.scale;
+        row.weights.push_back(args.score_cap > 0.0f ? args.score_cap * std::tanh(score / args.score_cap) : score);
         greatest = std::max(greatest, row.weights.back());
       }
       for (double& w : row.weights) sum += w = std::exp(w - greatest);
@@ -103,7 +103,7 @@ void attention_reference(const AttentionArgs& args, const AttentionStats& stats)
       for (int32_t i = 0; i < args.d_head_v; ++i) {
         double value = 0.0;
         for (int64_t key = seen.key_begin; key < seen.key_end; ++key) {
-          value += row.of(key) * element(args, pages.values, key, kv_head, args.d_head_v, i);
+          value += row.of(key) * element(args, pages.values_of(key / kKvPageTokens), key, kv_head, args.d_head_v, i);
         }
         args.out.row(r)[int64_t{head} * args.d_head_v + i] = static_cast<float>(value);
       }

@@ -158,6 +158,15 @@ void score_page_all(int64_t n_queries, const float* q, int64_t d_padded, PageVie
   }
 }
 
+// Scores x to cap * tanh(x / cap), in place. n: a multiple of 64.
+HWY_INLINE void cap_scores(float* HWY_RESTRICT scores, int64_t n, float cap) {
+  const DF df;
+  const VF most = hn::Set(df, cap), inverse = hn::Set(df, 1.0f / cap);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    hn::Store(hn::Mul(most, tanh_of(hn::Mul(hn::Load(df, scores + i), inverse))), df, scores + i);
+  }
+}
+
 // Scores to weights in place; returns the entropy where it is wanted. n: a multiple of 64.
 template <bool kEntropy>
 HWY_INLINE float softmax(float* HWY_RESTRICT scores, int64_t n) {
@@ -335,17 +344,16 @@ void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats,
   float* weights = scratch.weights.at_least(n_queries * n_keys);
 
   for (int64_t page = page_begin; page < page_end; ++page) {
-    with_page(args, pages.keys[static_cast<size_t>(page)], tile.kv_head, args.d_head_k, n_queries, scratch.page,
-              [&](auto keys) HWY_ATTR {
-                score_page_all(n_queries, scratch.q.at_least(0), k_padded, keys, weights + page * kKvPageTokens - base,
-                               n_keys);
-              });
+    with_page(args, pages.keys_of(page), tile.kv_head, args.d_head_k, n_queries, scratch.page, [&](auto keys) HWY_ATTR {
+      score_page_all(n_queries, scratch.q.at_least(0), k_padded, keys, weights + page * kKvPageTokens - base, n_keys);
+    });
   }
 
   for (int64_t i = 0; i < n_queries; ++i) {
     const Query& query = queries[static_cast<size_t>(i)];
     float* row = weights + i * n_keys;
     const int64_t n = round_up(query.key_end - base, kKvPageTokens);
+    if (args.score_cap > 0.0f) cap_scores(row, n, args.score_cap);
     std::fill(row, row + (query.key_begin - base), -HUGE_VALF);
     std::fill(row + (query.key_end - base), row + n, -HUGE_VALF);
     if (stats.entropy) {
@@ -359,7 +367,7 @@ void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats,
   float* out = scratch.out.at_least(n_queries * v_padded);
   std::fill(out, out + n_queries * v_padded, 0.0f);
   for (int64_t page = page_begin; page < page_end; ++page) {
-    with_page(args, pages.values[static_cast<size_t>(page)], tile.kv_head, args.d_head_v, n_queries, scratch.page,
+    with_page(args, pages.values_of(page), tile.kv_head, args.d_head_v, n_queries, scratch.page,
               [&](auto values) HWY_ATTR {
                 for (int64_t i = 0; i < n_queries; i += kQueriesAtOnce) {
                   const int64_t n = std::min(kQueriesAtOnce, n_queries - i);

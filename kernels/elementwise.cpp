@@ -15,19 +15,81 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-void silu_multiply_simd(Matrix<const float> gate, Matrix<const float> up, Matrix<float> out) {
-  silu_multiply_reference(gate, up, out);
+void activate_simd(Activation activation, Matrix<const float> x, Matrix<float> out) {
+  activate_reference(activation, x, out);
 }
+void activate_multiply_simd(Activation activation, Matrix<const float> gate, Matrix<const float> up,
+                            Matrix<float> out) {
+  activate_multiply_reference(activation, gate, up, out);
+}
+void soft_cap_simd(Matrix<const float> x, float cap, Matrix<float> out) { soft_cap_reference(x, cap, out); }
 void add_simd(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) { add_reference(a, b, out); }
 void scale_simd(Matrix<const float> x, float factor, Matrix<float> out) { scale_reference(x, factor, out); }
 
 #else
 
-struct SiluMultiply {
-  HWY_INLINE VF operator()(VF gate, VF up) const {
-    const VF one = hn::Set(DF(), 1.0f);
-    return hn::Mul(hn::Div(gate, hn::Add(one, exp_of(hn::Neg(gate)))), up);
+// x / (1 + exp(-a)): what SiLU and GELU's tanh form share, since (1 + tanh(a / 2)) / 2 = 1 / (1 + exp(-a)).
+HWY_INLINE VF times_sigmoid(VF x, VF a) { return hn::Div(x, hn::Add(hn::Set(DF(), 1.0f), exp_of(hn::Neg(a)))); }
+
+struct Silu {
+  HWY_INLINE VF operator()(VF x) const { return times_sigmoid(x, x); }
+};
+struct GeluTanh {
+  HWY_INLINE VF operator()(VF x) const {
+    const DF df;
+    const VF cubic = hn::MulAdd(hn::Mul(x, x), hn::Set(df, 0.044715f), hn::Set(df, 1.0f));
+    return times_sigmoid(x, hn::Mul(hn::Mul(x, cubic), hn::Set(df, 1.59576912160573071f)));  // 2 sqrt(2 / pi)
   }
+};
+// By Abramowitz and Stegun 7.1.26: erfc(z) with an absolute error of at most 2e-7 for z >= 0.
+struct Gelu {
+  HWY_INLINE VF operator()(VF x) const {
+    const DF df;
+    const VF one = hn::Set(df, 1.0f);
+    const VF z = hn::Mul(hn::Abs(x), hn::Set(df, 0.707106781186547524f));
+    const VF t = hn::Div(one, hn::MulAdd(z, hn::Set(df, 0.3275911f), one));
+    VF p = hn::Set(df, 1.061405429f);
+    p = hn::MulAdd(p, t, hn::Set(df, -1.453152027f));
+    p = hn::MulAdd(p, t, hn::Set(df, 1.421413741f));
+    p = hn::MulAdd(p, t, hn::Set(df, -0.284496736f));
+    p = hn::MulAdd(p, t, hn::Set(df, 0.254829592f));
+    const VF half_erfc = hn::Mul(hn::Mul(hn::Mul(p, t), exp_of(hn::Neg(hn::Mul(z, z)))), hn::Set(df, 0.5f));
+    return hn::Mul(x, hn::IfThenElse(hn::Lt(x, hn::Zero(df)), half_erfc, hn::Sub(one, half_erfc)));
+  }
+};
+struct ReluSquared {
+  HWY_INLINE VF operator()(VF x) const {
+    const VF positive = hn::Max(x, hn::Zero(DF()));
+    return hn::Mul(positive, positive);
+  }
+};
+
+// Calls use(function of one vector) for the activation.
+template <class Use>
+HWY_INLINE void with_activation(Activation activation, const Use& use) {
+  switch (activation) {
+    case Activation::kSilu:
+      return use(Silu());
+    case Activation::kGeluTanh:
+      return use(GeluTanh());
+    case Activation::kGelu:
+      return use(Gelu());
+    case Activation::kReluSquared:
+      return use(ReluSquared());
+  }
+}
+
+template <class Function>
+struct OfFirst {
+  HWY_INLINE VF operator()(VF a, VF) const { return Function()(a); }
+};
+template <class Function>
+struct OfFirstTimesSecond {
+  HWY_INLINE VF operator()(VF a, VF b) const { return hn::Mul(Function()(a), b); }
+};
+struct SoftCap {
+  VF cap, inverse;
+  HWY_INLINE VF operator()(VF a, VF) const { return hn::Mul(cap, tanh_of(hn::Mul(a, inverse))); }
 };
 struct Sum {
   HWY_INLINE VF operator()(VF a, VF b) const { return hn::Add(a, b); }
@@ -53,8 +115,15 @@ HWY_INLINE void combine(Matrix<const float> a, Matrix<const float> b, Matrix<flo
   }
 }
 
-void silu_multiply_simd(Matrix<const float> gate, Matrix<const float> up, Matrix<float> out) {
-  combine(gate, up, out, SiluMultiply());
+void activate_simd(Activation activation, Matrix<const float> x, Matrix<float> out) {
+  with_activation(activation, [&]<class F>(F) HWY_ATTR { combine(x, x, out, OfFirst<F>()); });
+}
+void activate_multiply_simd(Activation activation, Matrix<const float> gate, Matrix<const float> up,
+                            Matrix<float> out) {
+  with_activation(activation, [&]<class F>(F) HWY_ATTR { combine(gate, up, out, OfFirstTimesSecond<F>()); });
+}
+void soft_cap_simd(Matrix<const float> x, float cap, Matrix<float> out) {
+  combine(x, x, out, SoftCap{hn::Set(DF(), cap), hn::Set(DF(), 1.0f / cap)});
 }
 void add_simd(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) { combine(a, b, out, Sum()); }
 void scale_simd(Matrix<const float> x, float factor, Matrix<float> out) {
@@ -83,15 +152,36 @@ int64_t grain(Matrix<float> out) { return kElementsPerTask / (out.n_cols + 1) + 
 
 }  // namespace
 
-HWY_EXPORT(silu_multiply_simd);
+HWY_EXPORT(activate_simd);
+HWY_EXPORT(activate_multiply_simd);
+HWY_EXPORT(soft_cap_simd);
 HWY_EXPORT(add_simd);
 HWY_EXPORT(scale_simd);
 
-void silu_multiply(Matrix<const float> gate, Matrix<const float> up, Matrix<float> out, ThreadPool& pool) {
+void activate(Activation activation, Matrix<const float> x, Matrix<float> out, ThreadPool& pool) {
+  check_shapes(x, x, out);
+  pool.parallel_for(out.n_rows, grain(out), [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(activate_simd)(activation, x.rows(begin, n), out.rows(begin, n));
+  });
+}
+
+void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out,
+                       ThreadPool& pool) {
   check_shapes(gate, up, out);
   pool.parallel_for(out.n_rows, grain(out), [&](int64_t begin, int64_t end) {
     const int64_t n = end - begin;
-    HWY_DYNAMIC_DISPATCH(silu_multiply_simd)(gate.rows(begin, n), up.rows(begin, n), out.rows(begin, n));
+    HWY_DYNAMIC_DISPATCH(activate_multiply_simd)
+    (activation, gate.rows(begin, n), up.rows(begin, n), out.rows(begin, n));
+  });
+}
+
+void soft_cap(Matrix<const float> x, float cap, Matrix<float> out, ThreadPool& pool) {
+  check_shapes(x, x, out);
+  CHECK(cap > 0.0f);
+  pool.parallel_for(out.n_rows, grain(out), [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(soft_cap_simd)(x.rows(begin, n), cap, out.rows(begin, n));
   });
 }
 

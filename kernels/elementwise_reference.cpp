@@ -1,14 +1,49 @@
 #include <cmath>
+#include <numbers>
 
 #include "kernels/elementwise.h"
 
 namespace orrery {
 
-void silu_multiply_reference(Matrix<const float> gate, Matrix<const float> up, Matrix<float> out) {
+namespace {
+
+double activation_of(Activation activation, double x) {
+  switch (activation) {
+    case Activation::kSilu:
+      return x / (1.0 + std::exp(-x));
+    case Activation::kGeluTanh:
+      return x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x))) / 2.0;
+    case Activation::kGelu:
+      return x * std::erfc(-x / std::numbers::sqrt2) / 2.0;
+    case Activation::kReluSquared:
+      return x > 0.0 ? x * x : 0.0;
+  }
+  return 0.0;
+}
+
+}  // namespace
+
+void activate_reference(Activation activation, Matrix<const float> x, Matrix<float> out) {
   for (int64_t r = 0; r < out.n_rows; ++r) {
     for (int64_t i = 0; i < out.n_cols; ++i) {
-      const double g = gate.row(r)[i];
-      out.row(r)[i] = static_cast<float>(g / (1.0 + std::exp(-g)) * up.row(r)[i]);
+      out.row(r)[i] = static_cast<float>(activation_of(activation, x.row(r)[i]));
+    }
+  }
+}
+
+void activate_multiply_reference(Activation activation, Matrix<const float> gate, Matrix<const float> up,
+                                 Matrix<float> out) {
+  for (int64_t r = 0; r < out.n_rows; ++r) {
+    for (int64_t i = 0; i < out.n_cols; ++i) {
+      out.row(r)[i] = static_cast<float>(activation_of(activation, gate.row(r)[i]) * up.row(r)[i]);
+    }
+  }
+}
+
+void soft_cap_reference(Matrix<const float> x, float cap, Matrix<float> out) {
+  for (int64_t r = 0; r < out.n_rows; ++r) {
+    for (int64_t i = 0; i < out.n_cols; ++i) {
+      out.row(r)[i] = static_cast<float>(double{cap} * std::tanh(double{x.row(r)[i]} / cap));
     }
   }
 }

@@ -1,6 +1,7 @@
 """Makes the tiny test models and the golden files of this folder. See README.md for what each file is.
 
     python assets/goldens/make_goldens.py llama
+    python assets/goldens/make_goldens.py decoders
     python assets/goldens/make_goldens.py quants
     python assets/goldens/make_goldens.py rope
     python assets/goldens/make_goldens.py tokenizer [--llama-python PYTHON] [--smollm2 MODEL.gguf]
@@ -17,7 +18,7 @@ from importlib.metadata import version
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["llama", "rope", "tokenizer", "smollm2", "quants"])
+    parser.add_argument("part", choices=["llama", "decoders", "rope", "tokenizer", "smollm2", "quants"])
     parser.add_argument("--assets", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
     parser.add_argument("--llama-python", help="a Python that has llama_cpp (0.3.36 here)")
     parser.add_argument("--smollm2", type=pathlib.Path, help="SmolLM2-135M-Instruct, Q4_1, as GGUF")
@@ -31,6 +32,9 @@ def main():
     if args.part == "llama":
         import llama_goldens
         llama_goldens.make(args.assets)
+    if args.part == "decoders":
+        import decoder_goldens
+        decoder_goldens.make(args.assets)
     if args.part == "rope":
         import rope_goldens
         rope_goldens.make(args.assets)

@@ -43,10 +43,8 @@ void Attention::forward(const Step& step, Matrix<const float> x, Matrix<float> o
   const Product projections[] = {
       {weights_.q, weights_.q_bias, q}, {weights_.k, weights_.k_bias, k}, {weights_.v, weights_.v_bias, v}};
   step.backend.matmul(x, projections);
-  if (!config_.rope.inverse_frequencies.empty()) {
-    step.backend.rope(q, step.batch.positions, step.batch.length, config_.rope, config_.d_head_k);
-    step.backend.rope(k, step.batch.positions, step.batch.length, config_.rope, config_.d_head_k);
-  }
+  prepare(step, weights_.q_norm, q);
+  prepare(step, weights_.k_norm, k);
   store(step, k, v);
   const auto heads = step.workspace.matrix(x.n_rows, int64_t{config_.n_heads} * config_.d_head_v);
   attend(step, q, heads);
@@ -55,6 +53,16 @@ void Attention::forward(const Step& step, Matrix<const float> x, Matrix<float> o
   }
   const Product output[] = {{weights_.output, weights_.output_bias, out}};
   step.backend.matmul(heads, output);
+}
+
+void Attention::prepare(const Step& step, const TensorView& norm, Matrix<float> x) const {
+  if (config_.qk_norm) {
+    const Matrix<float> heads(x.data, x.n_rows * x.n_cols / config_.d_head_k, config_.d_head_k);
+    step.backend.rms_norm(heads, norm, norm_epsilon_, heads);
+  }
+  if (!config_.rope.inverse_frequencies.empty()) {
+    step.backend.rope(x, step.batch.positions, step.batch.length, config_.rope, config_.d_head_k);
+  }
 }
 
 void Attention::store(const Step& step, Matrix<const float> k, Matrix<const float> v) const {
@@ -91,6 +99,7 @@ void Attention::attend(const Step& step, Matrix<const float> q, Matrix<float> he
   args.d_head_k = config_.d_head_k;
   args.d_head_v = config_.d_head_v;
   args.scale = config_.scale;
+  args.score_cap = config_.score_cap;
   step.backend.attention(args, stats_of(step.probes, step.layer));
 }
 

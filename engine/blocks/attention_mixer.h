@@ -1,4 +1,5 @@
-// Attention: grouped-query softmax attention with a paged cache, rotary positions, optional biases and window.
+// Attention: grouped-query softmax attention with a paged cache and rotary positions; by its configuration with a
+// window, a cap on scores, and queries and keys that are normed head by head (Henry et al. 2020; by RMS, without bias).
 #pragma once
 
 #include <vector>
@@ -13,23 +14,28 @@ struct AttentionWeights {
   TensorView output;                  // [d_model, n_heads * d_head_v]
   TensorView q_bias, k_bias, v_bias;  // as many as rows, or empty
   TensorView output_bias;             // [d_model] or empty
+  TensorView q_norm, k_norm;          // [d_head_k]; used where the configuration has qk_norm
 };
 
 class Attention final : public Mixer {
  public:
-  Attention(AttentionConfig config, AttentionWeights weights)
-      : config_(std::move(config)), weights_(std::move(weights)) {}
+  // norm_epsilon: of the norm of queries and keys.
+  Attention(AttentionConfig config, AttentionWeights weights, float norm_epsilon)
+      : config_(std::move(config)), weights_(std::move(weights)), norm_epsilon_(norm_epsilon) {}
 
   MixerKind kind() const override { return MixerKind::kAttention; }
   std::vector<StateSpec> describe_state(DType kv_dtype) const override;
   void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const override;
 
  private:
+  // Norms and turns queries or keys, x [n_rows, n_heads * d_head_k], in place.
+  void prepare(const Step& step, const TensorView& norm, Matrix<float> x) const;
   void store(const Step& step, Matrix<const float> k, Matrix<const float> v) const;
   void attend(const Step& step, Matrix<const float> q, Matrix<float> heads) const;
 
   AttentionConfig config_;
   AttentionWeights weights_;
+  float norm_epsilon_;
 };
 
 }  // namespace orrery

@@ -4,14 +4,20 @@ namespace orrery {
 
 void DenseFfn::forward(const Step& step, Matrix<const float> x, Matrix<float> out) const {
   const Workspace::Scope scope(step.workspace);
-  const int64_t d_ffn = weights_.gate.n_rows();
-  const auto gate = step.workspace.matrix(x.n_rows, d_ffn);
+  const int64_t d_ffn = weights_.up.n_rows();
   const auto up = step.workspace.matrix(x.n_rows, d_ffn);
-  const Product inner[] = {{weights_.gate, weights_.gate_bias, gate}, {weights_.up, weights_.up_bias, up}};
-  step.backend.matmul(x, inner);
-  step.backend.silu_multiply(gate, up, gate);
+  const Product to_up{weights_.up, weights_.up_bias, up};
+  if (weights_.gate.empty()) {
+    step.backend.matmul(x, {&to_up, 1});
+    step.backend.activate(activation_, up, up);
+  } else {
+    const auto gate = step.workspace.matrix(x.n_rows, d_ffn);
+    const Product inner[] = {{weights_.gate, weights_.gate_bias, gate}, to_up};
+    step.backend.matmul(x, inner);
+    step.backend.activate_multiply(activation_, gate, up, up);
+  }
   const Product outer[] = {{weights_.down, weights_.down_bias, out}};
-  step.backend.matmul(gate, outer);
+  step.backend.matmul(up, outer);
 }
 
 }  // namespace orrery

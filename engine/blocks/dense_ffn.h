@@ -1,4 +1,5 @@
-// DenseFfn: SwiGLU feed-forward, down(SiLU(gate x) * up x). Source: Shazeer 2020.
+// DenseFfn: gated feed-forward, down(activation(gate x) * up x): SwiGLU with SiLU, GeGLU with GELU. Source: Shazeer
+// 2020. Without a gate: down(activation(up x)).
 #pragma once
 
 #include "engine/block.h"
@@ -6,7 +7,8 @@
 namespace orrery {
 
 struct DenseFfnWeights {
-  TensorView gate, up;            // [d_ffn, d_model]
+  TensorView gate;                // [d_ffn, d_model], or empty: not gated
+  TensorView up;                  // [d_ffn, d_model]
   TensorView down;                // [d_model, d_ffn]
   TensorView gate_bias, up_bias;  // [d_ffn] or empty
   TensorView down_bias;           // [d_model] or empty
@@ -14,11 +16,12 @@ struct DenseFfnWeights {
 
 class DenseFfn final : public FeedForward {
  public:
-  explicit DenseFfn(DenseFfnWeights weights) : weights_(std::move(weights)) {}
+  DenseFfn(Activation activation, DenseFfnWeights weights) : activation_(activation), weights_(std::move(weights)) {}
   FeedForwardKind kind() const override { return FeedForwardKind::kDense; }
   void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const override;
 
  private:
+  Activation activation_;
   DenseFfnWeights weights_;
 };
 

@@ -1,11 +1,12 @@
-// llama: pre-norm blocks of grouped-query attention and SwiGLU. Reference class: transformers LlamaForCausalLM.
+// llama: pre-norm blocks of grouped-query attention and SwiGLU (Touvron et al. 2023).
+// Reference class: transformers LlamaForCausalLM.
 #pragma once
 
-#include "engine/model.h"
+#include "engine/config.h"
+#include "engine/model_file.h"
 
 namespace orrery {
 
 Result<ModelConfig> read_llama_config(const ModelFile& file);
-Result<ModelParts> build_llama(const ModelFile& file, ModelConfig config, Backend& backend);
 
 }  // namespace orrery

@@ -1,12 +1,23 @@
 #include "engine/models/registry.h"
 
+#include "engine/models/decoder_builder.h"
+#include "engine/models/gemma3.h"
 #include "engine/models/llama.h"
+#include "engine/models/mistral.h"
+#include "engine/models/qwen2.h"
+#include "engine/models/qwen3.h"
 
 namespace orrery {
 
 std::span<const Architecture> architectures() {
   static constexpr Architecture kArchitectures[] = {
-      {"llama", "llama", read_llama_config, build_llama},
+      {"llama", "llama", read_llama_config, build_pre_norm_decoder},
+      {"qwen2", "qwen2", read_qwen2_config, build_pre_norm_decoder},
+      {"qwen3", "qwen3", read_qwen3_config, build_pre_norm_decoder},
+      {"", "mistral", read_mistral_config, build_pre_norm_decoder},
+      {"mistral3", "mistral3", read_mistral_config, build_pre_norm_decoder},
+      {"gemma3", "gemma3", read_gemma3_config, build_gemma3},
+      {"", "gemma3_text", read_gemma3_config, build_gemma3},
   };
   return kArchitectures;
 }

@@ -12,12 +12,13 @@ TensorView TensorPlacer::placed(Result<TensorView> found) {
   return {};
 }
 
-TensorView TensorPlacer::widened(Result<TensorView> found) {
-  if (found && !found->empty() && found->dtype != DType::kF32) {
+TensorView TensorPlacer::widened(Result<TensorView> found, float plus) {
+  if (found && !found->empty() && (found->dtype != DType::kF32 || plus != 0.0f)) {
     const auto n = static_cast<size_t>(found->n_cols());
     owned_.push_back(std::make_unique<float[]>(n));
     float* values = owned_.back().get();
     dequantize_row(*found, 0, {values, n});
+    for (size_t i = 0; i < n; ++i) values[i] += plus;
     found = TensorView{.dtype = DType::kF32, .shape = found->shape, .data = reinterpret_cast<const std::byte*>(values)};
   }
   return placed(std::move(found));
@@ -33,8 +34,8 @@ TensorView TensorPlacer::matrix(TensorName name, int32_t layer, int64_t n_rows, 
   return placed(std::move(found));
 }
 
-TensorView TensorPlacer::vector(TensorName name, int32_t layer, int64_t n) {
-  return widened(file_.tensor(name, layer, {n}));
+TensorView TensorPlacer::vector(TensorName name, int32_t layer, int64_t n, float plus) {
+  return widened(file_.tensor(name, layer, {n}), plus);
 }
 
 TensorView TensorPlacer::optional_vector(TensorName name, int32_t layer, int64_t n) {

@@ -17,6 +17,7 @@
 #include "kernels/output_stats.h"
 #include "kernels/rms_norm.h"
 #include "kernels/thread_pool.h"
+#include "tests/kernels/random_tensors.h"
 
 namespace orrery {
 namespace {
@@ -27,14 +28,6 @@ ThreadPool& pool() {
   return shared;
 }
 
-std::vector<float> random_floats(size_t n) {
-  std::mt19937 generator(1);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(n);
-  for (float& value : values) value = normal(generator);
-  return values;
-}
-
 // Blocks of random bytes with scales of 0.01; floats of 0.01 alike.
 std::vector<std::byte> random_weight(DType dtype, int64_t n_rows, int64_t n_cols) {
   std::vector<std::byte> bytes(static_cast<size_t>(n_rows) * row_bytes(dtype, static_cast<size_t>(n_cols)));
@@ -42,8 +35,11 @@ std::vector<std::byte> random_weight(DType dtype, int64_t n_rows, int64_t n_cols
   for (std::byte& byte : bytes) byte = static_cast<std::byte>(generator() & 0xffu);
   const DTypeInfo& info = dtype_info(dtype);
   for (size_t at = 0; at < bytes.size(); at += info.block_bytes) {
-    for (size_t i = 0; i < info.block_bytes && i < 4; i += 2) {  // f16, bf16, f32: all small numbers
-      if (info.block_size > 1 && i == 2 && dtype != DType::kQ4_1) break;
+    if (is_quantized(dtype)) {
+      set_scales(dtype, bytes.data() + at, 0.01f, -0.07f);
+      continue;
+    }
+    for (size_t i = 0; i < info.block_bytes; i += 2) {  // f16, bf16, f32: all small numbers
       bytes[at + i] = std::byte{0x11};
       bytes[at + i + 1] = std::byte{0x21};
     }
@@ -57,7 +53,7 @@ void bench_matmul(benchmark::State& state, DType dtype, int64_t n_in, int64_t n_
   const bool cached = n_rows > 8 || std::getenv("ORRERY_BENCH_CACHED") != nullptr;
   const int64_t n_copies = cached ? 1 : std::max<int64_t>(1, (64 << 20) / n_bytes);
   const std::vector<std::byte> bytes = random_weight(dtype, n_out * n_copies, n_in);
-  const std::vector<float> x = random_floats(static_cast<size_t>(n_rows * n_in));
+  const std::vector<float> x = random_floats(static_cast<size_t>(n_rows * n_in), 1);
   std::vector<float> out(static_cast<size_t>(n_rows * n_out));
   MatmulScratch scratch;
   int64_t copy = 0;
@@ -82,13 +78,13 @@ void bench_attention(benchmark::State& state, int64_t n_keys, int64_t n_rows, Le
   std::vector<std::vector<std::byte>> pages(static_cast<size_t>(2 * n_pages), std::vector<std::byte>(page_bytes));
   std::vector<const std::byte*> keys, values;
   for (size_t i = 0; i < pages.size(); ++i) {
-    const std::vector<float> filled = random_floats(page_bytes / 2);
+    const std::vector<float> filled = random_floats(page_bytes / 2, 1);
     for (size_t at = 0; at < filled.size(); ++at) {
       reinterpret_cast<uint16_t*>(pages[i].data())[at] = f32_to_f16(filled[at]);
     }
     (i % 2 == 0 ? keys : values).push_back(pages[i].data());
   }
-  const std::vector<float> q = random_floats(static_cast<size_t>(n_rows * kHeads * kHeadSize));
+  const std::vector<float> q = random_floats(static_cast<size_t>(n_rows * kHeads * kHeadSize), 1);
   std::vector<float> out(q.size());
   std::vector<AttentionRow> rows;
   for (int64_t r = 0; r < n_rows; ++r) rows.push_back({0, 0, n_keys - n_rows + r + 1});
@@ -128,7 +124,7 @@ void bench_attention(benchmark::State& state, int64_t n_keys, int64_t n_rows, Le
 }
 
 void bench_output_stats(benchmark::State& state, int64_t vocab) {
-  const std::vector<float> logits = random_floats(static_cast<size_t>(vocab));
+  const std::vector<float> logits = random_floats(static_cast<size_t>(vocab), 1);
   float top[128], entropy = 0.0f, tail = 0.0f;
   OutputStats stats;
   stats.top = {top, 128};
@@ -139,15 +135,15 @@ void bench_output_stats(benchmark::State& state, int64_t vocab) {
 }
 
 void bench_small_operations(benchmark::State& state) {
-  const std::vector<float> x = random_floats(1536), weight = random_floats(1536);
+  const std::vector<float> x = random_floats(1536, 1), weight = random_floats(1536, 1);
   std::vector<float> out(1536);
   for (auto _ : state) {
     rms_norm(Matrix<const float>(x.data(), 1, 576), {weight.data(), 576}, 1e-5f, Matrix<float>(out.data(), 1, 576),
              pool());
     add(Matrix<const float>(x.data(), 1, 576), Matrix<const float>(weight.data(), 1, 576),
         Matrix<float>(out.data(), 1, 576), pool());
-    silu_multiply(Matrix<const float>(x.data(), 1, 1536), Matrix<const float>(weight.data(), 1, 1536),
-                  Matrix<float>(out.data(), 1, 1536), pool());
+    activate_multiply(Activation::kSilu, Matrix<const float>(x.data(), 1, 1536),
+                      Matrix<const float>(weight.data(), 1, 1536), Matrix<float>(out.data(), 1, 1536), pool());
     benchmark::DoNotOptimize(out.data());
   }
 }
@@ -161,10 +157,13 @@ void register_all() {
     const char* name;
     int64_t n_in, n_out;
   };
-  constexpr Layer kLayers[] = {{"qkv", 576, 960}, {"gate_up", 576, 3072}, {"down", 1536, 576}, {"head", 576, 49152}};
+  // SmolLM2's, and one of its size whose rows are whole blocks of 256 too.
+  constexpr Layer kLayers[] = {
+      {"qkv", 576, 960}, {"gate_up", 576, 3072}, {"down", 1536, 576}, {"head", 576, 49152}, {"square", 1024, 1024}};
   for (const int64_t n_rows : {1, 8, 256}) {
     for (const Layer& layer : kLayers) {
-      for (const DType dtype : {DType::kQ4_1, DType::kQ4_0, DType::kQ8_0, DType::kF16, DType::kBF16, DType::kF32}) {
+      for (const DType dtype : kWeightTypes) {
+        if (layer.n_in % dtype_info(dtype).block_size != 0) continue;
         const std::string name = std::string("matmul/") + layer.name + "/" + std::to_string(n_rows) + "x" +
                                  std::to_string(layer.n_in) + "x" + std::to_string(layer.n_out) + "/" +
                                  std::string(dtype_name(dtype));

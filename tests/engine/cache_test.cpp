@@ -10,6 +10,54 @@
 namespace orrery::testing {
 namespace {
 
+// Host memory, counting the allocations that live.
+class CountingBackend final : public Backend {
+ public:
+  int64_t n_live() const { return *n_live_; }
+
+  Result<std::unique_ptr<Allocation>> allocate(size_t n_bytes) override {
+    return std::unique_ptr<Allocation>(std::make_unique<Memory>(n_bytes, n_live_));
+  }
+  std::string name() const override { return "counting"; }
+  std::string instruction_set() const override { return ""; }
+  int n_threads() const override { return 1; }
+  Result<TensorView> place(const TensorView& weight) override { return weight; }
+  // A cache computes nothing.
+  void embed(const TensorView&, std::span<const int32_t>, float, Matrix<float>) override { FAIL(); }
+  void rms_norm(Matrix<const float>, const TensorView&, float, Matrix<float>) override { FAIL(); }
+  void matmul(Matrix<const float>, std::span<const Product>) override { FAIL(); }
+  void rope(Matrix<float>, std::span<const int64_t>, int64_t, const RopeConfig&, int32_t) override { FAIL(); }
+  void store_kv(Matrix<const float>, std::span<const int64_t>, std::span<std::byte* const>, DType, int32_t,
+                int32_t) override {
+    FAIL();
+  }
+  void attention(const AttentionArgs&, const AttentionStats&) override { FAIL(); }
+  void activate(Activation, Matrix<const float>, Matrix<float>) override { FAIL(); }
+  void activate_multiply(Activation, Matrix<const float>, Matrix<const float>, Matrix<float>) override { FAIL(); }
+  void soft_cap(Matrix<float>, float) override { FAIL(); }
+  void add(Matrix<float>, Matrix<const float>) override { FAIL(); }
+  void group_norms(Matrix<const float>, int64_t, StatSlot) override { FAIL(); }
+  void output_stats(Matrix<const float>, const OutputStats&) override { FAIL(); }
+
+ private:
+  class Memory final : public Allocation {
+   public:
+    Memory(size_t n_bytes, std::shared_ptr<int64_t> n_live) : bytes_(n_bytes), n_live_(std::move(n_live)) {
+      ++*n_live_;
+    }
+    ~Memory() override { --*n_live_; }
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+    std::byte* data() override { return bytes_.data(); }
+    size_t n_bytes() const override { return bytes_.size(); }
+
+   private:
+    std::vector<std::byte> bytes_;
+    std::shared_ptr<int64_t> n_live_;
+  };
+  std::shared_ptr<int64_t> n_live_ = std::make_shared<int64_t>(0);
+};
+
 std::vector<LayerState> two_layers(int64_t window_of_second) {
   StateSpec full;
   full.dtype = DType::kF32;
@@ -35,12 +83,57 @@ TEST(Cache, KeepsOnePageFor64Tokens) {
 TEST(Cache, DropsPagesThatAWindowCannotReach) {
   Cache cache(two_layers(10), make_cpu_backend(1));
   ASSERT_TRUE(cache.reserve(200));
+  const std::byte* second = cache.pages(1, 0).keys_of(1);
   cache.advance(72);  // the next row, at 72, sees 63..72
-  EXPECT_NE(cache.pages(1, 0).keys[0], nullptr);
+  EXPECT_EQ(cache.pages(1, 0).first_page, 0);
   cache.advance(1);  // the next row, at 73, sees 64..73
-  EXPECT_EQ(cache.pages(1, 0).keys[0], nullptr);
-  EXPECT_NE(cache.pages(1, 0).keys[1], nullptr);
-  EXPECT_NE(cache.pages(0, 0).keys[0], nullptr);
+  EXPECT_EQ(cache.pages(1, 0).first_page, 1);
+  EXPECT_EQ(cache.pages(1, 0).keys_of(1), second);
+  EXPECT_EQ(cache.key_page(1, 0, 73), second);
+  EXPECT_EQ(cache.pages(0, 0).first_page, 0);
+}
+
+TEST(Cache, AWindowsMemoryIsConstantHoweverLongTheText) {
+  for (const int64_t window : {1, 5, 63, 64, 65, 130}) {
+    const auto backend = std::make_shared<CountingBackend>();
+    Cache cache({two_layers(window)[1]}, backend);
+    const int64_t most = (window + kKvPageTokens - 1) / kKvPageTokens + 1;
+    for (int64_t t = 0; t < 2000; ++t) {
+      ASSERT_TRUE(cache.reserve(1));
+      ASSERT_LE(backend->n_live(), most) << "window " << window << " at " << t;
+      ASSERT_EQ(static_cast<int64_t>(cache.pages(1, 0).keys.size()), backend->n_live()) << "no list of what is gone";
+      const int64_t first_seen = std::max<int64_t>(0, t + 1 - window);
+      ASSERT_LE(cache.pages(1, 0).first_page * kKvPageTokens, first_seen) << "every key that is seen is held";
+      cache.advance(1);
+    }
+    // A batch adds what it writes, and gives it back.
+    ASSERT_TRUE(cache.reserve(640));
+    EXPECT_LE(backend->n_live(), most + 10);
+    cache.advance(640);
+    EXPECT_LE(backend->n_live(), most);
+  }
+}
+
+TEST(Cache, ForksOfAWindowHoldTheirOwnPast) {
+  const auto backend = std::make_shared<CountingBackend>();
+  Cache cache({two_layers(100)[1]}, backend);
+  ASSERT_TRUE(cache.reserve(150));
+  std::memset(cache.key_page(1, 0, 149), 7, 16);
+  cache.advance(150);
+  auto fork = cache.fork();
+  ASSERT_TRUE(fork);
+  const int64_t shared = backend->n_live();
+  const std::byte* kept = cache.pages(1, 0).keys_of(1);
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_TRUE(cache.reserve(1));
+    cache.advance(1);
+  }
+  EXPECT_EQ(fork->length(), 150);
+  EXPECT_EQ(fork->pages(1, 0).keys_of(1), kept) << "what the one has dropped the other still sees";
+  EXPECT_EQ(std::to_integer<int>(fork->pages(1, 0).keys_of(2)[0]), 7);
+  EXPECT_LE(backend->n_live(), shared + 3);
+  ASSERT_TRUE(fork->reserve(1));
+  EXPECT_EQ(std::to_integer<int>(fork->key_page(1, 0, 150)[0]), 7);
 }
 
 TEST(Cache, ForksShareThePastUntilOneOfThemWrites) {
@@ -70,17 +163,28 @@ TEST(Cache, UsageCountsWhatIsHeldAndWhatWasDropped) {
   EXPECT_EQ(usage_after(states, 1, 99).evicted, 90);
 }
 
-TEST(Cache, IsCutBackOnlyWhereNothingWasForgotten) {
-  Cache windowed(two_layers(10), make_cpu_backend(1));
-  ASSERT_TRUE(windowed.reserve(5));
-  windowed.advance(5);
-  EXPECT_FALSE(windowed.truncate(2));
+TEST(Cache, IsCutBackWhereAllThatTheNextRowSeesIsHeld) {
   Cache full(two_layers(0), make_cpu_backend(1));
   ASSERT_TRUE(full.reserve(100));
   full.advance(100);
   ASSERT_TRUE(full.truncate(30));
   EXPECT_EQ(full.length(), 30);
   EXPECT_EQ(full.pages(0, 0).keys.size(), 1U);
+
+  Cache windowed(two_layers(10), make_cpu_backend(1));
+  ASSERT_TRUE(windowed.reserve(72));
+  windowed.advance(72);
+  ASSERT_TRUE(windowed.truncate(2)) << "its first page is still there";
+  ASSERT_TRUE(windowed.reserve(128));
+  windowed.advance(128);                       // 130 tokens: the next row sees from 121 on, so page 0 is gone
+  EXPECT_TRUE(windowed.truncate(73));          // a row at 73 sees 64..73
+  const auto refused = windowed.truncate(72);  // one at 72 sees 63, which lay in page 0
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(windowed.length(), 73);
+  EXPECT_EQ(windowed.pages(0, 0).keys.size(), 2U) << "a refusal changes nothing";
+  ASSERT_TRUE(windowed.reserve(1));
+  EXPECT_EQ(windowed.pages(1, 0).first_page, 1);
 }
 
 }  // namespace

@@ -49,8 +49,11 @@ class Sequence {
       values_.push_back(pages_[i + 1].data());
     }
   }
-  KvPages pages() const { return {keys_, values_}; }
-  void forget_page(size_t page) { keys_[page] = values_[page] = nullptr; }
+  // From page `first_page` on.
+  KvPages pages(size_t first_page = 0) const {
+    return {std::span(keys_).subspan(first_page), std::span(values_).subspan(first_page),
+            static_cast<int64_t>(first_page)};
+  }
 
  private:
   std::vector<std::vector<std::byte>> pages_;
@@ -71,6 +74,7 @@ struct Problem {
   int64_t n_mass_blocks = 6, n_row_keys = 350;
   bool with_stats = true;
   int64_t broken_row = -1;  // its query is NaN
+  float score_cap = 0.0f;
 
   template <typename Run>
   Results run(const Run& run_attention, size_t first_row = 0, size_t count = SIZE_MAX) const {
@@ -107,6 +111,7 @@ struct Problem {
     args.d_head_k = shape.d_head_k;
     args.d_head_v = shape.d_head_v;
     args.scale = 1.0f / std::sqrt(static_cast<float>(shape.d_head_k));
+    args.score_cap = score_cap;
     run_attention(args, stats);
     return results;
   }
@@ -185,11 +190,29 @@ TEST(Attention, MatchesTheReferenceAtEveryLength) {
 TEST(Attention, WindowsSkipThePagesThatAreGone) {
   for_each_target([] {
     const Shape2 shape{4, 2, 16, 16};
-    Sequence sequence(shape, DType::kF16, 330, 13);
-    sequence.forget_page(0);
-    sequence.forget_page(1);
-    Problem problem{shape, DType::kF16, causal_rows(250, 60, 70), {sequence.pages()}, {0, 3}};
-    expect_agree(problem.fast(), problem.reference(), "window of 70");
+    const Sequence sequence(shape, DType::kF16, 330, 13);
+    Problem problem{shape, DType::kF16, causal_rows(250, 60, 70), {sequence.pages(2)}, {0, 3}};
+    const Results without = problem.fast();
+    expect_agree(without, problem.reference(), "window of 70");
+    problem.sequences = {sequence.pages()};
+    const Results with = problem.fast();
+    EXPECT_EQ(with.out, without.out);
+    EXPECT_EQ(with.rows, without.rows);
+    EXPECT_EQ(with.distance, without.distance);
+  });
+}
+
+TEST(Attention, CapsScoresBeforeTheSoftmax) {
+  for_each_target([] {
+    for (const Shape2& shape : {Shape2{9, 3, 64, 64}, Shape2{6, 2, 7, 13}}) {
+      const Sequence sequence(shape, DType::kF32, 150, 20);
+      Problem problem{shape, DType::kF32, causal_rows(60, 80, 70), {sequence.pages()}, {0}};
+      const Results uncapped = problem.fast();
+      problem.score_cap = 0.7f;
+      const Results capped = problem.fast();
+      expect_agree(capped, problem.reference(), "cap of 0.7");
+      EXPECT_GT(capped.entropy.back(), uncapped.entropy.back()) << "no weight is far from the others";
+    }
   });
 }
 

@@ -11,6 +11,9 @@
 namespace orrery {
 namespace {
 
+constexpr Activation kActivations[] = {Activation::kSilu, Activation::kGeluTanh, Activation::kGelu,
+                                       Activation::kReluSquared};
+
 TEST(Elementwise, MatchTheReferenceAtEveryWidthAndAddress) {
   for_each_target([] {
     ThreadPool pool(2);
@@ -20,9 +23,17 @@ TEST(Elementwise, MatchTheReferenceAtEveryWidthAndAddress) {
       const Matrix<const float> left(a.data() + 1, 4, n), right(b.data(), 4, n, n + 1);
       std::vector<float> got(static_cast<size_t>(4 * n)), expected(got.size());
       const Matrix<float> to(got.data(), 4, n), reference(expected.data(), 4, n);
-      silu_multiply(left, right, to, pool);
-      silu_multiply_reference(left, right, reference);
-      EXPECT_LT(nmse(got, expected), 1e-12) << n;  // exp is good to 2 units in the last place
+      for (const Activation activation : kActivations) {
+        activate(activation, left, to, pool);
+        activate_reference(activation, left, reference);
+        EXPECT_LT(nmse(got, expected), 1e-12) << n;  // exp is good to 2 units in the last place, erf to 2e-7
+        activate_multiply(activation, left, right, to, pool);
+        activate_multiply_reference(activation, left, right, reference);
+        EXPECT_LT(nmse(got, expected), 1e-12) << n;
+      }
+      soft_cap(left, 7.5f, to, pool);
+      soft_cap_reference(left, 7.5f, reference);
+      EXPECT_LT(nmse(got, expected), 1e-12) << n;
       add(left, right, to, pool);
       add_reference(left, right, reference);
       EXPECT_EQ(got, expected);
@@ -33,17 +44,24 @@ TEST(Elementwise, MatchTheReferenceAtEveryWidthAndAddress) {
   });
 }
 
-TEST(Elementwise, SiluHoldsAtTheEnds) {
+TEST(Elementwise, ActivationsHoldAtTheEnds) {
   for_each_target([] {
     ThreadPool pool(1);
-    const std::vector<float> gate = {-1e30f, -200.0f, -89.0f, -88.0f, -80.0f, 0.0f, 80.0f, 200.0f, 1e30f};
-    const std::vector<float> up(gate.size(), 1.0f);
-    std::vector<float> out(gate.size());
-    const int64_t n = static_cast<int64_t>(gate.size());
-    silu_multiply(Matrix<const float>(gate.data(), 1, n), Matrix<const float>(up.data(), 1, n),
-                  Matrix<float>(out.data(), 1, n), pool);
-    for (size_t i = 1; i < 5; ++i) EXPECT_NEAR(out[i], 0.0f, 1e-30f) << gate[i];
-    for (size_t i = 5; i < gate.size(); ++i) EXPECT_FLOAT_EQ(out[i], gate[i]);
+    const std::vector<float> x = {-1e18f, -200.0f, -89.0f, -88.0f, -20.0f, 0.0f, 20.0f, 80.0f, 200.0f, 1e18f};
+    const int64_t n = static_cast<int64_t>(x.size());
+    const Matrix<const float> in(x.data(), 1, n);
+    for (const Activation activation : kActivations) {
+      std::vector<float> out(x.size());
+      activate(activation, in, Matrix<float>(out.data(), 1, n), pool);
+      for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(out[i], 0.0f, 1e-20f) << x[i];
+      const bool squared = activation == Activation::kReluSquared;
+      for (size_t i = 5; i < x.size(); ++i) EXPECT_FLOAT_EQ(out[i], squared ? x[i] * x[i] : x[i]);
+    }
+    std::vector<float> capped(x.size());
+    soft_cap(in, 30.0f, Matrix<float>(capped.data(), 1, n), pool);
+    EXPECT_EQ(capped.front(), -30.0f);
+    EXPECT_EQ(capped[5], 0.0f);
+    EXPECT_EQ(capped.back(), 30.0f);
   });
 }
 

@@ -69,12 +69,28 @@ void expect_tops(const std::vector<float>& actual, const std::vector<float>& exp
   }
 }
 
+// The rows of some steps, of all rows [T, layer, head, T].
+std::vector<float> rows_of_steps(const std::vector<float>& rows, const std::vector<int32_t>& steps, size_t n_tokens) {
+  const size_t per_step = rows.size() / n_tokens;
+  std::vector<float> chosen;
+  for (const int32_t step : steps) {
+    const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(step) * per_step);
+    chosen.insert(chosen.end(), begin, begin + static_cast<std::ptrdiff_t>(per_step));
+  }
+  return chosen;
+}
+
 void compare(const Measured& measured, const std::filesystem::path& golden, const GoldenBounds& bounds) {
   const auto has = [&](const char* name) { return std::filesystem::exists(golden / (std::string(name) + ".npy")); };
   const auto read = [&](const char* name) { return read_npy<float>(golden / (std::string(name) + ".npy")).values; };
   EXPECT_LE(largest_difference(measured.logits, read("logits")), bounds.logits);
   if (has("attention_row")) {
-    EXPECT_LE(largest_difference(measured.attention_row, read("attention_row")), bounds.attention_row);
+    std::vector<float> rows = measured.attention_row;
+    if (has("attention_steps")) {
+      const auto steps = read_npy<int32_t>(golden / "attention_steps.npy").values;
+      rows = rows_of_steps(rows, steps, read_npy<int32_t>(golden / "tokens.npy").values.size());
+    }
+    EXPECT_LE(largest_difference(rows, read("attention_row")), bounds.attention_row);
   }
   if (has("attention_output")) {
     EXPECT_LE(largest_relative(measured.attention_output, read("attention_output")), bounds.norm_relative);

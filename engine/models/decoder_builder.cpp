@@ -1,0 +1,81 @@
+#include "engine/models/decoder_builder.h"
+
+#include <utility>
+
+#include "engine/blocks/attention_mixer.h"
+#include "engine/blocks/dense_ffn.h"
+#include "engine/blocks/residual_block.h"
+
+namespace orrery {
+
+DecoderBuilder::DecoderBuilder(const ModelFile& file, ModelConfig config, Backend& backend, float added_to_norms)
+    : place_(file, backend), config_(std::move(config)), added_to_norms_(added_to_norms) {}
+
+TensorView DecoderBuilder::norm(TensorName name, int32_t layer) {
+  return place_.vector(name, layer, config_.d_model, added_to_norms_);
+}
+
+std::unique_ptr<Mixer> DecoderBuilder::attention(int32_t layer, const AttentionNames& names) {
+  const AttentionConfig& config = layer_config(layer).attention;
+  const int64_t d_model = config_.d_model;
+  const int64_t q_width = int64_t{config.n_heads} * config.d_head_k;
+  const int64_t k_width = int64_t{config.n_kv_heads} * config.d_head_k;
+  const int64_t v_width = int64_t{config.n_kv_heads} * config.d_head_v;
+  AttentionWeights weights;
+  weights.q = place_.matrix(names.q, layer, q_width, d_model);
+  weights.k = place_.matrix(names.k, layer, k_width, d_model);
+  weights.v = place_.matrix(names.v, layer, v_width, d_model);
+  weights.output = place_.matrix(names.output, layer, d_model, int64_t{config.n_heads} * config.d_head_v);
+  weights.q_bias = place_.optional_vector(names.q_bias, layer, q_width);
+  weights.k_bias = place_.optional_vector(names.k_bias, layer, k_width);
+  weights.v_bias = place_.optional_vector(names.v_bias, layer, v_width);
+  weights.output_bias = place_.optional_vector(names.output_bias, layer, d_model);
+  if (config.qk_norm) {
+    weights.q_norm = place_.vector(names.q_norm, layer, config.d_head_k, added_to_norms_);
+    weights.k_norm = place_.vector(names.k_norm, layer, config.d_head_k, added_to_norms_);
+  }
+  return std::make_unique<Attention>(config, std::move(weights), config_.norm_epsilon);
+}
+
+std::unique_ptr<FeedForward> DecoderBuilder::dense_ffn(int32_t layer, const FfnNames& names) {
+  const int64_t d_model = config_.d_model, d_ffn = layer_config(layer).d_ffn;
+  DenseFfnWeights weights;
+  weights.gate = place_.matrix(names.gate, layer, d_ffn, d_model);
+  weights.up = place_.matrix(names.up, layer, d_ffn, d_model);
+  weights.down = place_.matrix(names.down, layer, d_model, d_ffn);
+  weights.gate_bias = place_.optional_vector(names.gate_bias, layer, d_ffn);
+  weights.up_bias = place_.optional_vector(names.up_bias, layer, d_ffn);
+  weights.down_bias = place_.optional_vector(names.down_bias, layer, d_model);
+  return std::make_unique<DenseFfn>(layer_config(layer).activation, std::move(weights));
+}
+
+void DecoderBuilder::add(std::unique_ptr<Block> block) { blocks_.push_back(std::move(block)); }
+
+Result<ModelParts> DecoderBuilder::finish() {
+  CHECK(static_cast<int32_t>(blocks_.size()) == config_.n_layers(), "a layer was left out");
+  ModelParts parts;
+  parts.embedding = place_.matrix(kEmbedding, -1, config_.vocab_size, config_.d_model);
+  parts.output_norm = norm(kOutputNorm, -1);
+  parts.output =
+      config_.tied_embedding ? parts.embedding : place_.matrix(kOutput, -1, config_.vocab_size, config_.d_model);
+  ORRERY_RETURN_IF_ERROR(place_.status());
+  parts.blocks = std::move(blocks_);
+  parts.owned = place_.take_owned();
+  parts.config = std::move(config_);
+  return parts;
+}
+
+Result<ModelParts> build_pre_norm_decoder(const ModelFile& file, ModelConfig config, Backend& backend) {
+  constexpr TensorName kAttentionNorm{"blk.{}.attn_norm.weight", "model.layers.{}.input_layernorm.weight"};
+  constexpr TensorName kFfnNorm{"blk.{}.ffn_norm.weight", "model.layers.{}.post_attention_layernorm.weight"};
+  DecoderBuilder decoder(file, std::move(config), backend);
+  for (int32_t layer = 0; layer < decoder.n_layers(); ++layer) {
+    BlockNorms norms{.epsilon = decoder.norm_epsilon()};
+    norms.before_mixer = decoder.norm(kAttentionNorm, layer);
+    norms.before_ffn = decoder.norm(kFfnNorm, layer);
+    decoder.add(std::make_unique<ResidualBlock>(norms, decoder.attention(layer), decoder.dense_ffn(layer)));
+  }
+  return decoder.finish();
+}
+
+}  // namespace orrery
