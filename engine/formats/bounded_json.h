@@ -10,8 +10,9 @@
 
 namespace orrery {
 
-// `text` as JSON whose outermost value is an object without a key that occurs twice. kInvalidFile naming `path` and the
-// reason: more than max_bytes, nested deeper than 64, not JSON, not UTF-8. Never throws.
+// `text` as JSON whose outermost value is an object; neither in it nor in the objects it directly holds does a key
+// occur twice. kInvalidFile naming `path` and the reason: more than max_bytes, nested deeper than 64, not JSON, not
+// UTF-8. Never throws.
 Result<nlohmann::json> parse_json_object(std::string_view text, size_t max_bytes, const std::string& path);
 
 }  // namespace orrery

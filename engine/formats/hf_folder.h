@@ -3,12 +3,12 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/formats/safetensors.h"
@@ -42,7 +42,7 @@ class HfFolder final : public TensorSource {
   nlohmann::json config_;
   std::vector<SafetensorsFile> shards_;  // by file name
   std::vector<StoredTensor> tensors_;    // of all shards
-  std::unordered_map<std::string_view, size_t> tensor_index_;
+  std::map<std::string_view, size_t> tensor_index_;
 };
 
 }  // namespace orrery

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <new>
 
 #include "engine/formats/bounded_json.h"
 #include "engine/formats/quoted.h"
@@ -112,7 +113,7 @@ Result<StoredTensor> parse_entry(const std::string& name, const nlohmann::json& 
   tensor.type_name = type->name;
   tensor.dtype = type->dtype;
   ORRERY_RETURN_IF_ERROR(set_shape(entry["shape"], tensor));
-  if (!type->dtype) tensor.refusal = "dtype " + std::string(type->name) + " is not supported yet";
+  if (!type->dtype) tensor.refusal = "dtype " + std::string(type->name) + " cannot be computed on yet";
   uint64_t bits = 0;
   if (__builtin_mul_overflow(static_cast<uint64_t>(tensor.n_elements), uint64_t{type->bits}, &bits) || bits % 8 != 0) {
     return invalid(path, what + " has a size that cannot be: " + tensor.shape.to_string());
@@ -178,14 +179,23 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path)
   for (StoredTensor& tensor : file.tensors_) {
     tensor.offset += data_start;
     tensor.data = bytes.data() + tensor.offset;
-    // Old writers did not pad the header, so that every tensor lies askew.
-    if (tensor.dtype && reinterpret_cast<uintptr_t>(tensor.data) % element_alignment(*tensor.dtype) != 0) {
-      auto& copy = file.aligned_copies_.emplace_back(new std::byte[tensor.n_bytes]);
-      std::memcpy(copy.get(), tensor.data, tensor.n_bytes);
-      tensor.data = copy.get();
-    }
+    ORRERY_RETURN_IF_ERROR(file.align(tensor));
   }
   return file;
+}
+
+Result<void> SafetensorsFile::align(StoredTensor& tensor) {
+  if (!tensor.dtype || tensor.shape.rank() > 1) return {};
+  if (reinterpret_cast<uintptr_t>(tensor.data) % element_alignment(*tensor.dtype) == 0) return {};
+  std::unique_ptr<std::byte[]> copy(new (std::nothrow) std::byte[tensor.n_bytes]);
+  if (copy == nullptr) {
+    return Error{ErrorCode::kOutOfMemory, path() + ": not enough memory for the " + std::to_string(tensor.n_bytes) +
+                                              " bytes of tensor " + in_quotes(tensor.name)};
+  }
+  std::memcpy(copy.get(), tensor.data, tensor.n_bytes);
+  tensor.data = copy.get();
+  aligned_copies_.push_back(std::move(copy));
+  return {};
 }
 
 }  // namespace orrery

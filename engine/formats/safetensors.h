@@ -31,11 +31,14 @@ class SafetensorsFile {
 
  private:
   explicit SafetensorsFile(MappedFile file);
+  // Old writers did not pad the header, so that every tensor may lie askew. Vectors, which are read as floats, are
+  // copied; matrices are multiplied at any alignment.
+  Result<void> align(StoredTensor& tensor);
 
   MappedFile file_;
   std::unique_ptr<const std::string> path_;  // what the tensors' `path` points to, also after a move
   std::vector<StoredTensor> tensors_;
-  std::vector<std::unique_ptr<std::byte[]>> aligned_copies_;  // of tensors that an odd header length put askew
+  std::vector<std::unique_ptr<std::byte[]>> aligned_copies_;  // of vectors that an odd header length put askew
 };
 
 }  // namespace orrery

@@ -25,9 +25,10 @@ struct StoredTensor {
   uint64_t offset = 0;   // from the start of the file `path`
   const std::byte* data = nullptr;
   std::string_view path;  // the file that holds it
-  std::string refusal;    // why view() fails: "quantization Q4_K is not supported yet"; empty where it works
+  std::string refusal;    // why view() fails: "type IQ2_S cannot be computed on yet"; empty where it works
 
-  // The tensor for computing, or kUnsupported naming type, tensor and file. `data` is aligned for the dtype's elements.
+  // The tensor for computing, or kUnsupported naming type, tensor and file. The `data` of a vector is aligned for its
+  // elements; a matrix may lie at any address.
   Result<TensorView> view() const;
 };
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/formats/hf_folder.h"
+#include "kernels/embedding.h"
 #include "tests/engine/formats/files.h"
 
 namespace orrery {
@@ -63,12 +64,37 @@ TEST_F(SafetensorsTest, DataThatLiesAskewIsReadAligned) {
   }
 }
 
+TEST_F(SafetensorsTest, MatricesThatLieAskewAreNotCopied) {
+  const std::string header = R"({"x":{"dtype":"F32","shape":[3,1],"data_offsets":[0,12]}})";
+  const std::string odd = header + std::string(header.size() % 2 == 0 ? 1 : 2, ' ');
+  const auto file = open(safetensors(odd, floats(3)));
+  ASSERT_TRUE(file);
+  const auto view = file->tensors()[0].view();
+  ASSERT_TRUE(view);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(view->data) % 2, 1u);
+  std::vector<float> row(1);
+  dequantize_row(*view, 2, row);
+  EXPECT_EQ(row[0], 3.f);
+}
+
 TEST_F(SafetensorsTest, ViewsStayValidWhenTheFileMoves) {
   auto file = open(safetensors(kTwo, "12345678" + floats(4)));
   ASSERT_TRUE(file);
   const SafetensorsFile moved = std::move(file).value();
   EXPECT_EQ(moved.tensors()[1].view()->f32()[0], 1.f);
   EXPECT_EQ(moved.tensors()[1].path, moved.path());
+}
+
+TEST_F(SafetensorsTest, EveryDtypeThatIsNotComputedOnIsRefusedByName) {
+  for (const std::string name : {"F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F8_E8M0", "F64", "BOOL", "U8",
+                                 "I8", "U16", "I16", "U32", "U64", "C64"}) {
+    const size_t bytes = name.ends_with("64") ? 8 : name.ends_with("32") ? 4 : name.ends_with("16") ? 2 : 1;
+    const auto file = open(safetensors(
+        R"({"x":{"dtype":")" + name + R"(","shape":[2],"data_offsets":[0,)" + std::to_string(2 * bytes) + "]}}",
+        std::string(2 * bytes, '\1')));
+    ASSERT_TRUE(file) << file.error().message;
+    EXPECT_THAT(file->tensors()[0].view().error().message, HasSubstr("dtype " + name + " cannot be computed on yet"));
+  }
 }
 
 TEST_F(SafetensorsTest, OtherDtypesAreListedAndRefusedOnUse) {
@@ -156,8 +182,9 @@ class HfFolderTest : public ::testing::Test {
  protected:
   void write_single() {
     folder_.write("config.json", R"({"model_type":"llama","hidden_size":64})");
-    folder_.write("model.safetensors", safetensors(kTwo, "12345678" + floats(4)));
+    write_single_weights();
   }
+  void write_single_weights() { folder_.write("model.safetensors", safetensors(kTwo, "12345678" + floats(4))); }
   void write_shards(const std::string& index) {
     folder_.write("config.json", "{}");
     folder_.write("model.safetensors.index.json", index);
@@ -219,6 +246,40 @@ TEST_F(HfFolderTest, IndexesThatLieAreRefused) {
   folder_.write("s2.safetensors", safetensors(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", floats(2)));
   folder_.write("model.safetensors.index.json", R"({"weight_map":{"x":"s1.safetensors","y":"s2.safetensors"}})");
   EXPECT_THAT(refusal(), HasSubstr("two shards hold"));
+}
+
+TEST_F(HfFolderTest, ATensorThatIsListedTwiceIsRefused) {
+  write_shards(R"({"weight_map":{"x":"s1.safetensors","x":"s2.safetensors","y":"s2.safetensors"}})");
+  EXPECT_THAT(refusal(), HasSubstr("a key occurs twice in its JSON, \"x\""));
+  // The same key in objects beside each other, or deeper, is none of its business.
+  folder_.write("config.json", R"({"a":{"k":1},"b":{"k":2,"c":{"k":3,"k":4}}})");
+  write_single_weights();
+  EXPECT_TRUE(HfFolder::open(folder_.path()));
+}
+
+TEST_F(HfFolderTest, DeepIndexesAndMissingShardsAreRefused) {
+  write_shards(R"({"weight_map":)" + std::string(200000, '[') + "}");
+  EXPECT_THAT(refusal(), HasSubstr("nested deeper"));
+  write_shards(R"({"weight_map":{"x":"s1.safetensors","y":"s2.safetensors"}})");
+  std::filesystem::remove(folder_.path() / "s2.safetensors");
+  EXPECT_THAT(refusal(), HasSubstr("lacks the file \"s2.safetensors\""));
+  std::filesystem::create_symlink("s2.safetensors", folder_.path() / "s2.safetensors");  // a link to itself
+  EXPECT_THAT(refusal(), HasSubstr("lacks the file \"s2.safetensors\""));
+}
+
+TEST_F(HfFolderTest, MutatedIndexesNeverCrash) {
+  int n_opened = 0;
+  testing::for_each_mutation(
+      R"({"metadata":{"total_size":20},"weight_map":{"x":"s1.safetensors","y":"s2.safetensors"}})", 500,
+      [&](const std::string& index) {
+        write_shards(index);
+        const auto opened = HfFolder::open(folder_.path());
+        if (!opened) return;
+        ++n_opened;
+        EXPECT_LE((*opened)->tensors().size(), 2u);
+      });
+  EXPECT_GT(n_opened, 0);
+  EXPECT_LT(n_opened, 490);
 }
 
 TEST_F(HfFolderTest, ShardsOutsideTheFolderAreRefused) {
