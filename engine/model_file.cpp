@@ -75,7 +75,7 @@ void ModelFile::find_decoder() {
   for (const Place& place : kPlaces) {
     if (folder_->find_tensor(std::string(place.decoder) + "embed_tokens.weight") == nullptr) continue;
     decoder_prefix_ = place.decoder;
-    head_prefix_ = place.head;
+    if (folder_->find_tensor(std::string(place.head) + "lm_head.weight") != nullptr) head_prefix_ = place.head;
     return;
   }
 }
