@@ -25,6 +25,10 @@ const Names<MixerKind> kMixers{{MixerKind::kAttention, "attention"},
                                {MixerKind::kMatrixState, "matrix state"}};
 const Names<FeedForwardKind> kFeedForwards{
     {FeedForwardKind::kNone, "none"}, {FeedForwardKind::kDense, "dense"}, {FeedForwardKind::kMoe, "moe"}};
+const Names<Activation> kActivations{{Activation::kSilu, "silu"},
+                                     {Activation::kGeluTanh, "gelu tanh"},
+                                     {Activation::kGelu, "gelu"},
+                                     {Activation::kReluSquared, "relu squared"}};
 const Names<RopePairing> kPairings{{RopePairing::kHalfSplit, "half split"}, {RopePairing::kAdjacent, "adjacent"}};
 
 template <typename Kind>
@@ -120,6 +124,8 @@ Result<AttentionConfig> read_attention(const Json& json, const std::vector<RopeC
   fields.read("d_head_k", attention.d_head_k, 0, kMaxHeads);
   fields.read("d_head_v", attention.d_head_v, 0, kMaxHeads);
   fields.read("scale", attention.scale);
+  fields.read("score_cap", attention.score_cap);
+  fields.read("qk_norm", attention.qk_norm);
   fields.read("window", attention.window, int64_t{0}, kMaxSize);
   int64_t rope = -1;
   fields.read("rope", rope, int64_t{0}, static_cast<int64_t>(ropes.size()) - 1);
@@ -137,6 +143,10 @@ Result<LayerConfig> read_layer(const Json& json, const std::vector<RopeConfig>& 
   if (const Json* kind = fields.find("feed_forward");
       kind != nullptr && !parse_name(kFeedForwards, *kind, layer.feed_forward)) {
     fields.complain("feed_forward");
+  }
+  if (const Json* name = fields.find("activation");
+      name != nullptr && !parse_name(kActivations, *name, layer.activation)) {
+    fields.complain("activation");
   }
   if (const Json* mixers = fields.find("mixers"); mixers != nullptr) {
     if (!mixers->is_array() || mixers->size() > 8) {
@@ -159,10 +169,16 @@ Result<LayerConfig> read_layer(const Json& json, const std::vector<RopeConfig>& 
 }  // namespace
 
 std::string config_to_json(const ModelConfig& config) {
-  OrderedJson json{{"architecture", config.architecture}, {"d_model", config.d_model},
-                   {"vocab_size", config.vocab_size},     {"context_length", config.context_length},
-                   {"norm_epsilon", config.norm_epsilon}, {"tied_embedding", config.tied_embedding},
-                   {"n_layers", config.n_layers()},       {"ropes", OrderedJson::array()}};
+  OrderedJson json{{"architecture", config.architecture},
+                   {"d_model", config.d_model},
+                   {"vocab_size", config.vocab_size},
+                   {"context_length", config.context_length},
+                   {"norm_epsilon", config.norm_epsilon},
+                   {"tied_embedding", config.tied_embedding},
+                   {"embedding_scale", config.embedding_scale},
+                   {"logit_cap", config.logit_cap},
+                   {"n_layers", config.n_layers()},
+                   {"ropes", OrderedJson::array()}};
   for (const RopeConfig* rope : distinct_ropes(config)) {
     OrderedJson one{{"pairing", name_of(kPairings, rope->pairing)},
                     {"magnitude", rope->magnitude},
@@ -188,13 +204,14 @@ std::string layers_to_json(const ModelConfig& config, const std::vector<std::str
     OrderedJson item{{"label", i < layer_labels.size() ? layer_labels[i] : std::to_string(i)},
                      {"mixers", std::move(mixers)},
                      {"feed_forward", name_of(kFeedForwards, layer.feed_forward)},
-                     {"d_ffn", layer.d_ffn}};
+                     {"d_ffn", layer.d_ffn},
+                     {"activation", name_of(kActivations, layer.activation)}};
     if (layer.has(MixerKind::kAttention)) {
       const AttentionConfig& a = layer.attention;
       const auto rope = std::ranges::find_if(ropes, [&](const RopeConfig* seen) { return *seen == a.rope; });
-      item["attention"] = {{"n_heads", a.n_heads},        {"n_kv_heads", a.n_kv_heads}, {"d_head_k", a.d_head_k},
-                           {"d_head_v", a.d_head_v},      {"scale", a.scale},           {"window", a.window},
-                           {"rope", rope - ropes.begin()}};
+      item["attention"] = {{"n_heads", a.n_heads},   {"n_kv_heads", a.n_kv_heads}, {"d_head_k", a.d_head_k},
+                           {"d_head_v", a.d_head_v}, {"scale", a.scale},           {"score_cap", a.score_cap},
+                           {"qk_norm", a.qk_norm},   {"window", a.window},         {"rope", rope - ropes.begin()}};
     }
     json.push_back(std::move(item));
   }
@@ -215,6 +232,8 @@ Result<ModelDescription> model_from_json(std::string_view config_text, std::stri
   fields.read("context_length", model.config.context_length, int64_t{0}, kMaxSize);
   fields.read("norm_epsilon", model.config.norm_epsilon);
   fields.read("tied_embedding", model.config.tied_embedding);
+  fields.read("embedding_scale", model.config.embedding_scale);
+  fields.read("logit_cap", model.config.logit_cap);
   ORRERY_RETURN_IF_ERROR(fields.done());
   ORRERY_ASSIGN_OR_RETURN(const std::vector<RopeConfig> ropes, read_ropes(config));
   for (const Json& layer : layers) {

@@ -80,7 +80,8 @@ def greedy(model, vocab, request):
     out = []
     for prompt in request["prompts"]:
         ids = tokenize(vocab, prompt.encode(), True)
-        context = Context(model, 512, request["kv"], request["threads"], 512)
+        room = max(512, len(ids) + request["n"])
+        context = Context(model, room, request["kv"], request["threads"], room)
         logp = log_softmax(context.eval(ids)[-1])
         steps, generated = [], []
         for step in range(request["n"]):
@@ -94,6 +95,19 @@ def greedy(model, vocab, request):
     return {"runs": out}
 
 
+def score(model, request):
+    """Of every row: the two likeliest tokens, and the nats of the one that follows. In batches of at most `rows`."""
+    ids, rows = request["ids"], request["rows"]
+    context = Context(model, len(ids), request["kv"], request["threads"], rows)
+    top, nats = [], []
+    for at in range(0, len(ids), rows):
+        for i, logp in enumerate(log_softmax(context.eval(ids[at:at + rows], every=True)), at):
+            best = np.argpartition(-logp, 2)[:2]
+            top.append([[int(t), float(np.exp(logp[t]))] for t in sorted(best, key=lambda t: (-logp[t], t))])
+            nats += [float(-logp[ids[i + 1]])] if i + 1 < len(ids) else []
+    return {"top": top, "nats": nats}
+
+
 def main():
     silence()
     request = json.load(sys.stdin)
@@ -105,6 +119,8 @@ def main():
         answer = {"hex": [b"".join(piece(vocab, t) for t in ids).hex() for ids in request["lists"]]}
     elif request["op"] == "greedy":
         answer = greedy(model, vocab, request)
+    elif request["op"] == "score":
+        answer = score(model, request)
     elif request["op"] == "logits":
         ids = request["ids"]
         context = Context(model, len(ids), request["kv"], request["threads"], len(ids))

@@ -6,6 +6,7 @@
     python assets/goldens/make_goldens.py rope
     python assets/goldens/make_goldens.py tokenizer [--llama-python PYTHON] [--smollm2 MODEL.gguf]
     python assets/goldens/make_goldens.py smollm2 --llama-python PYTHON --smollm2 MODEL.gguf
+    python assets/goldens/make_goldens.py gemma3 --llama-python PYTHON --gemma3 MODEL.gguf
 
 Every part is deterministic: the same versions give the same bytes.
 """
@@ -18,10 +19,11 @@ from importlib.metadata import version
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["llama", "decoders", "rope", "tokenizer", "smollm2", "quants"])
+    parser.add_argument("part", choices=["llama", "decoders", "rope", "tokenizer", "smollm2", "gemma3", "quants", "chat"])
     parser.add_argument("--assets", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
     parser.add_argument("--llama-python", help="a Python that has llama_cpp (0.3.36 here)")
     parser.add_argument("--smollm2", type=pathlib.Path, help="SmolLM2-135M-Instruct, Q4_1, as GGUF")
+    parser.add_argument("--gemma3", type=pathlib.Path, help="Gemma-3-270M, Q4_K_M, as GGUF")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     names = ["torch", "transformers", "tokenizers", "gguf", "safetensors", "numpy"]
@@ -41,11 +43,17 @@ def main():
     if args.part == "quants":
         import quant_goldens
         quant_goldens.make(args.assets)
+    if args.part == "chat":
+        import chat_goldens
+        chat_goldens.make(args.assets)
     import tokenizer_goldens
     llama = tokenizer_goldens.LlamaCpp(args.llama_python) if args.llama_python else None
     if args.part == "smollm2":
         import smollm2_goldens
         smollm2_goldens.make(args.assets, llama, args.smollm2, args.threads)
+    if args.part == "gemma3":
+        import gemma3_goldens
+        gemma3_goldens.make(args.assets, llama, args.gemma3, args.threads)
     if args.part == "tokenizer":
         tokenizer_goldens.make(args.assets, llama)
         if args.smollm2:

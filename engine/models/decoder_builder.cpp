@@ -59,6 +59,7 @@ Result<ModelParts> DecoderBuilder::finish() {
   parts.output =
       config_.tied_embedding ? parts.embedding : place_.matrix(kOutput, -1, config_.vocab_size, config_.d_model);
   ORRERY_RETURN_IF_ERROR(place_.status());
+  ORRERY_RETURN_IF_ERROR(place_.check_all_taken());
   parts.blocks = std::move(blocks_);
   parts.owned = place_.take_owned();
   parts.config = std::move(config_);

@@ -19,7 +19,7 @@ constexpr int64_t kMostLayers = 4096;
 constexpr int64_t kMostHeads = 4096;
 constexpr int64_t kMostHeadWidth = 16384;
 constexpr int64_t kMostWidth = int64_t{1} << 24;
-constexpr int64_t kMostPositions = int64_t{1} << 40;
+constexpr int64_t kMostWindow = int64_t{1} << 31;
 
 Error must(const ModelFile& file, const std::string& what, const std::string& rule, int64_t value) {
   return {ErrorCode::kInvalidFile, file.path() + ": " + what + " must " + rule + ", but is " + std::to_string(value)};
@@ -199,7 +199,7 @@ Result<void> set_windows(const ModelFile& file, int64_t window, const std::funct
 
 Result<int64_t> read_window(const ModelFile& file, int64_t fallback) {
   if (file.is_null(kWindow)) return int64_t{0};
-  return file.integer(kWindow, 0, kMostPositions, fallback);
+  return file.integer(kWindow, 0, kMostWindow, fallback);
 }
 
 Result<void> refuse_foreign_quantization(const ModelFile& file) {

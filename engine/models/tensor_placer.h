@@ -4,6 +4,8 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/backend.h"
@@ -21,17 +23,22 @@ class TensorPlacer {
   TensorView vector(TensorName name, int32_t layer, int64_t n, float plus = 0.0f);
   TensorView optional_vector(TensorName name, int32_t layer, int64_t n);  // empty where it is missing
 
+  // kUnsupported naming a tensor of a layer that was not taken: without it this would be another model. Tables of
+  // rotations, which some files carry though they follow from the settings, are left aside.
+  Result<void> check_all_taken() const;
   Result<void> status() const { return error_ ? Result<void>(*error_) : Result<void>(); }
   // The vectors that are not as the file has them: they must live as long as the views.
   std::vector<std::unique_ptr<float[]>> take_owned() { return std::move(owned_); }
 
  private:
+  Result<TensorView> take(TensorName name, int32_t layer, Result<TensorView> found);
   TensorView placed(Result<TensorView> found);
   TensorView widened(Result<TensorView> found, float plus = 0.0f);
 
   const ModelFile& file_;
   Backend& backend_;
   std::optional<Error> error_;
+  std::unordered_set<std::string> taken_;
   std::vector<std::unique_ptr<float[]>> owned_;
 };
 

@@ -31,6 +31,11 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   record.config.layers[1].attention.rope.magnitude = 1.25f;
   record.config.layers[1].attention.rope.beyond = {.length = 64, .base = 1e4, .factor = 2.5, .frequencies = {0.5f, 1}};
   record.config.layers[2].attention.scale = 0.1f;
+  record.config.layers[2].attention.score_cap = 50.0f;
+  record.config.layers[2].attention.qk_norm = true;
+  record.config.layers[2].activation = Activation::kGeluTanh;
+  record.config.embedding_scale = 25.5f;
+  record.config.logit_cap = 30.0f;
   record.config.layers[2].mixers.push_back(MixerKind::kMatrixState);
   record.config.layers[2].feed_forward = FeedForwardKind::kMoe;
   record.prompt = {.kind = "chat", .text = "caf\xc3\xa9 \"\\ \n"};
@@ -75,6 +80,11 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   EXPECT_EQ(back->config.layers[0].attention.rope.inverse_frequencies,
             record.config.layers[0].attention.rope.inverse_frequencies);
   EXPECT_EQ(back->config.layers[2].attention.scale, 0.1f);
+  EXPECT_EQ(back->config.layers[2].attention.score_cap, 50.0f);
+  EXPECT_TRUE(back->config.layers[2].attention.qk_norm);
+  EXPECT_EQ(back->config.layers[2].activation, Activation::kGeluTanh);
+  EXPECT_EQ(back->config.embedding_scale, 25.5f);
+  EXPECT_EQ(back->config.logit_cap, 30.0f);
   EXPECT_TRUE(back->config.layers[2].has(MixerKind::kMatrixState));
   EXPECT_EQ(back->config.norm_epsilon, record.config.norm_epsilon);
   const RunInfo info = run_info(*back);

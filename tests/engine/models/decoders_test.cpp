@@ -176,6 +176,8 @@ TEST(Decoders, RefuseByNameWhatTheyDoNotCompute) {
   expect_refused("tiny-qwen3", {{"use_sliding_window", false}}, "sliding_window");
   expect_refused("tiny-qwen3", {{"num_key_value_heads", 4}}, "num_key_value_heads");
   expect_refused("tiny-mistral", {{"sliding_window", -4}}, "sliding_window");
+  expect_refused("tiny-gemma3", {{"model_type", "qwen3"}, {"tie_word_embeddings", true}},
+                 "feedforward_layernorm");  // a tensor that qwen3 lacks
 }
 
 TEST(Decoders, MistralHasNoWindowWhereItIsNullAndTheUsualOneWhereNothingIsSaid) {
