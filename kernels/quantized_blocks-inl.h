@@ -8,6 +8,8 @@
 #define ORRERY_KERNELS_QUANTIZED_BLOCKS_INL_H_
 #endif
 
+#include <utility>
+
 #include "kernels/block_formats.h"
 #include "kernels/simd-inl.h"
 
@@ -112,12 +114,21 @@ struct StoredBlocks {
 
 HWY_INLINE VU repeated(uint32_t byte) { return hn::Set(DU(), byte * 0x01010101u); }
 
-// Takes the lowest kBits of every byte away; the bits above move down.
-template <int kBits>
-HWY_INLINE VU take_bits(VU& packed) {
-  const VU taken = hn::And(packed, repeated((1u << kBits) - 1));
-  packed = hn::ShiftRight<kBits>(packed);
-  return taken;
+// Moves the bits of every byte from kFrom on to kTo; those that come in from the neighbours are to be masked.
+template <int kFrom, int kTo>
+HWY_INLINE VU move_bits(VU bytes) {
+  if constexpr (kFrom >= kTo) return hn::ShiftRight<kFrom - kTo>(bytes);
+  return hn::ShiftLeft<(kTo > kFrom ? kTo - kFrom : 0)>(bytes);
+}
+// kCount bits from kFrom on, as the lowest of each byte.
+template <int kFrom, int kCount>
+HWY_INLINE VU bits(VU bytes) {
+  return hn::And(move_bits<kFrom, 0>(bytes), repeated((1u << kCount) - 1));
+}
+// `low` with kCount bits of `bytes`, from kFrom on, put in from kTo on.
+template <int kFrom, int kCount, int kTo>
+HWY_INLINE VU with_bits(VU low, VU bytes) {
+  return hn::OrAnd(low, move_bits<kFrom, kTo>(bytes), repeated(((1u << kCount) - 1) << kTo));
 }
 
 // Takes the lowest kBits of every lane away, as a number.
@@ -142,9 +153,8 @@ HWY_INLINE VU wide_bytes(VU signed_bytes) {
 HWY_INLINE void turn_nibbles(const StoredBlocks& rows, size_t offset, VU* HWY_RESTRICT quads) {
   rows.turn<16>(offset, quads);
   for (int64_t i = 0; i < 4; ++i) {
-    VU bytes = quads[i];
-    quads[i] = take_bits<4>(bytes);
-    quads[i + 4] = hn::And(bytes, repeated(15));
+    quads[i + 4] = bits<4, 4>(quads[i]);
+    quads[i] = bits<0, 4>(quads[i]);
   }
 }
 
@@ -175,6 +185,16 @@ HWY_INLINE void look_up(VU table, VU* HWY_RESTRICT quads) {
 HWY_INLINE VU table_of(const std::array<int8_t, 16>& values) {
   const hn::Repartition<int8_t, DU> d8;
   return hn::BitCast(DU(), hn::LoadDup128(d8, values.data()));
+}
+
+// visit(0), …, visit(kCount - 1) with the number known to the compiler, for shifts.
+template <class Visit, int... kNumbers>
+HWY_INLINE void for_each_of(std::integer_sequence<int, kNumbers...>, Visit visit) {
+  (visit(std::integral_constant<int, kNumbers>()), ...);
+}
+template <int kCount, class Visit>
+HWY_INLINE void unrolled(Visit visit) {
+  for_each_of(std::make_integer_sequence<int, kCount>(), visit);
 }
 
 // Each format below is a BlockForm with the bytes of a block, the parts of 32 elements that it holds, and
@@ -275,9 +295,10 @@ struct BlockQ2_K : BlockForm<0, true, true> {
     for (int64_t group = 0; group < 2; ++group) {
       VU pairs[kQuads];
       rows.turn<32>(static_cast<size_t>(16 + 32 * group), pairs);
-      for (int64_t part = 4 * group; part < 4 * group + 4; ++part) {
-        for (int64_t i = 0; i < kQuads; ++i) parts[part].quads[i] = take_bits<2>(pairs[i]);
-      }
+      unrolled<4>([&](auto part) HWY_ATTR {
+        VU* HWY_RESTRICT quads = parts[4 * group + part].quads;
+        for (int64_t i = 0; i < kQuads; ++i) quads[i] = bits<2 * part, 2>(pairs[i]);
+      });
     }
   }
 };
@@ -291,24 +312,24 @@ struct BlockQ3_K : BlockForm<2, false, true> {
     const VF d = half_to_float(hn::ShiftRight<16>(tail[3]));
     VU packed[3];  // the scales' 12 bytes
     for (int64_t i = 0; i < 3; ++i) packed[i] = hn::Or(hn::ShiftRight<16>(tail[i]), hn::ShiftLeft<16>(tail[i + 1]));
-    for (int64_t i = 0; i < 4; ++i) {  // scales 4 i .. 4 i + 3
-      const VU low = take_bits<4>(packed[i % 2]);
-      VU scales = hn::Or(low, hn::ShiftLeft<4>(take_bits<2>(packed[2])));
-      for (int64_t scale = 4 * i; scale < 4 * i + 4; ++scale) {
+    unrolled<4>([&](auto four) HWY_ATTR {  // scales 4 * four to 4 * four + 3
+      VU scales = with_bits<2 * four, 2, 4>(bits<four / 2 * 4, 4>(packed[four % 2]), packed[2]);
+      for (int64_t scale = 4 * four; scale < 4 * four + 4; ++scale) {
         parts[scale / 2].d[scale % 2] = hn::Mul(d, hn::Sub(take_number<8>(scales), hn::Set(DF(), 32.0f)));
       }
-    }
+    });
     VU third[kQuads];
     rows.turn<32>(0, third);
-    for (int64_t group = 0; group < 2; ++group) {
+    unrolled<2>([&](auto group) HWY_ATTR {
       VU pairs[kQuads];
-      rows.turn<32>(static_cast<size_t>(32 + 32 * group), pairs);
-      for (int64_t part = 4 * group; part < 4 * group + 4; ++part) {
+      rows.turn<32>(32 + 32 * group, pairs);
+      unrolled<4>([&](auto part) HWY_ATTR {
+        VU* HWY_RESTRICT quads = parts[4 * group + part].quads;
         for (int64_t i = 0; i < kQuads; ++i) {
-          parts[part].quads[i] = hn::Or(take_bits<2>(pairs[i]), hn::ShiftLeft<2>(take_bits<1>(third[i])));
+          quads[i] = with_bits<4 * group + part, 1, 2>(bits<2 * part, 2>(pairs[i]), third[i]);
         }
-      }
-    }
+      });
+    });
   }
 };
 
@@ -317,12 +338,8 @@ HWY_INLINE void turn_scales_and_minima(const StoredBlocks& rows, TurnedBlock* HW
   VU head[4];  // d and dmin; bytes 0..3, 4..7 and 8..11 of the scales
   rows.turn<16>(0, head);
   const VF d = half_to_float(head[0]), minus_m = hn::Neg(half_to_float(hn::ShiftRight<16>(head[0])));
-  const VU six = repeated(0x3f), top = repeated(0x30);
-  VU scales[2], minima[2];
-  scales[0] = hn::And(head[1], six);
-  minima[0] = hn::And(head[2], six);
-  scales[1] = hn::Or(take_bits<4>(head[3]), hn::And(hn::ShiftRight<2>(head[1]), top));
-  minima[1] = hn::Or(take_bits<4>(head[3]), hn::And(hn::ShiftRight<2>(head[2]), top));
+  VU scales[2] = {bits<0, 6>(head[1]), with_bits<6, 2, 4>(bits<0, 4>(head[3]), head[1])};
+  VU minima[2] = {bits<0, 6>(head[2]), with_bits<6, 2, 4>(bits<4, 4>(head[3]), head[2])};
   for (int64_t part = 0; part < 8; ++part) {
     parts[part].d[0] = hn::Mul(d, take_number<8>(scales[part / 4]));
     parts[part].m[0] = hn::Mul(minus_m, take_number<8>(minima[part / 4]));
@@ -338,8 +355,8 @@ struct BlockQ4_K : BlockForm<0, true, false> {
       VU nibbles[kQuads];
       rows.turn<32>(static_cast<size_t>(16 + 16 * part), nibbles);
       for (int64_t i = 0; i < kQuads; ++i) {
-        parts[part].quads[i] = take_bits<4>(nibbles[i]);
-        parts[part + 1].quads[i] = take_bits<4>(nibbles[i]);
+        parts[part].quads[i] = bits<0, 4>(nibbles[i]);
+        parts[part + 1].quads[i] = bits<4, 4>(nibbles[i]);
       }
     }
   }
@@ -352,14 +369,14 @@ struct BlockQ5_K : BlockForm<0, true, false> {
     turn_scales_and_minima(rows, parts);
     VU fifth[kQuads];
     rows.turn<32>(16, fifth);
-    for (int64_t part = 0; part < kParts; part += 2) {
+    unrolled<4>([&](auto pair) HWY_ATTR {  // of parts
       VU nibbles[kQuads];
-      rows.turn<32>(static_cast<size_t>(48 + 16 * part), nibbles);
+      rows.turn<32>(48 + 32 * pair, nibbles);
       for (int64_t i = 0; i < kQuads; ++i) {
-        parts[part].quads[i] = hn::Or(take_bits<4>(nibbles[i]), hn::ShiftLeft<4>(take_bits<1>(fifth[i])));
-        parts[part + 1].quads[i] = hn::Or(take_bits<4>(nibbles[i]), hn::ShiftLeft<4>(take_bits<1>(fifth[i])));
+        parts[2 * pair].quads[i] = with_bits<2 * pair, 1, 4>(bits<0, 4>(nibbles[i]), fifth[i]);
+        parts[2 * pair + 1].quads[i] = with_bits<2 * pair + 1, 1, 4>(bits<4, 4>(nibbles[i]), fifth[i]);
       }
-    }
+    });
   }
 };
 
@@ -379,12 +396,13 @@ struct BlockQ6_K : BlockForm<5, false, true> {
       VU nibbles[2 * kQuads], pairs[kQuads];
       rows.turn<64>(static_cast<size_t>(64 * group), nibbles);
       rows.turn<32>(static_cast<size_t>(128 + 32 * group), pairs);
-      for (int64_t part = 0; part < 4; ++part) {
+      unrolled<4>([&](auto part) HWY_ATTR {
+        VU* HWY_RESTRICT quads = parts[4 * group + part].quads;
         for (int64_t i = 0; i < kQuads; ++i) {
-          const VU low = take_bits<4>(nibbles[part % 2 * kQuads + i]);
-          parts[4 * group + part].quads[i] = hn::Or(low, hn::ShiftLeft<4>(take_bits<2>(pairs[i])));
+          const VU low = bits<part / 2 * 4, 4>(nibbles[part % 2 * kQuads + i]);
+          quads[i] = with_bits<2 * part, 2, 4>(low, pairs[i]);
         }
-      }
+      });
     }
   }
 };
