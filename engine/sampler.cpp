@@ -64,6 +64,11 @@ double Sampler::next_uniform() {
   return static_cast<double>(result >> 11) * 0x1.0p-53;
 }
 
+void Sampler::skip(int64_t n) {
+  if (settings_.temperature == 0) return;  // the likeliest token takes no random number
+  for (int64_t i = 0; i < n; ++i) next_uniform();
+}
+
 // Keskar et al. 2019 (CTRL), with the sign rule that everyone uses: a negative logit is multiplied.
 void Sampler::apply_repeat_penalty(std::span<const int32_t> recent) {
   if (settings_.repeat_penalty == 1 || settings_.repeat_last_n == 0) return;

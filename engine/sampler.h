@@ -42,6 +42,9 @@ class Sampler {
   // weights); draws exactly one random number per call where temperature > 0.
   Result<SampledToken> sample(std::span<const float> logits, std::span<const int32_t> recent);
 
+  // Passes over the random numbers of n draws, 0 or more: what is drawn next is what the draw after them would be.
+  void skip(int64_t n);
+
   const SamplerSettings& settings() const { return settings_; }
 
  private:

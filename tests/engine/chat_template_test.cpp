@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <nlohmann/json.hpp>
+
 #include "engine/formats/gguf.h"
 #include "engine/tokenizers/byte_alphabet.h"
 #include "tests/engine/formats/files.h"
@@ -22,16 +25,6 @@ constexpr const char* kSmollm2 =
     "message['role'] "
     "+ '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
     "'<|im_start|>assistant\n' }}{% endif %}";
-
-// The parts of Qwen2.5's that have to do with the system message; line breaks written as \n.
-constexpr const char* kQwen25 =
-    "{%- if tools %}{{- '<|im_start|>system\\n' }}{%- if messages[0]['role'] == 'system' %}{{- messages[0]['content'] "
-    "}}"
-    "{%- else %}{{- 'You are Qwen, created by Alibaba Cloud. You are a helpful assistant.' }}{%- endif %}{{- "
-    "\"<|im_end|>\\n\" }}"
-    "{%- else %}{%- if messages[0]['role'] == 'system' %}{{- '<|im_start|>system\\n' + messages[0]['content'] + "
-    "'<|im_end|>\\n' }}"
-    "{%- else %}{{- '<|im_start|>system\\nYou are Qwen\\'s helper.\\nBe kind.<|im_end|>\\n' }}{%- endif %}{%- endif %}";
 
 constexpr const char* kPlain =
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
@@ -82,13 +75,14 @@ TEST_F(ChatTemplateTest, Smollm2GetsItsDefaultSystemMessage) {
             "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
 }
 
-TEST_F(ChatTemplateTest, DefaultSystemMessagesAreReadFromLiterals) {
-  const auto chat = ChatTemplate::from_tokenizer(*tokenizer(kQwen25), "m");
-  ASSERT_TRUE(chat) << chat.error().message;
-  EXPECT_EQ(chat->default_system(), "You are Qwen's helper.\nBe kind.");
-  const auto raw = ChatTemplate::from_tokenizer(
-      *tokenizer("{% if messages[0].role != 'system' %}<|im_start|>system\nRaw text.<|im_end|>\n{% endif %}"), "m");
-  EXPECT_EQ(raw->default_system(), "Raw text.");
+TEST_F(ChatTemplateTest, DefaultSystemMessagesAreKnown) {
+  EXPECT_EQ(ChatTemplate::from_tokenizer(*tokenizer(kSmollm2), "m")->default_system(),
+            "You are a helpful AI assistant named SmolLM, trained by Hugging Face");
+  const std::string from_parts = std::string("{% set s = 'You are ' + \"Qwen's\" + '.' %}") +
+                                 "{% if messages[0].role != 'system' %}<|im_start|>system\n{{ s }}<|im_end|>\n"
+                                 "{% endif %}" +
+                                 kPlain;
+  EXPECT_EQ(ChatTemplate::from_tokenizer(*tokenizer(from_parts), "m")->default_system(), "You are Qwen's.");
 }
 
 TEST_F(ChatTemplateTest, TemplatesWithoutADefaultAddNothing) {
@@ -98,8 +92,7 @@ TEST_F(ChatTemplateTest, TemplatesWithoutADefaultAddNothing) {
       "assistant\n";
   EXPECT_EQ(render(*tokenizer(kPlain), turns), expected);
   EXPECT_EQ(render(*tokenizer(""), turns), expected);  // markers, but no template
-  const std::string from_parts = "{{ '<|im_start|>system\n' + system + '<|im_end|>\n' }}";
-  EXPECT_EQ(ChatTemplate::from_tokenizer(*tokenizer(from_parts), "m")->default_system(), "");
+  EXPECT_EQ(ChatTemplate::from_tokenizer(*tokenizer(kPlain), "m")->default_system(), "");
 }
 
 TEST_F(ChatTemplateTest, SegmentsCarryTheirRoles) {
@@ -132,9 +125,35 @@ TEST_F(ChatTemplateTest, ControlTokensInTheMessageStayText) {
   EXPECT_EQ(std::count(segments[0].ids.begin(), segments[0].ids.end(), *smollm2->find("<|im_end|>")), 1);
 }
 
-TEST_F(ChatTemplateTest, BosComesFirstWhereVocabularyOrTemplateAskForIt) {
-  EXPECT_EQ(render(*tokenizer(kPlain, true), {{ChatRole::kUser, "a"}}).substr(0, 20), "<s><|im_start|>user\n");
-  EXPECT_EQ(render(*tokenizer(std::string("{{ bos_token }}") + kPlain), {}).substr(0, 3), "<s>");
+TEST_F(ChatTemplateTest, TheTemplateSaysWhetherBosComesFirst) {
+  EXPECT_EQ(render(*tokenizer(kPlain, true), {{ChatRole::kUser, "a"}}).substr(0, 12), "<|im_start|>");
+  const auto with_bos = tokenizer(std::string("{{ bos_token }}") + kPlain);
+  EXPECT_EQ(render(*with_bos, {{ChatRole::kUser, "a"}}).substr(0, 20), "<s><|im_start|>user\n");
+  const auto segments =
+      ChatTemplate::from_tokenizer(*with_bos, "m")->render(*with_bos, {{ChatRole::kUser, "a"}}).value();
+  ASSERT_EQ(segments.size(), 2u) << "BOS belongs to the message that follows";
+  EXPECT_EQ(segments[0].role, ChatRole::kUser);
+}
+
+TEST_F(ChatTemplateTest, WithoutATemplateTheVocabularySaysWhetherBosComesFirst) {
+  EXPECT_EQ(render(*tokenizer("", true), {{ChatRole::kUser, "a"}}).substr(0, 20), "<s><|im_start|>user\n");
+  EXPECT_EQ(render(*tokenizer("", false), {{ChatRole::kUser, "a"}}).substr(0, 12), "<|im_start|>");
+}
+
+TEST_F(ChatTemplateTest, AFurtherQuestionClosesTheAnswerOnce) {
+  const auto smollm2 = tokenizer(kSmollm2);
+  const ChatTemplate chat = ChatTemplate::from_tokenizer(*smollm2, "m").value();
+  const auto text = [&](int32_t last_id) {
+    std::string all;
+    const std::vector<ChatSegment> segments = chat.render_next(*smollm2, "And?", last_id).value();
+    for (const ChatSegment& segment : segments) {
+      all += std::string(chat_role_name(segment.role)) + "[" + smollm2->decode(segment.ids).value() + "]";
+    }
+    return all;
+  };
+  const std::string rest = "user[<|im_start|>user\nAnd?<|im_end|>\n]assistant[<|im_start|>assistant\n]";
+  EXPECT_EQ(text(*smollm2->find("<|im_end|>")), "assistant[\n]" + rest) << "the answer ended by itself";
+  EXPECT_EQ(text(*smollm2->find("a")), "assistant[<|im_end|>\n]" + rest) << "the answer was cut off";
 }
 
 TEST_F(ChatTemplateTest, OtherTemplatesAreRefused) {
@@ -144,13 +163,97 @@ TEST_F(ChatTemplateTest, OtherTemplatesAreRefused) {
     if (chat) return std::string();
     EXPECT_EQ(chat.error().code, code);
     EXPECT_THAT(chat.error().message, HasSubstr("chat.gguf"));
+    EXPECT_THAT(chat.error().message, HasSubstr("--prompt"));
     return chat.error().message;
   };
-  EXPECT_THAT(refusal("{{ '<|start_header_id|>' + role }}", true, ErrorCode::kUnsupported), HasSubstr("ChatML"));
-  EXPECT_THAT(refusal(kPlain, false, ErrorCode::kUnsupported), HasSubstr("ChatML"));
-  refusal("<|im_start|>user<|im_sep|>{{ content }}<|im_end|>", true, ErrorCode::kUnsupported);
-  refusal(std::string(kPlain) + "{{ strftime_now('%d') }}", true, ErrorCode::kUnsupported);
+  refusal("{{ '<|start_header_id|>' + role }}", true, ErrorCode::kUnsupported);
+  EXPECT_THAT(refusal(kPlain, false, ErrorCode::kUnsupported), HasSubstr("lacks <|im_start|>"));
+  refusal("{% for m in messages %}<|im_start|>user<|im_sep|>{{ m.content }}<|im_end|>{% endfor %}", true,
+          ErrorCode::kUnsupported);
+  refusal("{% for m in messages %}<|user|>\n{{ m.content }}</s>\n{% endfor %}<|assistant|>\n", true,
+          ErrorCode::kUnsupported);
   EXPECT_THAT(refusal("", false, ErrorCode::kNotFound), HasSubstr("no chat template"));
+}
+
+// --- every family, against transformers ---
+
+std::vector<ChatMessage> messages_of(const nlohmann::json& chat) {
+  std::vector<ChatMessage> messages;
+  for (const nlohmann::json& message : chat) {
+    const ChatRole role = message[0] == "system" ? ChatRole::kSystem
+                          : message[0] == "user" ? ChatRole::kUser
+                                                 : ChatRole::kAssistant;
+    messages.push_back({role, message[1]});
+  }
+  return messages;
+}
+
+TEST(ChatTemplateGoldens, EveryFamilyIsLaidOutAsByTransformers) {
+  std::ifstream file(std::string(ORRERY_SOURCE_DIR) + "/assets/goldens/chat/templates.json");
+  const nlohmann::json goldens = nlohmann::json::parse(file);
+  int n_laid_out = 0;
+  for (const nlohmann::json& golden : goldens["cases"]) {
+    SCOPED_TRACE(golden["name"].get<std::string>());
+    ChatSurroundings surroundings{.bos = golden["bos"], .eos = golden["eos"], .today = {}};
+    surroundings.today.tm_year = goldens["today"][0].get<int>() - 1900;
+    surroundings.today.tm_mon = goldens["today"][1].get<int>() - 1;
+    surroundings.today.tm_mday = goldens["today"][2];
+    const auto chat = ChatTemplate::recognise(golden["template"].get<std::string>(), surroundings);
+    ASSERT_TRUE(chat) << chat.error().message;
+    EXPECT_EQ(chat_family_name(chat->family()), golden["family"].get<std::string>());
+    for (size_t i = 0; i < goldens["chats"].size(); ++i) {
+      const auto pieces = chat->lay_out(messages_of(goldens["chats"][i]));
+      EXPECT_EQ(pieces.has_value(), !golden["texts"][i].is_null());
+      if (!pieces) continue;
+      std::string text;
+      for (const ChatPiece& piece : *pieces) text += piece.text;
+      EXPECT_EQ(text, golden["texts"][i].get<std::string>());
+      ++n_laid_out;
+    }
+  }
+  EXPECT_GT(n_laid_out, 50);
+}
+
+// --- hostile templates: an answer in bounded time, whatever they say ---
+
+TEST(ChatTemplateHostile, DeepLongAndEndlessTemplatesAreRefused) {
+  const auto repeated = [](const std::string& text, int n) {
+    std::string all;
+    for (int i = 0; i < n; ++i) all += text;
+    return all;
+  };
+  const std::string hostile[] = {
+      "{{ " + repeated("(", 100000),
+      "{{ " + repeated("not ", 100000) + "x }}",
+      "{{ " + repeated("-", 100000) + "1 }}",
+      "{{ x" + repeated(".a", 100000) + " }}",
+      "{{ 1" + repeated(" + 1", 100000) + " }}",
+      "{{ " + repeated("[", 100000) + " }}",
+      repeated("{% if x %}", 50000),
+      "{% if x %}" + repeated("{% elif x %}", 50000) + "{% endif %}",
+      "{% for i in range(1000000000) %}{% endfor %}",
+      "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}",
+      "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+      "{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+      "{% set ns = namespace(x=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}",
+      "{% set a = namespace() %}{% set b = namespace(a=a) %}{% set a.b = b %}{{ a == b }}",
+      "{{ 'a'.replace('a', 'b' * 5) }}",
+      "{{ 'x'.split('') }}",
+      "{{ 1 // 0 }}{{ 999999999999999 * 999999999999999 }}",
+      std::string("{{ '\0 }}", 8),
+      std::string(2 << 20, '{'),
+      "{%",
+      "{{",
+      "{#",
+      "{{ '",
+      "{% set = 1 %}",
+      "\xff\xfe{{ messages }}",
+  };
+  for (const std::string& source : hostile) {
+    const auto chat = ChatTemplate::recognise(source);
+    ASSERT_FALSE(chat) << source.substr(0, 60);
+    EXPECT_LT(chat.error().message.size(), 300u);
+  }
 }
 
 }  // namespace
