@@ -2,15 +2,16 @@
 
 import numpy as np
 import torch
-from transformers import (Gemma3ForCausalLM, Gemma3TextConfig, MistralConfig, MistralForCausalLM, Qwen2Config,
-                          Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+from transformers import (Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, MistralConfig,
+                          MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 
 import llama_goldens
 import tiny_decoders
 import tiny_llama
 
 CLASSES = {"qwen2": (Qwen2Config, Qwen2ForCausalLM), "qwen3": (Qwen3Config, Qwen3ForCausalLM),
-           "mistral": (MistralConfig, MistralForCausalLM), "gemma3_text": (Gemma3TextConfig, Gemma3ForCausalLM)}
+           "mistral": (MistralConfig, MistralForCausalLM), "gemma2": (Gemma2Config, Gemma2ForCausalLM),
+           "gemma3_text": (Gemma3TextConfig, Gemma3ForCausalLM)}
 
 
 def load(shape, weights):

@@ -1,4 +1,4 @@
-"""Tiny seeded qwen2, qwen3, mistral and gemma3 models, written as Hugging Face folders and GGUF files.
+"""Tiny seeded qwen2, qwen3, mistral, gemma2 and gemma3 models, written as Hugging Face folders and GGUF files.
 
 As with tiny_llama.py: irregular shapes, every weight random (biases and the weights of norms too), rows of attention
 peaky. Windows are crossed more than twice, and lie across pages of 64 keys.
@@ -43,6 +43,13 @@ MODELS = {
         seed=34, d=30, ffn=37, heads=5, kv_heads=1, head_dim=8, layers=2, vocab=47, length=150,
         config={"model_type": "mistral", "head_dim": 8, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
                 "torch_dtype": "float32", "sliding_window": 70, "tie_word_embeddings": False}),
+    # Capped scores and logits; a window in every other layer, left to the default.
+    "tiny-gemma2": dict(
+        seed=37, d=20, ffn=27, heads=4, kv_heads=2, head_dim=6, layers=3, vocab=43, length=80, gemma=True, gguf="gemma2",
+        gguf_kinds=["F32"],
+        config={"model_type": "gemma2", "head_dim": 6, "rms_norm_eps": 1e-6, "torch_dtype": "float32",
+                "rope_theta": 20000.0, "sliding_window": 17, "query_pre_attn_scalar": 9, "attn_logit_softcapping": 1.5,
+                "final_logit_softcapping": 5.0, "hidden_activation": "gelu_pytorch_tanh"}),
     # Old spelling, the pattern left to its default (every sixth layer is full), a scaled full rotation, capped logits.
     "tiny-gemma3": dict(
         seed=35, d=18, ffn=26, heads=3, kv_heads=1, head_dim=10, layers=7, vocab=53, length=150, qk_norm=True, gemma=True,
@@ -176,13 +183,16 @@ def save_gguf(path, name, shape, weights, kind):
 
 
 def add_gemma_keys(writer, shape, config):
-    sliding = config.get("rope_parameters", {}).get("sliding_attention", {})
-    writer.add_rope_freq_base_swa(sliding.get("rope_theta", config.get("rope_local_base_freq")))
+    if shape["gguf"] == "gemma3":
+        sliding = config.get("rope_parameters", {}).get("sliding_attention", {})
+        writer.add_rope_freq_base_swa(sliding.get("rope_theta", config.get("rope_local_base_freq")))
     writer.add_sliding_window(config["sliding_window"])
     if "layer_types" in config:
         writer.add_sliding_window_pattern([t == "sliding_attention" for t in config["layer_types"]])
     if config["query_pre_attn_scalar"] != shape["head_dim"]:
         writer.add_attention_scale(config["query_pre_attn_scalar"] ** -0.5)
+    if "attn_logit_softcapping" in config:
+        writer.add_attn_logit_softcapping(config["attn_logit_softcapping"])
     if "final_logit_softcapping" in config:
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
     if "rope_scaling" in config:

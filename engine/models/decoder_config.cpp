@@ -45,7 +45,7 @@ Result<int64_t> n_heads_of(const ModelFile& file, ConfigKey key, const std::vect
   return n;
 }
 
-// The width of a head's query and key: as stated; else as its norm has it; else an even share of d_model.
+// The width of a head's query and key: as stated; else as its norm has it; else an even share of the projection's rows.
 Result<int64_t> head_width(const ModelFile& file, bool qk_norm, const AttentionNames& names, int32_t layer,
                            const std::vector<int64_t>& heads, int64_t d_model) {
   if (!file.has(kHeadWidth) && qk_norm) {
@@ -57,7 +57,10 @@ Result<int64_t> head_width(const ModelFile& file, bool qk_norm, const AttentionN
   }
   std::optional<int64_t> usual;
   const int64_t n_heads = heads.empty() ? 0 : heads[static_cast<size_t>(layer)];
-  if (n_heads > 0 && d_model % n_heads == 0) usual = d_model / n_heads;
+  if (!file.has(kHeadWidth) && n_heads > 0) {
+    ORRERY_ASSIGN_OR_RETURN(const TensorView q, file.tensor(names.q, layer, {-1, d_model}));
+    if (q.shape[0] % n_heads == 0 && q.shape[0] / n_heads <= kMostHeadWidth) usual = q.shape[0] / n_heads;
+  }
   return file.integer(kHeadWidth, 1, kMostHeadWidth, usual);
 }
 

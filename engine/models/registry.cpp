@@ -1,6 +1,8 @@
 #include "engine/models/registry.h"
 
 #include "engine/models/decoder_builder.h"
+#include "engine/models/gemma.h"
+#include "engine/models/gemma2.h"
 #include "engine/models/gemma3.h"
 #include "engine/models/llama.h"
 #include "engine/models/mistral.h"
@@ -16,8 +18,9 @@ std::span<const Architecture> architectures() {
       {"qwen3", "qwen3", read_qwen3_config, build_pre_norm_decoder},
       {"", "mistral", read_mistral_config, build_pre_norm_decoder},
       {"mistral3", "mistral3", read_mistral_config, build_pre_norm_decoder},
-      {"gemma3", "gemma3", read_gemma3_config, build_gemma3},
-      {"", "gemma3_text", read_gemma3_config, build_gemma3},
+      {"gemma2", "gemma2", read_gemma2_config, build_gemma},
+      {"gemma3", "gemma3", read_gemma3_config, build_gemma},
+      {"", "gemma3_text", read_gemma3_config, build_gemma},
   };
   return kArchitectures;
 }

@@ -1,4 +1,4 @@
-// qwen2, qwen3, mistral and gemma3 against transformers; the goldens' README says how they were made.
+// qwen2, qwen3, mistral, gemma2 and gemma3 against transformers; the goldens' README says how they were made.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -30,6 +30,8 @@ const Golden kGoldens[] = {
     {"tiny-qwen3-b.f32.gguf", "tiny-qwen3-b", {}},
     {"tiny-qwen3-b.q8_0.gguf", "tiny-qwen3-b.q8_0", kQuantized},
     {"tiny-mistral", "tiny-mistral", {}},
+    {"tiny-gemma2", "tiny-gemma2", {}},
+    {"tiny-gemma2.f32.gguf", "tiny-gemma2", {}},
     {"tiny-gemma3", "tiny-gemma3", {}},
     {"tiny-gemma3.f32.gguf", "tiny-gemma3", {}},
     {"tiny-gemma3-b", "tiny-gemma3-b", {}},
