@@ -30,7 +30,14 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(std::shared_ptr<const Mo
   if (const GgufFile* gguf = file->gguf()) {
     return Tokenizer::from_gguf(std::shared_ptr<const GgufFile>(std::move(file), gguf));
   }
-  return Error{ErrorCode::kUnsupported, "tokenizers of Hugging Face folders cannot be read yet: " + file->path()};
+  return Tokenizer::from_folder(file->path());
+}
+
+Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return Tokenizer::from_folder(path);
+  ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<const ModelFile> file, ModelFile::open(path));
+  return open_tokenizer(std::move(file));
 }
 
 Result<OpenedModel> open_model(const ModelChoice& choice, const std::function<bool(double)>& progress) {

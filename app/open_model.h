@@ -1,6 +1,7 @@
 // From what the user calls a model to one that runs: its file, backend, tokenizer.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -42,6 +43,8 @@ Result<OpenedModel> open_model(const ModelChoice& choice, const std::function<bo
 
 // The tokenizer of a model file alone, and why there is none.
 Result<std::shared_ptr<const Tokenizer>> open_tokenizer(std::shared_ptr<const ModelFile> file);
+// The same from its path; a folder needs neither weights nor a config.json.
+Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const std::filesystem::path& path);
 
 // The model that a recorded run was made with: `given` where it is not empty, else the path that the run's settings
 // note, else an installed model of the same fingerprint. kMismatch where `given` is another model, kNotFound where none

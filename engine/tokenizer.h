@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -45,6 +46,12 @@ class Tokenizer {
   // named. kInvalidFile: a damaged vocabulary. The model itself can still be run on token ids.
   // Keeps the file open, as its vocabulary is read in place.
   static Result<std::shared_ptr<const Tokenizer>> from_gguf(std::shared_ptr<const GgufFile> file);
+
+  // From a Hugging Face folder: tokenizer.json, or GPT-2's vocab.json and merges.txt, with the special tokens, ends of
+  // generation and chat template of the files beside it, which may be missing; weights and config.json too. kNotFound:
+  // the folder has no tokenizer. kUnsupported: one in another form, or a step that is not there, by its name.
+  // kInvalidFile: a damaged file.
+  static Result<std::shared_ptr<const Tokenizer>> from_folder(const std::filesystem::path& folder);
 
   // What the loaders end with. Every id lies in the vocabulary.
   static std::shared_ptr<const Tokenizer> from_parts(TokenizerParts parts);

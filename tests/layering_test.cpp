@@ -31,7 +31,7 @@ struct Rule {
 const std::vector<Rule>& rules() {
   static const std::vector<Rule> kRules = {
       {"kernels", {}, {"std", "system", "highway"}},
-      {"engine", {"kernels"}, {"std", "system", "json", "pcre2"}},
+      {"engine", {"kernels"}, {"std", "system", "json", "pcre2", "onig", "icu"}},
       {"probes", {"engine/probe_plan.h", "engine/config.h", "kernels"}, {"std"}},
       {"sessions", {"probes", "kernels/base"}, {"std", "system", "sqlite", "zstd", "json"}},
       {"views", {"probes", "kernels/base"}, {"std", "imgui", "stb", "json"}},
@@ -57,6 +57,8 @@ constexpr Library kLibraries[] = {
     {"highway", "hwy/.*"},
     {"json", "nlohmann/.*"},
     {"pcre2", "pcre2\\.h"},
+    {"onig", "oniguruma\\.h"},
+    {"icu", "unicode/.*"},
     {"sqlite", "sqlite3\\.h"},
     {"zstd", "zstd(_errors)?\\.h"},
     {"imgui opengl", "(.*/)?imgui_impl_.*"},

@@ -59,8 +59,7 @@ CommandResult run(const CommandContext& context) {
                       static_cast<int>(options.has("--decode"));
   if (sources != 1) return usage_error("tokenize", "takes one of --text, --file and --decode");
   ORRERY_ASSIGN_OR_RETURN(const std::filesystem::path path, resolve_model(options.text("--model")));
-  ORRERY_ASSIGN_OR_RETURN(const std::shared_ptr<const ModelFile> file, ModelFile::open(path));
-  ORRERY_ASSIGN_OR_RETURN(const std::shared_ptr<const Tokenizer> tokenizer, open_tokenizer(file));
+  ORRERY_ASSIGN_OR_RETURN(const std::shared_ptr<const Tokenizer> tokenizer, open_tokenizer(path));
   return options.has("--decode") ? decode(*tokenizer, options) : encode(*tokenizer, options);
 }
 

@@ -4,8 +4,7 @@
 #include <set>
 #include <system_error>
 
-#include "engine/formats/bounded_json.h"
-#include "engine/formats/mapped_file.h"
+#include "engine/formats/hf_folder_file.h"
 #include "engine/formats/quoted.h"
 
 namespace orrery {
@@ -20,34 +19,6 @@ constexpr std::string_view kSingleName = "model.safetensors";
 
 Error invalid(const std::string& path, const std::string& why) {
   return Error{ErrorCode::kInvalidFile, path + ": " + why};
-}
-
-bool is_inside(const fs::path& canonical, const fs::path& folder) {
-  const auto [at, ignored] = std::mismatch(folder.begin(), folder.end(), canonical.begin(), canonical.end());
-  return at == folder.end();
-}
-
-// The file `name` of the folder, where it may be read: the file itself, or a link that stays within the folder or, in a
-// hub cache, leads from snapshots/<revision>/ to blobs/.
-Result<fs::path> file_of_folder(const fs::path& folder, std::string_view name) {
-  const fs::path path = folder / name;
-  std::error_code error;
-  if (!fs::exists(path, error)) {
-    return Error{ErrorCode::kNotFound, folder.string() + " lacks the file " + in_quotes(name)};
-  }
-  const fs::path target = fs::canonical(path, error);
-  const fs::path home = error ? fs::path() : fs::canonical(folder, error);
-  if (error) return Error{ErrorCode::kIo, "cannot read " + path.string() + ": " + error.message()};
-  const bool in_hub_cache = home.parent_path().filename() == "snapshots";
-  if (is_inside(target, home) || (in_hub_cache && is_inside(target, home.parent_path().parent_path() / "blobs")))
-    return path;
-  return invalid(folder.string(), in_quotes(name) + " is a link that leaves the folder");
-}
-
-Result<nlohmann::json> read_json(const fs::path& folder, std::string_view name, size_t max_bytes) {
-  ORRERY_ASSIGN_OR_RETURN(const fs::path path, file_of_folder(folder, name));
-  ORRERY_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
-  return parse_json_object(file.text(), max_bytes, file.path());
 }
 
 bool is_plain_file_name(std::string_view name) {
@@ -93,21 +64,21 @@ Result<std::shared_ptr<const HfFolder>> HfFolder::open(const fs::path& path) {
   if (!fs::is_directory(path, error)) return Error{ErrorCode::kNotFound, "there is no such folder: " + path.string()};
   const std::shared_ptr<HfFolder> folder(new HfFolder);
   folder->path_ = path.string();
-  ORRERY_ASSIGN_OR_RETURN(folder->config_, read_json(path, "config.json", kMaxConfigBytes));
+  ORRERY_ASSIGN_OR_RETURN(folder->config_, read_hf_json(path, "config.json", kMaxConfigBytes));
 
   nlohmann::json index;
   std::set<std::string> names;
   if (fs::exists(path / kSingleName, error)) {
     names.insert(std::string(kSingleName));
   } else if (fs::exists(path / kIndexName, error)) {
-    ORRERY_ASSIGN_OR_RETURN(index, read_json(path, kIndexName, kMaxIndexBytes));
+    ORRERY_ASSIGN_OR_RETURN(index, read_hf_json(path, kIndexName, kMaxIndexBytes));
     ORRERY_ASSIGN_OR_RETURN(names, shard_names(index, (path / kIndexName).string()));
   } else {
     names = all_safetensors(path);
   }
   if (names.empty()) return Error{ErrorCode::kNotFound, path.string() + " has no weights: no *.safetensors file"};
   for (const std::string& name : names) {
-    ORRERY_ASSIGN_OR_RETURN(const fs::path file, file_of_folder(path, name));
+    ORRERY_ASSIGN_OR_RETURN(const fs::path file, hf_folder_file(path, name));
     ORRERY_ASSIGN_OR_RETURN(SafetensorsFile shard, SafetensorsFile::open(file));
     folder->tensors_.insert(folder->tensors_.end(), shard.tensors().begin(), shard.tensors().end());
     folder->shards_.push_back(std::move(shard));
