@@ -60,7 +60,7 @@ TEST_F(ChangedConfig, MissingOrWrongNumbersAreNamed) {
 
 TEST_F(ChangedConfig, SizesThatContradictTensorsAreNamed) {
   expect_refused([](Json& c) { c["hidden_size"] = 63; }, "must have the shape [any, 63]");
-  expect_refused([](Json& c) { c["num_hidden_layers"] = 3; }, "model.layers.2.mlp.gate_proj.weight is missing");
+  expect_refused([](Json& c) { c["num_hidden_layers"] = 3; }, "model.layers.2.mlp.up_proj.weight is missing");
   expect_refused([](Json& c) { c["vocab_size"] = 127; }, "vocab_size must be the 128 rows of the embedding");
   expect_refused([](Json& c) { c["num_attention_heads"] = 8; }, "q_proj.weight must have the shape");
   expect_refused([](Json& c) { c["num_key_value_heads"] = 3; }, "must divide the 4 query heads, but is 3");
@@ -69,8 +69,9 @@ TEST_F(ChangedConfig, SizesThatContradictTensorsAreNamed) {
 }
 
 TEST_F(ChangedConfig, WhatCannotBeComputedIsRefused) {
-  expect_refused([](Json& c) { c["hidden_act"] = "gelu"; }, "hidden_act must be silu");
-  expect_refused([](Json& c) { c["model_type"] = "mystery"; }, "cannot be run yet (those that can: llama): mystery");
+  expect_refused([](Json& c) { c["hidden_act"] = "mish"; }, "hidden_act must be one of silu,");
+  expect_refused([](Json& c) { c["model_type"] = "mystery"; }, "cannot be run yet (those that can: llama, ");
+  expect_refused([](Json& c) { c["model_type"] = "mystery"; }, "): mystery");
   expect_refused([](Json& c) { c.erase("model_type"); }, "model_type must be a text");
   expect_refused(
       [](Json& c) {
@@ -94,7 +95,7 @@ TEST_F(ChangedConfig, WhatCannotBeComputedIsRefused) {
         c["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", -1}};
       },
       "the rope's base must be positive");
-  expect_refused([](Json& c) { c["quantization_config"] = Json::object(); }, "quantized Hugging Face weights");
+  expect_refused([](Json& c) { c["quantization_config"] = Json::object(); }, "quantization_config says");
 }
 
 TEST(ModelFile, NestedAndOldSpellingsAreRead) {
