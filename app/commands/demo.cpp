@@ -30,7 +30,8 @@ Result<std::filesystem::path> default_model() {
   const KnownModel& known = known_models().front();
   if (Result<std::filesystem::path> path = resolve_model(known.name)) return path;
   say("fetching the default model, once");
-  return fetch_with_progress(known);
+  ORRERY_ASSIGN_OR_RETURN(const FetchPlan plan, fetch_with_progress({.what = known.name}, false));
+  return plan.target;
 }
 
 // Only an earlier demo's session is replaced, never something else under that name.

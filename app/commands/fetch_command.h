@@ -1,14 +1,14 @@
-// Fetching a known model at a terminal: its licence first, then progress; Ctrl-C cancels.
+// Fetching a model at a terminal: its licence first, then progress; Ctrl-C stops, and the next call goes on.
 #pragma once
 
-#include <filesystem>
-
 #include "app/library/fetch.h"
-#include "app/library/known_models.h"
 #include "kernels/base/result.h"
 
 namespace orrery {
 
-Result<std::filesystem::path> fetch_with_progress(const KnownModel& model);
+// Says what will come and under which licence, asks on a terminal where the licence must be accepted and
+// `licence_accepted` does not say that it is, and fetches. The plan that was carried out; `installed` says that the
+// model was here already. Errors as of plan_fetch and run_fetch, saying where the same call would go on.
+Result<FetchPlan> fetch_with_progress(const FetchRequest& request, bool licence_accepted);
 
 }  // namespace orrery

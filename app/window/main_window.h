@@ -80,7 +80,11 @@ class MainWindow final : public QMainWindow {
   void refresh_overlay();
   void refresh_inspector();
   void show_error(const QString& sentence);
-  void fetch_known_model(const QString& name);
+  void connect_fetch();
+  void refresh_library();
+  void get_model(const QString& what);        // empty: the user says what
+  void go_on_fetching(const QString& stage);  // what was broken off there
+  void start_fetch(const FetchPlan& plan, bool licence_accepted);
 
   // window_actions.cpp: menus, toolbar, keys, what they trigger
   void build_actions();
@@ -104,6 +108,7 @@ class MainWindow final : public QMainWindow {
   SessionController controller_;
   ModelFetch fetch_;
   std::vector<ViewCanvas> canvases_;
+  QString fetched_;  // name of the model that fetch_ is at
 
   PromptPanel* prompt_ = nullptr;
   StartPage* start_page_ = nullptr;

@@ -60,16 +60,20 @@ void StartPage::add_entries(const QString& title, const QList<LibraryEntry>& ent
   label->setContentsMargins(0, 10, 0, 2);
   list_layout_->addWidget(label);
   for (const LibraryEntry& entry : entries) {
-    auto* button = new QPushButton(QStringLiteral("%1    %2").arg(entry.title, entry.detail).replace('&', "&&"));
+    auto* button = new QPushButton(
+        QStringLiteral("%1    %2")
+            .arg(entry.title, QStringList{entry.detail, entry.note}.join(
+                                  entry.detail.isEmpty() || entry.note.isEmpty() ? QString() : QStringLiteral(", ")))
+            .replace('&', "&&"));
     button->setFlat(true);
     button->setCursor(Qt::PointingHandCursor);
     button->setStyleSheet(QStringLiteral("text-align: left; padding: 4px 6px; color: palette(link);"));
     const QString target = entry.target;
-    if (entry.kind == LibraryEntry::Kind::kKnownModel) {
-      connect(button, &QPushButton::clicked, this, [this, target] { Q_EMIT get(target); });
-    } else {
-      connect(button, &QPushButton::clicked, this, [this, target] { Q_EMIT open(target); });
-    }
+    connect(button, &QPushButton::clicked, this, [this, target, kind = entry.kind] {
+      if (kind == LibraryEntry::Kind::kKnownModel) return Q_EMIT get(target);
+      if (kind == LibraryEntry::Kind::kPartModel) return Q_EMIT go_on(target);
+      Q_EMIT open(target);
+    });
     list_layout_->addWidget(button);
   }
 }

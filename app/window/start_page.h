@@ -21,6 +21,7 @@ class StartPage final : public QWidget {
   void open_dialog();
   void open(QString path);
   void get(QString known_model);
+  void go_on(QString stage);  // with a fetch that was broken off
 
  private:
   void add_entries(const QString& title, const QList<LibraryEntry>& entries);

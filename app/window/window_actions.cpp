@@ -67,6 +67,7 @@ void MainWindow::build_file_menu() {
     const QString folder = QFileDialog::getExistingDirectory(this, tr("Open a model folder"));
     if (!folder.isEmpty()) open_path(folder);
   });
+  add_action(file, tr("&Get a model…"), QKeySequence(Qt::CTRL | Qt::Key_G), [this] { get_model({}); });
   recent_menu_ = file->addMenu(tr("Open &recent"));
   connect(recent_menu_, &QMenu::aboutToShow, this, [this] {
     recent_menu_->clear();
@@ -302,6 +303,7 @@ void MainWindow::show_keys() {
                         {tr("F12"), tr("frame times")},
                         {tr("?"), tr("this list")}});
 }
+                        {tr("Ctrl+G"), tr("get a model")},
 
 void MainWindow::keyPressEvent(QKeyEvent* event) {
   const FrameHistory& history = controller_.history();
