@@ -1,0 +1,85 @@
+#include "engine/models/tensor_placer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/engine/formats/files.h"
+
+namespace orrery {
+namespace {
+
+using testing::floats;
+using testing::GgufBuilder;
+using ::testing::HasSubstr;
+using testing::TempFolder;
+
+constexpr uint32_t kF32 = 0, kQ8_0 = 8, kIQ2_XXS = 16, kI32 = 26, kF64 = 28;
+
+class TensorPlacerTest : public ::testing::Test {
+ protected:
+  void open(const GgufBuilder& builder) {
+    auto opened = ModelFile::open(folder_.write("m.gguf", builder.build()));
+    ASSERT_TRUE(opened) << opened.error().message;
+    file_ = *opened;
+  }
+  std::string refusal(const TensorPlacer& placer) {
+    const Result<void> status = placer.status();
+    if (status) {
+      ADD_FAILURE() << "placed";
+      return "";
+    }
+    EXPECT_EQ(status.error().code, ErrorCode::kUnsupported);
+    EXPECT_THAT(status.error().message, HasSubstr("m.gguf"));
+    return status.error().message;
+  }
+
+  static constexpr TensorName kTensor{"t", "t"};
+  TempFolder folder_;
+  std::shared_ptr<const ModelFile> file_;
+  std::shared_ptr<Backend> backend_ = make_cpu_backend(1);
+};
+
+TEST_F(TensorPlacerTest, VectorsThatAreNoFloatsAreRefused) {
+  struct Case {
+    uint32_t type;
+    std::string name, data;
+  };
+  for (const Case& stored : {Case{kI32, "I32", std::string(128, '\1')}, Case{kQ8_0, "Q8_0", std::string(34, '\1')},
+                             Case{kF64, "F64", std::string(256, '\1')}}) {
+    GgufBuilder builder;
+    builder.tensor("t", {32}, stored.type, stored.data);
+    open(builder);
+    TensorPlacer placer(*file_, *backend_);
+    placer.vector(kTensor, -1, 32);
+    EXPECT_THAT(refusal(placer), HasSubstr(stored.name));
+  }
+}
+
+TEST_F(TensorPlacerTest, MatricesThatCannotBeMultipliedAreRefused) {
+  GgufBuilder builder;
+  builder.tensor("t", {32, 2}, kI32, std::string(256, '\1'));
+  open(builder);
+  TensorPlacer integers(*file_, *backend_);
+  integers.matrix(kTensor, -1, 2, 32);
+  EXPECT_THAT(refusal(integers), HasSubstr("I32"));
+
+  GgufBuilder other;
+  other.tensor("t", {256, 2}, kIQ2_XXS, std::string(132, '\1'));
+  open(other);
+  TensorPlacer unknown(*file_, *backend_);
+  unknown.matrix(kTensor, -1, 2, 256);
+  EXPECT_THAT(refusal(unknown), HasSubstr("IQ2_XXS"));
+}
+
+TEST_F(TensorPlacerTest, FloatVectorsArePlaced) {
+  GgufBuilder builder;
+  builder.tensor("t", {4}, kF32, floats(4));
+  open(builder);
+  TensorPlacer placer(*file_, *backend_);
+  const TensorView placed = placer.vector(kTensor, -1, 4);
+  ASSERT_TRUE(placer.status());
+  EXPECT_EQ(placed.f32()[3], 4.f);
+}
+
+}  // namespace
+}  // namespace orrery
