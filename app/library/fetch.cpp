@@ -26,6 +26,13 @@ class Fetch {
       : plan_(plan), options_(options), stage_(std::move(stage)) {}
 
   Result<fs::path> run() {
+    const Result<fs::path> done = run_to_end();
+    if (!done && stage_.done_bytes() == 0) stage_.remove();  // there is nothing to go on with
+    return done;
+  }
+
+ private:
+  Result<fs::path> run_to_end() {
     ORRERY_RETURN_IF_ERROR(check_room(stage_.path(), bytes_wanted()));
     if (plan_.kind == FetchPlan::Kind::kKnown) {
       ORRERY_RETURN_IF_ERROR(fetch_wheels());
@@ -40,7 +47,6 @@ class Fetch {
     return plan_.target;
   }
 
- private:
   // What is still to come, as far as it is known, and what is made of it.
   uint64_t bytes_wanted() const {
     uint64_t total = 0;

@@ -130,6 +130,8 @@ bool StageFolder::is_busy(const fs::path& path) {
   return false;
 }
 
+uint64_t StageFolder::done_bytes() const { return bytes_in(files()); }
+
 void StageFolder::remove() {
   std::error_code ignored;
   fs::remove_all(path_, ignored);

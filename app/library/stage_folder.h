@@ -40,6 +40,7 @@ class StageFolder {
 
   std::filesystem::path files() const { return path_ / "files"; }  // exists
   const std::filesystem::path& path() const { return path_; }
+  uint64_t done_bytes() const;  // of all its files
   // Removes it with all that is in it.
   void remove();
 

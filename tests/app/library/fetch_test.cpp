@@ -463,6 +463,11 @@ TEST_F(FetchAddress, StopsWhenCancelledAndGoesOnLater) {
   EXPECT_EQ(installed_files(), only("m.gguf"));
 }
 
+TEST_F(FetchAddress, LeavesNothingWhereNothingCame) {
+  failure({.what = server_.address("/none.gguf")}, ErrorCode::kNotFound);
+  EXPECT_TRUE(installed_files().empty());
+}
+
 TEST_F(FetchAddress, WhatWasFetchedInPartCanBeRemoved) {
   server_.on("/m.gguf", [&](const Request&, Reply& reply) {
     reply.head(200, {"Content-Length: 100000"});
