@@ -1,13 +1,16 @@
 // Times the kernels on the shapes of SmolLM2-135M (d 576, ffn 1536, 9 heads over 3, vocabulary 49152).
 // Rates: bytes/s counts weights (or keys and values) once per call, as memory must deliver them; `mac/s` products.
 // --benchmark_filter=... picks; ORRERY_BENCH_THREADS sets the number of threads (default: usable cores);
-// ORRERY_BENCH_CACHED=1 multiplies by the same weights again and again, so that caches deliver them.
+// ORRERY_BENCH_CACHED=1 multiplies by the same weights again and again, so that caches deliver them;
+// ORRERY_BENCH_TARGET=AVX2 (or another that Highway names) takes that instruction set instead of the machine's best.
 #include <benchmark/benchmark.h>
+#include <hwy/targets.h>
 
 #include <cmath>
 #include <cstdlib>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/attention.h"
@@ -152,6 +155,19 @@ void bench_empty_loop(benchmark::State& state) {
   for (auto _ : state) pool().parallel_for(pool().n_threads(), 1, [](int64_t, int64_t) {});
 }
 
+// False where the machine lacks the instruction set that is asked for.
+bool choose_target() {
+  const char* wanted = std::getenv("ORRERY_BENCH_TARGET");
+  if (wanted == nullptr) return true;
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    if (std::string_view(hwy::TargetName(target)) != wanted) continue;
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    return true;
+  }
+  return false;
+}
+
 void register_all() {
   struct Layer {
     const char* name;
@@ -192,6 +208,7 @@ void register_all() {
 }  // namespace orrery
 
 int main(int argc, char** argv) {
+  if (!orrery::choose_target()) return 2;
   benchmark::AddCustomContext("instruction_set", std::string(orrery::instruction_set()));
   benchmark::AddCustomContext("threads", std::to_string(orrery::pool().n_threads()));
   orrery::register_all();
