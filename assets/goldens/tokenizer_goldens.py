@@ -98,8 +98,8 @@ def hf_tokenizer(pre, tokens, merges, types, parse_special):
 class LlamaCpp:
     """The worker beside this file, run by another Python (the one that has llama_cpp)."""
 
-    def __init__(self, python):
-        self.python, self.worker = python, str(pathlib.Path(__file__).with_name("llama_cpp_worker.py"))
+    def __init__(self, python, worker="llama_cpp_worker.py"):
+        self.python, self.worker = python, str(pathlib.Path(__file__).with_name(worker))
 
     def __call__(self, **request):
         done = subprocess.run([self.python, self.worker], input=json.dumps(request), capture_output=True, text=True)

@@ -15,8 +15,8 @@ class FragmentEncoder {
  public:
   virtual ~FragmentEncoder() = default;
 
-  // Appends the ids of `fragment` (any bytes).
-  virtual Result<void> encode(std::string_view fragment, std::vector<int32_t>& ids) const = 0;
+  // Appends the ids of `fragment` (any bytes, at least one). `begins`: nothing or a special token is before it.
+  virtual Result<void> encode(std::string_view fragment, bool begins, std::vector<int32_t>& ids) const = 0;
 };
 
 }  // namespace orrery

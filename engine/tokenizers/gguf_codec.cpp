@@ -1,67 +1,52 @@
 #include "engine/tokenizers/gguf_codec.h"
 
-#include <optional>
-
 #include "engine/tokenizers/byte_alphabet.h"
+#include "engine/tokenizers/byte_tokens.h"
+#include "engine/tokenizers/escaped_spaces.h"
+#include "engine/tokenizers/rwkv_encoder.h"
 
 namespace orrery {
-namespace {
 
-// The byte that a byte token ("<0x0A>") stands for.
-std::optional<char> byte_of_token(std::string_view text) {
-  if (text.size() != 6 || !text.starts_with("<0x") || text.back() != '>') return std::nullopt;
-  int value = 0;
-  for (const char digit : text.substr(3, 2)) {
-    const std::string_view digits = "0123456789abcdef";
-    const size_t place = digits.find(static_cast<char>(digit >= 'A' && digit <= 'F' ? digit + 32 : digit));
-    if (place == std::string_view::npos) return std::nullopt;
-    value = value * 16 + static_cast<int>(place);
-  }
-  return static_cast<char>(value);
-}
-
-}  // namespace
-
-GgufCodec::GgufCodec(std::shared_ptr<const Vocabulary> vocabulary, std::unique_ptr<const FragmentEncoder> encoder)
-    : vocabulary_(std::move(vocabulary)), encoder_(std::move(encoder)) {
-  for (int32_t id = 0; id < vocabulary_->size(); ++id) {
-    const TokenType type = vocabulary_->type(id);
-    if (type == TokenType::kUserDefined) user_defined_.add(vocabulary_->text(id), id);
-    if (type == TokenType::kUserDefined || type == TokenType::kControl || type == TokenType::kUnknown) {
-      special_.add(vocabulary_->text(id), id);
-    }
-  }
-}
+GgufCodec::GgufCodec(std::shared_ptr<const Vocabulary> vocabulary, std::unique_ptr<const FragmentEncoder> encoder,
+                     TokenCutter cutter, TokenSpelling spelling, bool adds_space)
+    : vocabulary_(std::move(vocabulary)),
+      encoder_(std::move(encoder)),
+      cutter_(std::move(cutter)),
+      spelling_(spelling),
+      adds_space_(adds_space) {}
 
 Result<void> GgufCodec::encode(std::string_view text, bool parse_special, std::vector<int32_t>& ids) const {
-  const SpecialTokens& special = parse_special ? special_ : user_defined_;
-  size_t done = 0;
-  while (const auto match = special.find_next(text, done)) {
-    ORRERY_RETURN_IF_ERROR(encoder_->encode(text.substr(done, match->begin - done), ids));
-    ids.push_back(match->id);
-    done = match->begin + match->length;
+  bool begins = true;
+  for (const TokenCutter::Part& part : cutter_.cut(text, parse_special)) {
+    if (part.id) {
+      ids.push_back(*part.id);
+    } else {
+      ORRERY_RETURN_IF_ERROR(encoder_->encode(text.substr(part.begin, part.length), begins, ids));
+    }
+    begins = part.id.has_value();
   }
-  return encoder_->encode(text.substr(done), ids);
+  return {};
 }
 
 std::string GgufCodec::token_bytes(int32_t id) const {
   const std::string_view text = vocabulary_->text(id);
-  switch (vocabulary_->type(id)) {
-    case TokenType::kControl:
-    case TokenType::kUserDefined:
-    case TokenType::kUnknown:
-      return std::string(text);
-    case TokenType::kByte:
-      if (const auto byte = byte_of_token(text)) return std::string(1, *byte);
-      return std::string(text);
-    default:
-      return bytes_of_spelling(text);
+  if (spelling_ == TokenSpelling::kRwkvEscapes) return unescape_rwkv(text);
+  const TokenType type = vocabulary_->type(id);
+  if (type == TokenType::kByte) {
+    if (const auto byte = byte_of_token(text)) return std::string(1, static_cast<char>(*byte));
   }
+  if (spelling_ == TokenSpelling::kPlain) return std::string(text);
+  if (type == TokenType::kUnused || type == TokenType::kUndefined) return {};
+  if (type != TokenType::kNormal) return std::string(text);
+  return spelling_ == TokenSpelling::kByteAlphabet ? bytes_of_spelling(text) : unescape_spaces(text);
 }
 
 std::string GgufCodec::decode(std::span<const int32_t> ids) const {
   std::string bytes;
   for (const int32_t id : ids) bytes += token_bytes(id);
+  // Before a special token encoding adds none.
+  const bool may_have_added = adds_space_ && !ids.empty() && vocabulary_->type(ids.front()) == TokenType::kNormal;
+  if (may_have_added && token_bytes(ids.front()).starts_with(' ')) bytes.erase(0, 1);
   return bytes;
 }
 

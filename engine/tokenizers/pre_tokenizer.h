@@ -1,5 +1,5 @@
 // PreTokenizer: cuts text into the words within which BPE may merge. Each vocabulary was trained with one way of
-// cutting, which GGUF names in tokenizer.ggml.pre.
+// cutting, which GGUF names in tokenizer.ggml.pre; pre_tokenizer_families.cpp lists them.
 #pragma once
 
 #include <functional>
@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/tokenizers/pre_tokenizer_families.h"
 #include "kernels/base/result.h"
 
 namespace orrery {
@@ -21,25 +22,19 @@ class PreTokenizer {
   PreTokenizer(const PreTokenizer&) = delete;
   PreTokenizer& operator=(const PreTokenizer&) = delete;
 
-  // Calls `on_word` for each word, in order; together they are the whole text. `text` must be valid UTF-8.
+  // Calls `on_word` for each word, in order; together they are the whole text, of which invalid UTF-8 has been replaced
+  // as code_points.h says. The view holds during the call.
   Result<void> split(std::string_view text, const std::function<void(std::string_view)>& on_word) const;
 
-  // A word that is itself a token is not taken apart (Llama 3's vocabulary holds words that no merges lead to).
-  bool prefers_whole_words() const { return prefers_whole_words_; }
-  // Whether prompts start with BOS where the file does not say.
-  bool adds_bos() const { return adds_bos_; }
+  const PreTokenizerFamily& family() const { return family_; }
 
  private:
-  class Pattern;
-  struct Family;
-  static const Family* find_family(std::string_view name);
-  PreTokenizer();
-  Result<void> split_from(size_t stage, std::string_view text,
-                          const std::function<void(std::string_view)>& on_word) const;
+  class Stage;
+  class Text;
+  explicit PreTokenizer(const PreTokenizerFamily& family);
 
-  std::vector<std::unique_ptr<const Pattern>> stages_;  // each cuts the pieces that the one before left
-  bool prefers_whole_words_ = false;
-  bool adds_bos_ = false;
+  const PreTokenizerFamily& family_;
+  std::vector<std::unique_ptr<const Stage>> stages_;  // each cuts the pieces that the one before left
 };
 
 }  // namespace orrery

@@ -5,8 +5,9 @@
 #include <memory>
 #include <optional>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
+
+#include "engine/tokenizers/spelling_index.h"
 
 namespace orrery {
 
@@ -23,20 +24,17 @@ enum class TokenType : int32_t {
 
 // Immutable once made; safe from any thread.
 struct Vocabulary {
-  std::shared_ptr<const void> memory;                 // keeps alive what the spellings point into
-  std::vector<std::string_view> texts;                // [n_vocab] as the file spells them ("Ġthe", "▁the")
-  std::vector<TokenType> types;                       // [n_vocab]
-  std::unordered_map<std::string_view, int32_t> ids;  // by spelling; of two, the first
+  std::shared_ptr<const void> memory;   // keeps alive what the spellings point into
+  std::vector<std::string_view> texts;  // [n_vocab] as the file spells them ("Ġthe", "▁the")
+  std::vector<TokenType> types;         // [n_vocab]
+  SpellingIndex ids;                    // by spelling; of two, the first
 
   int32_t size() const { return static_cast<int32_t>(texts.size()); }
   bool contains(int32_t id) const { return id >= 0 && id < size(); }
   // Empty and kUndefined outside the vocabulary.
   std::string_view text(int32_t id) const { return contains(id) ? texts[static_cast<size_t>(id)] : std::string_view(); }
   TokenType type(int32_t id) const { return contains(id) ? types[static_cast<size_t>(id)] : TokenType::kUndefined; }
-  std::optional<int32_t> find(std::string_view spelling) const {
-    const auto at = ids.find(spelling);
-    return at == ids.end() ? std::nullopt : std::optional<int32_t>(at->second);
-  }
+  std::optional<int32_t> find(std::string_view spelling) const { return ids.find(spelling); }
 };
 
 }  // namespace orrery
