@@ -253,6 +253,8 @@ TEST(PreTokenizerTest, FamiliesCutDigitsAndContractionsDifferently) {
   EXPECT_THAT(cut("smollm", "at 2024 x"), ElementsAre("at", " ", "2", "0", "2", "4", " x"));
   EXPECT_THAT(cut("llama-bpe", "I'LL 12345 x"), ElementsAre("I", "'LL", " ", "123", "45", " x"));
   EXPECT_THAT(cut("qwen2", "I'LL 123 x"), ElementsAre("I", "'LL", " ", "1", "2", "3", " x"));
+  EXPECT_THAT(cut("qwen2", "Ali'sx"), ElementsAre("Ali", "'s", "x"));
+  EXPECT_THAT(cut("ufakzeka", "Ali'sx"), ElementsAre("Ali", "'sx"));  // Turkish suffixes stay whole
   EXPECT_THAT(cut("gpt-2", "a   b\n\n c"), ElementsAre("a", "  ", " b", "\n\n", " c"));
   EXPECT_THAT(cut("qwen2", "a!\n\n  b\r\n"), ElementsAre("a", "!\n\n", " ", " b", "\r\n"));
   EXPECT_THAT(cut("gpt-2", "a\u00a0\u3000b"), ElementsAre("a", "\u00a0", "\u3000", "b"));
