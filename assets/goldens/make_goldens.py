@@ -5,6 +5,7 @@
     python assets/goldens/make_goldens.py quants
     python assets/goldens/make_goldens.py rope
     python assets/goldens/make_goldens.py tokenizer [--llama-python PYTHON] [--smollm2 MODEL.gguf]
+    python assets/goldens/make_goldens.py families --llama-python PYTHON [--smollm2 MODEL.gguf] [--gemma3 MODEL.gguf]
     python assets/goldens/make_goldens.py smollm2 --llama-python PYTHON --smollm2 MODEL.gguf
     python assets/goldens/make_goldens.py gemma3 --llama-python PYTHON --gemma3 MODEL.gguf
 
@@ -19,7 +20,7 @@ from importlib.metadata import version
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["llama", "decoders", "rope", "tokenizer", "smollm2", "gemma3", "quants", "chat"])
+    parser.add_argument("part", choices=["llama", "decoders", "rope", "tokenizer", "families", "smollm2", "gemma3", "quants", "chat"])
     parser.add_argument("--assets", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
     parser.add_argument("--llama-python", help="a Python that has llama_cpp (0.3.36 here)")
     parser.add_argument("--smollm2", type=pathlib.Path, help="SmolLM2-135M-Instruct, Q4_1, as GGUF")
@@ -54,6 +55,11 @@ def main():
     if args.part == "gemma3":
         import gemma3_goldens
         gemma3_goldens.make(args.assets, llama, args.gemma3, args.threads)
+    if args.part == "families":
+        import tokenizer_families
+        models = {"smollm2": args.smollm2, "gemma3": args.gemma3}
+        tokenizer_families.make(args.assets, tokenizer_goldens.LlamaCpp(args.llama_python, "llama_vocab_worker.py"),
+                                {name: path for name, path in models.items() if path})
     if args.part == "tokenizer":
         tokenizer_goldens.make(args.assets, llama)
         if args.smollm2:
