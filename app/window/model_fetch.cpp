@@ -50,6 +50,11 @@ QString part_text(uint64_t done_bytes, uint64_t n_bytes) {
   return ModelFetch::tr("%1 of %2 MB").arg(mb, 0, 'f', digits).arg(total_mb, 0, 'f', digits);
 }
 
+ModelFetch::ModelFetch(QObject* parent) : QObject(parent) {
+  clock_.setInterval(kShowEvery);
+  connect(&clock_, &QTimer::timeout, this, &ModelFetch::show_progress);
+}
+
 ModelFetch::~ModelFetch() {
   cancel_.store(true);
   if (thread_.joinable()) thread_.join();
@@ -58,13 +63,18 @@ ModelFetch::~ModelFetch() {
 void ModelFetch::run(std::function<void(FetchOptions)> work) {
   cancel_.store(false);
   rate_ = {};
+  latest_.reset();
+  clock_.start();
   thread_ = std::thread([this, work = std::move(work)] {
     const auto folder = models_folder();
     if (!folder) return fail(folder.error());
     FetchOptions options;
     options.folder = *folder;
     options.cancel = &cancel_;
-    options.progress = [this](const FetchProgress& progress) { show(progress); };
+    options.progress = [this](const FetchProgress& progress) {
+      const std::lock_guard lock(mutex_);
+      latest_ = progress;
+    };
     work(std::move(options));
   });
 }
@@ -94,6 +104,7 @@ void ModelFetch::deliver(std::function<void()> on_ui_thread) {
       this,
       [this, act = std::move(on_ui_thread)] {
         thread_.join();
+        clock_.stop();
         act();
       },
       Qt::QueuedConnection);
@@ -104,17 +115,18 @@ void ModelFetch::fail(const Error& error) {
   deliver([this, sentence] { Q_EMIT failed(sentence); });
 }
 
-void ModelFetch::show(const FetchProgress& progress) {
-  const auto now = std::chrono::steady_clock::now();
-  if (progress.stage == FetchStage::kDownloading) rate_.add(progress.done_bytes, now);
-  if (now - shown_at_ < kShowEvery && progress.done_bytes != progress.total_bytes) return;
-  shown_at_ = now;
-  const double share = progress.total_bytes == 0
+void ModelFetch::show_progress() {
+  std::optional<FetchProgress> progress;
+  {
+    const std::lock_guard lock(mutex_);
+    progress = latest_;
+  }
+  if (!progress) return;
+  if (progress->stage == FetchStage::kDownloading) rate_.add(progress->done_bytes, std::chrono::steady_clock::now());
+  const double share = progress->total_bytes == 0
                            ? -1
-                           : static_cast<double>(progress.done_bytes) / static_cast<double>(progress.total_bytes);
-  const QString detail = describe(progress, rate_);
-  QMetaObject::invokeMethod(
-      this, [this, detail, share] { Q_EMIT progressed(detail, share); }, Qt::QueuedConnection);
+                           : static_cast<double>(progress->done_bytes) / static_cast<double>(progress->total_bytes);
+  Q_EMIT progressed(describe(*progress, rate_), share);
 }
 
 }  // namespace orrery

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <QObject>
+#include <QTimer>
 #include <atomic>
 #include <functional>
+#include <mutex>
+#include <optional>
 #include <thread>
 
 #include "app/library/fetch.h"
@@ -14,7 +17,7 @@ namespace orrery {
 class ModelFetch final : public QObject {
   Q_OBJECT
  public:
-  explicit ModelFetch(QObject* parent = nullptr) : QObject(parent) {}
+  explicit ModelFetch(QObject* parent = nullptr);
   ~ModelFetch() override;  // cancels and waits
 
   bool running() const { return thread_.joinable(); }
@@ -34,12 +37,14 @@ class ModelFetch final : public QObject {
   void run(std::function<void(FetchOptions)> work);
   void deliver(std::function<void()> on_ui_thread);
   void fail(const Error& error);
-  void show(const FetchProgress& progress);
+  void show_progress();
 
   std::atomic<bool> cancel_{false};
   std::thread thread_;
-  TransferRate rate_;                               // the fetching thread's
-  std::chrono::steady_clock::time_point shown_at_;  // the fetching thread's
+  QTimer clock_;  // while it runs; so that a transfer that stalls is seen to
+  TransferRate rate_;
+  std::mutex mutex_;
+  std::optional<FetchProgress> latest_;  // guarded by mutex_
 };
 
 // "12 of 98 MB"; "12 MB" where the whole is unknown (0).
