@@ -62,6 +62,8 @@ def main():
                                 {name: path for name, path in models.items() if path})
     if args.part == "tokenizer":
         tokenizer_goldens.make(args.assets, llama)
+        import hf_tokenizer_goldens
+        hf_tokenizer_goldens.make(args.assets)
         if args.smollm2:
             tokenizer_goldens.make_smollm2(args.assets, llama, args.smollm2)
 
