@@ -15,6 +15,7 @@ using OrderedJson = nlohmann::ordered_json;
 constexpr int64_t kMaxLayers = 4096;
 constexpr int32_t kMaxHeads = 1 << 16;
 constexpr int64_t kMaxSize = int64_t{1} << 31;
+constexpr int64_t kMaxPositions = int64_t{1} << 40;  // what a model may state
 constexpr size_t kMaxFrequencies = 1 << 14;
 
 template <typename Kind>
@@ -81,7 +82,7 @@ Result<std::vector<float>> read_frequencies(const Json& all) {
 Result<RopeBeyond> read_beyond(const Json& json) {
   RopeBeyond beyond;
   JsonFields fields(json, "model.config, a rope beyond its length,");
-  fields.read("length", beyond.length, int64_t{0}, kMaxSize);
+  fields.read("length", beyond.length, int64_t{0}, kMaxPositions);
   fields.read("base", beyond.base);
   fields.read("factor", beyond.factor);
   if (const Json* all = fields.find("inverse_frequencies"); all != nullptr) {
@@ -229,7 +230,7 @@ Result<ModelDescription> model_from_json(std::string_view config_text, std::stri
   fields.read("architecture", model.config.architecture);
   fields.read("d_model", model.config.d_model, int64_t{0}, kMaxSize);
   fields.read("vocab_size", model.config.vocab_size, int64_t{0}, kMaxSize);
-  fields.read("context_length", model.config.context_length, int64_t{0}, kMaxSize);
+  fields.read("context_length", model.config.context_length, int64_t{0}, kMaxPositions);
   fields.read("norm_epsilon", model.config.norm_epsilon);
   fields.read("tied_embedding", model.config.tied_embedding);
   fields.read("embedding_scale", model.config.embedding_scale);
