@@ -8,11 +8,13 @@
 #include <QPlainTextEdit>
 #include <QPushButton>
 #include <QVBoxLayout>
+#include <algorithm>
 
 namespace orrery {
 namespace {
 
 constexpr int kWidth = 600;
+constexpr int kHeightWithPlan = 440;  // wrapped labels do not ask for their height
 
 QLabel* wrapped_label() {
   auto* label = new QLabel;
@@ -135,6 +137,7 @@ void GetModelDialog::show_plan(const FetchPlan& plan) {
   accept_->setChecked(false);
   accept_->setVisible(plan.licence.must_be_accepted);
   details_->show();
+  resize(width(), std::max(height(), kHeightWithPlan));
   refresh_button();
   (plan.licence.must_be_accepted ? static_cast<QWidget*>(accept_) : get_)->setFocus();
 }
