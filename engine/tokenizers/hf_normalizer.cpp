@@ -7,6 +7,7 @@
 
 #include "engine/formats/quoted.h"
 #include "engine/tokenizers/byte_alphabet.h"
+#include "engine/tokenizers/code_points.h"
 #include "engine/tokenizers/hf_charsmap.h"
 #include "engine/tokenizers/hf_unicode.h"
 
@@ -170,7 +171,7 @@ class Nmt final : public HfNormalizer {
       const bool is_blank = c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 ||
                             (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff ||
                             c == 0xfffd;
-      append_utf8(text, is_blank ? U' ' : c);
+      append_utf8(is_blank ? U' ' : c, text);
     });
     return {};
   }
@@ -194,7 +195,7 @@ class BertNormalizer final : public HfNormalizer {
     if (options_.handle_chinese_chars) {
       map_characters(piece, [](std::string& text, char32_t c) {
         if (is_chinese(c)) text += ' ';
-        append_utf8(text, c);
+        append_utf8(c, text);
         if (is_chinese(c)) text += ' ';
       });
     }
@@ -213,7 +214,7 @@ class BertNormalizer final : public HfNormalizer {
       const bool is_blank = c == '\t' || c == '\n' || c == '\r';
       return is_blank || (c != 0 && c != 0xfffd && !is_control_or_unused(c));
     });
-    map_characters(piece, [](std::string& text, char32_t c) { append_utf8(text, is_white_space(c) ? U' ' : c); });
+    map_characters(piece, [](std::string& text, char32_t c) { append_utf8(is_white_space(c) ? U' ' : c, text); });
   }
 
   Options options_;

@@ -9,10 +9,10 @@
 #include <unicode/utext.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 
 #include "engine/formats/quoted.h"
+#include "engine/tokenizers/code_points.h"
 #include "engine/tokenizers/utf8.h"
 
 namespace orrery {
@@ -54,17 +54,6 @@ char32_t next_character(std::string_view text, size_t& at) {
   for (size_t i = 1; i < length; ++i) c = c << 6 | (byte(at + i) & 0x3f);
   at += length;
   return c;
-}
-
-void append_utf8(std::string& text, char32_t c) {
-  if (c < 0x80) {
-    text += static_cast<char>(c);
-    return;
-  }
-  const int n_more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-  constexpr std::array<uint8_t, 4> kLeads = {0, 0xc0, 0xe0, 0xf0};
-  text += static_cast<char>(kLeads[static_cast<size_t>(n_more)] | (c >> (6 * n_more)));
-  for (int i = n_more - 1; i >= 0; --i) text += static_cast<char>(0x80 | ((c >> (6 * i)) & 0x3f));
 }
 
 size_t count_characters(std::string_view text) {
@@ -128,7 +117,7 @@ void append_lower_case(std::string& text, char32_t c) {
   if (c == 0x130) {
     text += "i\u0307";
   } else {
-    append_utf8(text, static_cast<char32_t>(u_tolower(static_cast<UChar32>(c))));
+    append_utf8(static_cast<uint32_t>(u_tolower(static_cast<UChar32>(c))), text);
   }
 }
 

@@ -28,7 +28,6 @@ void for_each_character(std::string_view text, F&& on_character) {
   }
 }
 
-void append_utf8(std::string& text, char32_t c);
 size_t count_characters(std::string_view text);
 
 // `bytes` as UTF-8: the longest start of a character that breaks off, or else one stray byte, becomes U+FFFD.
