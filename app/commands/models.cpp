@@ -194,7 +194,7 @@ const CommandSpec& models_command() {
       .example =
           "  orrery models\n"
           "  orrery models get smollm2-135m\n"
-          "  orrery models get gemma-3-270m --accept-licence\n"
+          "  orrery models get gemma-3-270m\n"
           "  orrery models get hf:Qwen/Qwen3-0.6B\n"
           "  orrery models get hf:OWNER/NAME --file model-Q4_K_M.gguf --name mine\n"
           "  orrery models get https://example.org/model.gguf --sha256 HEX\n"
@@ -208,7 +208,7 @@ const CommandSpec& models_command() {
            {.kind = Kind::kFlag,
             .name = "--accept-licence",
             .value = "",
-            .help = "get: you accept the licence that is shown, where it asks for that"},
+            .help = "get: does not ask at the terminal whether you accept terms of use"},
            {.kind = Kind::kFlag, .name = "--json", .value = "", .help = "Prints one JSON object"}},
       .run = run};
   return kSpec;

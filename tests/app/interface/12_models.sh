@@ -70,10 +70,9 @@ refuses "remove by a path" 'text.gguf' models remove ../models/text.gguf
 check "deletes nothing" test -s "$work/models/text.gguf"
 refuses "a repository that is none" 'OWNER' models get hf:../x
 PIP_INDEX_URL=$web/simple try models get gemma-3-270m
-equal "terms that nobody accepted" 1 $rc
-check "are shown" grep -q 'Gemma Terms of Use' "$work/err"
-check "and asked for" grep -q -- '--accept-licence' "$work/err"
-check "and nothing is fetched" test -z "$(find "$work/models" -name 'gemma*')"
+equal "a model that the index does not have" 1 $rc
+check "its terms are shown first" grep -q 'Gemma Terms of Use' "$work/err"
+check "and nothing is left of it" test -z "$(find "$work/models" -name 'gemma*')"
 
 misused "get without a model" models get
 misused "remove without a model" models remove
