@@ -70,20 +70,42 @@ Result<void> append_plain(const std::string& text, const OpenedModel& opened, st
   return append(ids, Segment::kUser, opened, tokens);
 }
 
-Result<void> append_chat(const std::string& text, const OpenedModel& opened, std::vector<Token>& tokens) {
-  ORRERY_ASSIGN_OR_RETURN(const ChatTemplate chat,
-                          ChatTemplate::from_tokenizer(*opened.tokenizer, opened.file->name()));
-  ORRERY_ASSIGN_OR_RETURN(const std::vector<ChatSegment> segments,
-                          chat.render(*opened.tokenizer, {{.role = ChatRole::kUser, .content = text}}));
+Result<ChatTemplate> chat_template_of(const OpenedModel& opened) {
+  if (opened.tokenizer == nullptr) return opened.need_tokenizer();
+  return ChatTemplate::from_tokenizer(*opened.tokenizer, opened.file->name());
+}
+
+Result<void> append_segments(const std::vector<ChatSegment>& segments, const OpenedModel& opened,
+                             std::vector<Token>& tokens) {
   for (const ChatSegment& segment : segments) {
     ORRERY_RETURN_IF_ERROR(append(segment.ids, segment_of(segment.role), opened, tokens));
   }
   return {};
 }
 
+Result<void> append_chat(const std::string& text, const std::optional<std::string>& system, const OpenedModel& opened,
+                         std::vector<Token>& tokens) {
+  ORRERY_ASSIGN_OR_RETURN(const ChatTemplate chat, chat_template_of(opened));
+  std::vector<ChatMessage> messages;
+  if (system) messages.push_back({.role = ChatRole::kSystem, .content = *system});
+  messages.push_back({.role = ChatRole::kUser, .content = text});
+  ORRERY_ASSIGN_OR_RETURN(const std::vector<ChatSegment> segments, chat.render(*opened.tokenizer, messages));
+  return append_segments(segments, opened, tokens);
+}
+
 }  // namespace
 
-Result<PreparedPrompt> prepare_prompt(PromptKind kind, const std::string& text, const OpenedModel& opened) {
+Result<std::vector<Token>> prepare_turn(const std::string& text, const OpenedModel& opened, int32_t last_id) {
+  ORRERY_RETURN_IF_ERROR(check_text(text, "--chat"));
+  ORRERY_ASSIGN_OR_RETURN(const ChatTemplate chat, chat_template_of(opened));
+  ORRERY_ASSIGN_OR_RETURN(const std::vector<ChatSegment> segments, chat.render_next(*opened.tokenizer, text, last_id));
+  std::vector<Token> tokens;
+  ORRERY_RETURN_IF_ERROR(append_segments(segments, opened, tokens));
+  return tokens;
+}
+
+Result<PreparedPrompt> prepare_prompt(PromptKind kind, const std::string& text, const OpenedModel& opened,
+                                      const std::optional<std::string>& system) {
   PreparedPrompt prompt;
   if (kind == PromptKind::kTokens) {
     prompt.record = {.kind = "tokens", .text = text};
@@ -91,10 +113,15 @@ Result<PreparedPrompt> prepare_prompt(PromptKind kind, const std::string& text, 
     ORRERY_RETURN_IF_ERROR(append(ids, Segment::kForced, opened, prompt.tokens));
   } else {
     const bool chat = kind == PromptKind::kChat;
-    prompt.record = {.kind = chat ? "chat" : "prompt", .text = text};
+    prompt.record = {.kind = chat ? "chat" : "prompt", .text = text, .system = chat ? system : std::nullopt};
+    if (system && !chat) {
+      return Error{ErrorCode::kInvalidArgument, "--system goes with --chat only; it was given: " + *system};
+    }
+    if (system && !system->empty()) ORRERY_RETURN_IF_ERROR(check_text(*system, "--system"));
     ORRERY_RETURN_IF_ERROR(check_text(text, chat ? "--chat" : "--prompt"));
     if (opened.tokenizer == nullptr) return opened.need_tokenizer();
-    ORRERY_RETURN_IF_ERROR(chat ? append_chat(text, opened, prompt.tokens) : append_plain(text, opened, prompt.tokens));
+    ORRERY_RETURN_IF_ERROR(chat ? append_chat(text, system, opened, prompt.tokens)
+                                : append_plain(text, opened, prompt.tokens));
   }
   const int64_t context = opened.model->config().context_length;
   const auto n_tokens = static_cast<int64_t>(prompt.tokens.size());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,13 @@ struct PreparedPrompt {
 // --prompt: BOS where the tokenizer says so, then the text, of which control tokens are parsed; segment user.
 // --chat: the text as the user's message in the model's chat format. --tokens: exactly those ids; segment forced.
 // Refuses empty text, text that is not UTF-8, ids outside the vocabulary, and more tokens than the model's context.
-Result<PreparedPrompt> prepare_prompt(PromptKind kind, const std::string& text, const OpenedModel& opened);
+// `system`, for a chat only: the system message, in place of the template's own where it has one.
+Result<PreparedPrompt> prepare_prompt(PromptKind kind, const std::string& text, const OpenedModel& opened,
+                                      const std::optional<std::string>& system = {});
+
+// A chat's next message from the user, after an answer that ended with last_id: what the template writes in between,
+// the message, and the opening of the next answer. Steps are the run's to give.
+Result<std::vector<Token>> prepare_turn(const std::string& text, const OpenedModel& opened, int32_t last_id);
 
 // The ids of "1,2,3": separated by commas or white space. "@FILE" reads them from a file. `option` is named in errors.
 Result<std::vector<int32_t>> parse_ids(std::string_view text, std::string_view option);

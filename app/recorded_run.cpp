@@ -36,47 +36,130 @@ RunRecord make_run_record(const OpenedModel& opened, const PromptRecord& prompt,
   settings.one_step = one_step;
   settings.batches = request.batches;
   settings.schedule = request.schedule;
+  settings.turns = {{.begin = 0, .given_end = std::ssize(request.prompt), .n_new_tokens = request.n_new_tokens}};
+  settings.n_drawn_before = request.n_drawn_before;
   return record;
 }
 
-namespace {
+RecordedRun::RecordedRun(const OpenedModel& opened, Generator& generator, RunRecord record, RunRequest request,
+                         Where where, RunSinks sinks, RunControl& control)
+    : opened_(opened),
+      generator_(generator),
+      record_(std::move(record)),
+      where_(std::move(where)),
+      request_(std::move(request)),
+      sinks_(std::move(sinks)),
+      control_(control) {}
 
-RunEnd end_of(const Result<RunResult>& result) {
-  if (!result) return RunEnd::kFailed;
-  return result->reason == StopReason::kStopped ? RunEnd::kStopped : RunEnd::kComplete;
+RecordedRun::~RecordedRun() { (void)pause_recording(); }
+
+Result<void> RecordedRun::open_bus(std::shared_ptr<FrameRing> screen) {
+  bus_ = std::make_unique<FrameBus>();
+  screen_ = screen ? &bus_->add_consumer(std::move(screen), FrameBus::Pressure::kDrop) : nullptr;
+  if (where_.path.empty()) return {};
+  auto ring = std::make_shared<FrameRing>(kRecorderRingBatches, kRecorderRingBytes);
+  RecorderOptions options;
+  options.store = where_.store;
+  ORRERY_ASSIGN_OR_RETURN(recorder_, Recorder::start(where_.path, ring, std::move(options)));
+  bus_->add_consumer(ring, FrameBus::Pressure::kWait);
+  return {};
 }
 
-}  // namespace
+Result<void> RecordedRun::begin(std::shared_ptr<FrameRing> screen) {
+  ORRERY_RETURN_IF_ERROR(open_bus(std::move(screen)));
+  record_.run = 1;
+  if (recorder_) {
+    ORRERY_ASSIGN_OR_RETURN(record_.run, recorder_->begin_run(record_));
+  }
+  request_.run = record_.run;
+  RunSinks sinks = sinks_;
+  sinks.publish = [this](const SharedBatch& batch) {
+    bus_->publish(batch);
+    if (sinks_.publish) sinks_.publish(batch);
+  };
+  loop_ = std::make_unique<RunLoop>(generator_, opened_.tokenizer.get(), request_, std::move(sinks), control_);
+  return {};
+}
+
+Result<void> RecordedRun::resume(std::shared_ptr<FrameRing> screen) {
+  CHECK(bus_ == nullptr, "the recording goes on already");
+  std::error_code ignored;
+  if (!where_.path.empty() && !std::filesystem::exists(where_.path, ignored)) {
+    return Error{ErrorCode::kNotFound,
+                 "the run's session is gone, so it cannot go on; start a new run: " + where_.path};
+  }
+  return open_bus(std::move(screen));
+}
+
+Result<RunResult> RecordedRun::keep(Result<RunResult> result) {
+  failed_ = !result;
+  if (result) last_ = *result;
+  return result;
+}
+
+Result<RunResult> RecordedRun::start() { return keep(loop_->start()); }
+
+Result<RunResult> RecordedRun::go_on(std::vector<Token> given, int64_t n_new_tokens,
+                                     const std::optional<std::string>& text) {
+  CHECK(bus_ != nullptr, "the recording is paused");
+  const int64_t begin = std::ssize(loop_->ids());
+  const int64_t given_end = begin + std::ssize(given);
+  const int64_t n_processed = loop_->n_processed();
+  const int64_t context = opened_.model->config().context_length;
+  if (context > 0 && given_end > context) {
+    return Error{ErrorCode::kInvalidArgument, "the chat is too long for " + opened_.file->name() +
+                                                  ", whose context holds " + std::to_string(context) +
+                                                  " tokens; begin a new one; with this turn it would have " +
+                                                  std::to_string(given_end)};
+  }
+  RunSettings& settings = record_.settings;
+  Turn turn{.given = std::move(given), .batches = {}, .n_new_tokens = n_new_tokens, .forced = {}};
+  turn.batches = plan_batches(generator_, n_processed, given_end, settings.schedule, {}, settings.one_step);
+  // Batches of the turn before that were never fed (it was stopped) are planned anew.
+  std::erase_if(settings.batches, [&](const auto& batch) { return batch.first >= n_processed; });
+  settings.batches.insert(settings.batches.end(), turn.batches.begin(), turn.batches.end());
+  settings.turns.push_back({.begin = begin, .given_end = given_end, .n_new_tokens = n_new_tokens});
+  if (text) record_.prompt.turns.push_back(*text);
+  if (recorder_) ORRERY_RETURN_IF_ERROR(recorder_->continue_run(record_, n_processed));
+  return keep(loop_->go_on(std::move(turn)));
+}
+
+Result<void> RecordedRun::pause_recording() {
+  if (bus_ == nullptr) return {};
+  bus_->close();
+  if (screen_ != nullptr) n_dropped_ += screen_->dropped_batches.load();
+  screen_ = nullptr;
+  const std::shared_ptr<Recorder> recorder = std::move(recorder_);
+  recorder_ = nullptr;
+  Result<void> ended;
+  Result<void> closed;
+  if (recorder) {
+    const bool stopped = !last_ || last_->reason == StopReason::kStopped;
+    ended = recorder->end_run(failed_ ? RunEnd::kFailed : stopped ? RunEnd::kStopped : RunEnd::kComplete);
+    status_ = recorder->status();
+    closed = recorder->close();
+    std::error_code error;
+    if (const uintmax_t n_bytes = std::filesystem::file_size(where_.path, error); !error) {
+      status_.n_bytes = static_cast<int64_t>(n_bytes);
+    }
+  }
+  bus_.reset();
+  if (status_.failure) return *status_.failure;
+  return ended ? closed : ended;
+}
 
 Result<SessionRun> record_run(const std::string& path, const OpenedModel& opened, Generator& generator,
                               const PromptRecord& prompt, RunRequest request, bool one_step, const RunSinks& sinks,
                               RunControl& control) {
-  auto ring = std::make_shared<FrameRing>(kRecorderRingBatches, kRecorderRingBytes);
-  ORRERY_ASSIGN_OR_RETURN(const std::unique_ptr<Recorder> recorder, Recorder::start(path, ring));
-  FrameBus bus;
-  bus.add_consumer(ring, FrameBus::Pressure::kWait);
-  SessionRun run;
-  ORRERY_ASSIGN_OR_RETURN(run.run, recorder->begin_run(make_run_record(opened, prompt, request, one_step)));
-  request.run = run.run;
-
-  RunSinks both = sinks;
-  both.publish = [&](const SharedBatch& batch) {
-    bus.publish(batch);
-    if (sinks.publish) sinks.publish(batch);
-  };
-  Result<RunResult> result = run_loop(generator, opened.tokenizer.get(), request, both, control);
-  bus.close();
-  const Result<void> ended = recorder->end_run(end_of(result));
-  run.status = recorder->status();
-  const Result<void> closed = recorder->close();
+  RunRecord record = make_run_record(opened, prompt, request, one_step);
+  RecordedRun recorded(opened, generator, std::move(record), std::move(request), {.path = path, .store = {}}, sinks,
+                       control);
+  ORRERY_RETURN_IF_ERROR(recorded.begin());
+  Result<RunResult> result = recorded.start();
+  const Result<void> closed = recorded.pause_recording();
   if (!result) return result.error();
-  if (!run.status.failure && !ended) run.status.failure = ended.error();
+  SessionRun run{.result = std::move(*result), .run = recorded.record().run, .status = recorded.status()};
   if (!run.status.failure && !closed) run.status.failure = closed.error();
-  std::error_code error;
-  if (const uintmax_t n_bytes = std::filesystem::file_size(path, error); !error) {
-    run.status.n_bytes = static_cast<int64_t>(n_bytes);
-  }
-  run.result = std::move(*result);
   return run;
 }
 

@@ -5,8 +5,6 @@
 #include "app/build_info.h"
 
 namespace orrery {
-namespace {
-
 SamplerSettings sampler_of(const RunSettings& settings) {
   SamplerSettings sampler;
   sampler.temperature = settings.temperature;
@@ -17,6 +15,15 @@ SamplerSettings sampler_of(const RunSettings& settings) {
   sampler.seed = settings.seed;
   return sampler;
 }
+
+std::vector<RunTurn> turns_of(const RunSettings& settings, const std::vector<Token>& tokens) {
+  if (!settings.turns.empty()) return settings.turns;
+  const auto drawn = std::find_if(tokens.begin(), tokens.end(),
+                                  [](const Token& token) { return token.segment == Segment::kGenerated; });
+  return {{.begin = 0, .given_end = drawn - tokens.begin(), .n_new_tokens = settings.n_new_tokens}};
+}
+
+namespace {
 
 std::vector<std::string> other_conditions(const RunRecord& record, const OpenedModel& opened) {
   const Backend& backend = *opened.model->backend();
@@ -31,30 +38,61 @@ std::vector<std::string> other_conditions(const RunRecord& record, const OpenedM
   return other;
 }
 
-// The request that repeats the run as it went: the prompt in its batches, then the new tokens one by one.
-Result<RunRequest> repeat_of(const RunRecord& record, std::vector<Token> tokens) {
+// What repeats the run as it went: the prompt in its batches, then the new tokens one by one, and so on with each turn.
+struct Repeat {
   RunRequest request;
+  std::vector<Turn> further;
+};
+
+std::vector<int32_t> ids_of(std::span<const Token> tokens) {
+  std::vector<int32_t> ids;
+  for (const Token& token : tokens) ids.push_back(token.id);
+  return ids;
+}
+
+Result<Repeat> repeat_of(const RunRecord& record, const std::vector<Token>& tokens) {
+  Repeat repeat;
+  RunRequest& request = repeat.request;
   request.run = record.run;
   request.batches = record.settings.batches;
   request.sampler = sampler_of(record.settings);
+  request.n_drawn_before = record.settings.n_drawn_before;
   request.schedule = record.settings.schedule;
   request.origin = Origin::kRecomputed;
   ORRERY_RETURN_IF_ERROR(request.sampler.validate());
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i].step != static_cast<int64_t>(i)) {
-      return Error{
-          ErrorCode::kInvalidFile,
-          "the run lacks tokens, so it cannot be run again; the first is missing at step " + std::to_string(i)};
-    }
-    if (tokens[i].segment != Segment::kGenerated) continue;
-    if (request.forced.empty()) request.prompt.assign(tokens.begin(), tokens.begin() + static_cast<int64_t>(i));
-    request.forced.push_back(tokens[i].id);
+    if (tokens[i].step == static_cast<int64_t>(i)) continue;
+    return Error{ErrorCode::kInvalidFile,
+                 "the run lacks tokens, so it cannot be run again; the first is missing at step " + std::to_string(i)};
   }
-  if (request.forced.empty()) request.prompt = std::move(tokens);
+  const std::span<const Token> all(tokens);
+  const std::vector<RunTurn> turns = turns_of(record.settings, tokens);
+  for (size_t i = 0; i < turns.size(); ++i) {
+    const auto at = [&](int64_t step) { return static_cast<size_t>(std::min<int64_t>(step, std::ssize(tokens))); };
+    const size_t begin = at(turns[i].begin);
+    const size_t given_end = at(turns[i].given_end);
+    const size_t end = i + 1 < turns.size() ? at(turns[i + 1].begin) : tokens.size();
+    Turn turn;
+    const auto given = all.subspan(begin, given_end - begin);
+    turn.given.assign(given.begin(), given.end());
+    turn.batches = record.settings.batches;
+    turn.forced = ids_of(all.subspan(given_end, end - given_end));
+    turn.n_new_tokens = std::ssize(turn.forced);
+    if (i > 0) {
+      repeat.further.push_back(std::move(turn));
+      continue;
+    }
+    request.prompt = std::move(turn.given);
+    request.forced = std::move(turn.forced);
+    request.n_new_tokens = turn.n_new_tokens;
+  }
   if (request.prompt.empty())
     return Error{ErrorCode::kNotFound, "the run has no tokens to run again: run " + std::to_string(record.run)};
-  request.n_new_tokens = static_cast<int64_t>(request.forced.size());
-  return request;
+  if (request.n_drawn_before > std::ssize(request.prompt)) {
+    return Error{ErrorCode::kInvalidFile, "the run notes more tokens drawn before it than it began with: " +
+                                              std::to_string(request.n_drawn_before)};
+  }
+  return repeat;
 }
 
 int64_t last_recorded_step(const RunSummary& run) {
@@ -82,12 +120,25 @@ Result<void> compare_batch(SessionReader& reader, const FrameBatch& batch, Frame
   return {};
 }
 
-void count_samples(const RunResult& result, const RunRequest& request, VerifyReport& report) {
+void count_samples(const RunResult& result, int64_t first_step, VerifyReport& report) {
   for (size_t i = 0; i < result.ids.size(); ++i) {
     ++report.n_sampled;
     if (result.ids[i] == result.sampled_ids[i]) continue;
-    if (report.n_sampled_other++ == 0) report.first_sampled_other = static_cast<int64_t>(request.prompt.size() + i);
+    if (report.n_sampled_other++ == 0) report.first_sampled_other = first_step + static_cast<int64_t>(i);
   }
+}
+
+// Runs all turns; counts what the sampler draws otherwise.
+Result<void> run_again(RunLoop& loop, const Repeat& repeat, VerifyReport& report) {
+  for (size_t i = 0; i <= repeat.further.size(); ++i) {
+    ORRERY_ASSIGN_OR_RETURN(const RunResult result, i == 0 ? loop.start() : loop.go_on(repeat.further[i - 1]));
+    if (result.reason == StopReason::kStopped) {
+      return Error{ErrorCode::kCancelled, "interrupted before all was compared"};
+    }
+    report.n_steps = result.n_processed;
+    count_samples(result, std::ssize(loop.ids()) - std::ssize(result.ids), report);
+  }
+  return {};
 }
 
 }  // namespace
@@ -104,7 +155,7 @@ Result<VerifyReport> verify_run(SessionReader& reader, const RunRecord& record, 
   // A run that ended within its prompt: what was not fed then is not fed now.
   if (std::cmp_less(n_processed + 1, tokens.size()))
     tokens.resize(static_cast<size_t>(std::max<int64_t>(n_processed, 1)));
-  ORRERY_ASSIGN_OR_RETURN(const RunRequest request, repeat_of(record, std::move(tokens)));
+  ORRERY_ASSIGN_OR_RETURN(const Repeat repeat, repeat_of(record, tokens));
 
   VerifyReport report;
   report.other_conditions = other_conditions(record, opened);
@@ -120,11 +171,10 @@ Result<VerifyReport> verify_run(SessionReader& reader, const RunRecord& record, 
     if (!compared) control.stop();
   };
   Generator generator(opened.model, opened.kv);
-  ORRERY_ASSIGN_OR_RETURN(const RunResult result, run_loop(generator, opened.tokenizer.get(), request, sinks, control));
+  RunLoop loop(generator, opened.tokenizer.get(), repeat.request, sinks, control);
+  const Result<void> done = run_again(loop, repeat, report);
   if (!compared) return compared.error();
-  if (result.reason == StopReason::kStopped) return Error{ErrorCode::kCancelled, "interrupted before all was compared"};
-  report.n_steps = result.n_processed;
-  count_samples(result, request, report);
+  if (!done) return done.error();
   return report;
 }
 

@@ -16,6 +16,11 @@
 
 namespace orrery {
 
+SamplerSettings sampler_of(const RunSettings& settings);  // not validated yet
+
+// The turns that the settings note; of a session that notes none: what was not generated was given. At least one.
+std::vector<RunTurn> turns_of(const RunSettings& settings, const std::vector<Token>& tokens);
+
 struct VerifyReport {
   // Why bits cannot be expected to agree ("another build", "another instruction set"); empty where they must.
   std::vector<std::string> other_conditions;

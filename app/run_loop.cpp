@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 namespace orrery {
 
@@ -93,34 +94,61 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+}  // namespace
+
 // One run in progress.
-class Loop {
+class RunLoop::State {
  public:
-  Loop(Generator& generator, const Tokenizer* tokenizer, const RunRequest& request, const RunSinks& sinks,
-       RunControl& control)
+  State(Generator& generator, const Tokenizer* tokenizer, RunRequest request, RunSinks sinks, RunControl& control)
       : generator_(generator),
-        request_(request),
-        sinks_(sinks),
+        request_(std::move(request)),
+        sinks_(std::move(sinks)),
         control_(control),
         tokenizer_(tokenizer),
-        sampler_(request.sampler),
-        start_(std::chrono::steady_clock::now()) {
-    if (tokenizer != nullptr) decoder_ = std::make_unique<StreamDecoder>(*tokenizer);
+        sampler_(request_.sampler) {
+    sampler_.skip(request_.n_drawn_before);
   }
 
-  Result<RunResult> run() {
+  int64_t n_processed() const { return n_processed_; }
+  std::span<const int32_t> ids() const { return history_; }
+
+  Result<RunResult> start() {
     generator_.reset();
-    for (const Token& token : request_.prompt) history_.push_back(token.id);
-    publish(request_.prompt, {}, {});
-    ORRERY_ASSIGN_OR_RETURN(const bool whole, prefill());
-    result_.prefill_s = seconds_since(start_);
-    if (whole) {
-      if (Result<void> decoded = decode(); !decoded) {
-        publish({}, std::move(frames_), {});  // what was measured before it failed is kept
-        return decoded.error();
-      }
+    return take({.given = request_.prompt,
+                 .batches = request_.batches,
+                 .n_new_tokens = request_.n_new_tokens,
+                 .forced = request_.forced});
+  }
+
+  Result<RunResult> take(Turn turn) {
+    const int64_t context = generator_.model().config().context_length;
+    const size_t n_steps = history_.size() + turn.given.size();
+    if (context > 0 && std::cmp_greater(n_steps, context) && !history_.empty()) {
+      return Error{ErrorCode::kInvalidArgument, "the chat is too long for the model, whose context holds " +
+                                                    std::to_string(context) +
+                                                    " tokens; begin a new one; with this "
+                                                    "turn it would have " +
+                                                    std::to_string(n_steps)};
+    }
+    turn_ = std::move(turn);
+    result_ = {};
+    turn_start_ = Clock::now();
+    if (tokenizer_ != nullptr) decoder_ = std::make_unique<StreamDecoder>(*tokenizer_);
+    const int64_t given_at = now_ns();
+    for (Token& token : turn_.given) {
+      token.step = static_cast<int64_t>(history_.size());
+      token.time_ns = history_.empty() || token.step == 0 ? 0 : given_at;
+      history_.push_back(token.id);
+    }
+    publish(turn_.given, {}, {});
+    Result<void> done = run_turn();
+    if (!done) {
+      publish({}, std::exchange(frames_, {}), {});  // what was measured before it failed is kept
+      return done.error();
     }
     finish();
+    elapsed_ns_ = now_ns();
+    turn_start_.reset();
     return std::move(result_);
   }
 
@@ -141,7 +169,7 @@ class Loop {
     const auto tokens =
         std::span<const int32_t>(history_).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
     ORRERY_ASSIGN_OR_RETURN(logits_, generator_.feed(tokens, plan, wanted));
-    result_.n_processed = end;
+    n_processed_ = end;
     frames_ = sinks_.publish ? cut_frames(generator_.probes(), generator_.model().config(), request_.run, begin)
                              : std::vector<Frame>{};
     for (Frame& frame : frames_) frame.origin = request_.origin;
@@ -149,7 +177,8 @@ class Loop {
   }
 
   int64_t now_ns() const {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start_).count();
+    if (!turn_start_) return elapsed_ns_;
+    return elapsed_ns_ + std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - *turn_start_).count();
   }
 
   void publish(std::vector<Token> tokens, std::vector<Frame> frames, std::vector<RunEvent> events) {
@@ -180,23 +209,30 @@ class Loop {
     return end;
   }
 
-  // False where the run was stopped. The last pass's Frames stay unpublished until its next token is known.
+  Result<void> run_turn() {
+    ORRERY_ASSIGN_OR_RETURN(const bool whole, prefill());
+    result_.prefill_s = seconds_since(*turn_start_);
+    return whole ? decode() : Result<void>();
+  }
+
+  // Feeds all that is not fed yet. False where the run was stopped. The last pass's Frames stay unpublished until its
+  // next token is known.
   Result<bool> prefill() {
-    const auto n_prompt = static_cast<int64_t>(request_.prompt.size());
-    auto batch = request_.batches.begin();
-    for (int64_t begin = 0; begin < n_prompt;) {
+    const auto n_given = static_cast<int64_t>(history_.size());
+    const int64_t first = n_processed_;
+    auto batch = turn_.batches.begin();
+    for (int64_t begin = first; begin < n_given;) {
       if (!control_.may_go_on()) {
         result_.reason = StopReason::kStopped;
         return false;
       }
-      while (batch != request_.batches.end() && batch->first < begin) ++batch;
-      const bool in_batch = batch != request_.batches.end() && batch->first == begin;
-      const int64_t end = in_batch ? std::min(batch->second, n_prompt) : begin + 1;
+      while (batch != turn_.batches.end() && batch->first < begin) ++batch;
+      const bool in_batch = batch != turn_.batches.end() && batch->first == begin;
+      const int64_t end = in_batch ? std::min(batch->second, n_given) : begin + 1;
       CHECK(end > begin);
-      const bool last = end == n_prompt;
-      generator_.announce(in_batch ? end_of_neighbours(batch) : end);
-      ORRERY_RETURN_IF_ERROR(
-          feed(begin, end, last && request_.n_new_tokens > 0 ? LogitsWanted::kLast : LogitsWanted::kNone));
+      const bool last = end == n_given;
+      // The last row's logits are wanted even where nothing is drawn now: the run may go on from them.
+      ORRERY_RETURN_IF_ERROR(feed(begin, end, last ? LogitsWanted::kLast : LogitsWanted::kNone));
       std::vector<RunEvent> events;
       if (end - begin > 1) {
         events.push_back(
@@ -205,9 +241,9 @@ class Loop {
              .layer = -1,
              .detail = "{\"begin\": " + std::to_string(begin) + ", \"end\": " + std::to_string(end) + "}"});
       }
-      report(true, end, n_prompt, seconds_since(start_));
-      if (!last || request_.n_new_tokens == 0) {
-        publish({}, std::move(frames_), std::move(events));
+      report(true, end - first, n_given - first, seconds_since(*turn_start_));
+      if (!last || turn_.n_new_tokens == 0) {
+        publish({}, std::exchange(frames_, {}), std::move(events));
       } else {
         pending_events_ = std::move(events);
       }
@@ -219,27 +255,26 @@ class Loop {
   // Samples, publishes what was just fed together with the new token, feeds it, until something ends the run.
   Result<void> decode() {
     const auto decode_start = std::chrono::steady_clock::now();
-    for (int64_t n = 0; n < request_.n_new_tokens; ++n) {
+    for (int64_t n = 0; n < turn_.n_new_tokens; ++n) {
       ORRERY_ASSIGN_OR_RETURN(const Token token, next_token(n));
-      publish({token}, std::move(frames_), std::exchange(pending_events_, {}));
-      frames_.clear();
+      publish({token}, std::exchange(frames_, {}), std::exchange(pending_events_, {}));
       if (sinks_.on_token) sinks_.on_token(token, text_);
       if (ends(token, n)) return {};
       const int64_t position = token.step;
       ORRERY_RETURN_IF_ERROR(feed(position, position + 1, LogitsWanted::kLast));
       ++result_.n_decoded;
       result_.decode_s = seconds_since(decode_start);
-      report(false, result_.n_decoded, request_.n_new_tokens, result_.decode_s);
+      report(false, result_.n_decoded, turn_.n_new_tokens, result_.decode_s);
     }
     return {};
   }
 
   Result<Token> next_token(int64_t n) {
     ORRERY_ASSIGN_OR_RETURN(const SampledToken sampled, sampler_.sample(logits_.row_span(0), history_));
-    const bool forced = n < static_cast<int64_t>(request_.forced.size());
+    const bool forced = n < static_cast<int64_t>(turn_.forced.size());
     Token token;
     token.step = static_cast<int64_t>(history_.size());
-    token.id = forced ? request_.forced[static_cast<size_t>(n)] : sampled.id;
+    token.id = forced ? turn_.forced[static_cast<size_t>(n)] : sampled.id;
     token.time_ns = now_ns();
     token.segment = Segment::kGenerated;
     text_.clear();
@@ -255,12 +290,12 @@ class Loop {
   }
 
   bool ends(const Token& token, int64_t n) {
-    if (n + 1 == request_.n_new_tokens) {
+    if (n + 1 == turn_.n_new_tokens) {
       result_.reason = StopReason::kLength;
       if (tokenizer_ != nullptr && tokenizer_->is_end_of_generation(token.id)) result_.reason = StopReason::kEndToken;
       return true;
     }
-    const bool forced_on = n + 1 < static_cast<int64_t>(request_.forced.size());
+    const bool forced_on = n + 1 < static_cast<int64_t>(turn_.forced.size());
     if (!forced_on && tokenizer_ != nullptr && tokenizer_->is_end_of_generation(token.id)) {
       result_.reason = StopReason::kEndToken;
       return true;
@@ -278,6 +313,7 @@ class Loop {
   }
 
   void finish() {
+    result_.n_processed = n_processed_;
     if (decoder_ != nullptr) {
       const std::string rest = decoder_->finish();
       result_.text += rest;
@@ -287,38 +323,60 @@ class Loop {
     }
     RunEvent stop{.step = static_cast<int64_t>(history_.size()) - 1, .kind = "stop", .layer = -1, .detail = {}};
     stop.detail = "{\"reason\": \"" + std::string(stop_reason_name(result_.reason)) + "\"}";
-    publish({}, std::move(frames_), {stop});
+    publish({}, std::exchange(frames_, {}), {stop});
   }
 
+  using Clock = std::chrono::steady_clock;
+
   Generator& generator_;
-  const RunRequest& request_;
-  const RunSinks& sinks_;
+  const RunRequest request_;
+  const RunSinks sinks_;
   RunControl& control_;
   const Tokenizer* tokenizer_;
   Sampler sampler_;
-  std::unique_ptr<StreamDecoder> decoder_;
-  const std::chrono::steady_clock::time_point start_;
 
   std::unique_ptr<ProbePlan> plan_;  // the generator's buffer points to it between passes
   TapMask planned_mask_;
   std::vector<int32_t> history_;  // all ids, prompt included
-  Matrix<const float> logits_;
-  std::vector<Frame> frames_;  // of the last pass, not published yet
+  int64_t n_processed_ = 0;       // of them, fed
+  Matrix<const float> logits_;    // of the last one fed
+  std::vector<Frame> frames_;     // of the last pass, not published yet
   std::vector<RunEvent> pending_events_;
+  int64_t elapsed_ns_ = 0;  // in the turns before
+  std::optional<Clock::time_point> turn_start_;
+
+  // Of the turn in progress.
+  Turn turn_;
+  std::unique_ptr<StreamDecoder> decoder_;
   std::string text_;
   RunResult result_;
 };
 
-}  // namespace
+RunLoop::RunLoop(Generator& generator, const Tokenizer* tokenizer, RunRequest request, RunSinks sinks,
+                 RunControl& control) {
+  CHECK(!request.prompt.empty(), "a run needs at least one token");
+  state_ = std::make_unique<State>(generator, tokenizer, std::move(request), std::move(sinks), control);
+}
+RunLoop::~RunLoop() = default;
+Result<RunResult> RunLoop::start() { return state_->start(); }
+Result<RunResult> RunLoop::go_on(Turn turn) { return state_->take(std::move(turn)); }
+int64_t RunLoop::n_processed() const { return state_->n_processed(); }
+std::span<const int32_t> RunLoop::ids() const { return state_->ids(); }
 
 std::vector<std::pair<int64_t, int64_t>> plan_batches(const Generator& generator, int64_t n_prompt,
                                                       const TapSchedule& schedule, const ExtraTaps& extra,
                                                       bool one_step) {
+  return plan_batches(generator, 0, n_prompt, schedule, extra, one_step);
+}
+
+std::vector<std::pair<int64_t, int64_t>> plan_batches(const Generator& generator, int64_t begin, int64_t end,
+                                                      const TapSchedule& schedule, const ExtraTaps& extra,
+                                                      bool one_step) {
   std::vector<std::pair<int64_t, int64_t>> batches;
   if (one_step) return batches;
-  for (int64_t begin = 0; begin < n_prompt;) {
+  while (begin < end) {
     const ProbePlan plan = compile(mask_at(schedule, extra, begin), generator.model().config());
-    const int64_t most = std::min({kPrefillRows, n_prompt - begin, next_change(schedule, extra, begin) - begin});
+    const int64_t most = std::min({kPrefillRows, end - begin, next_change(schedule, extra, begin) - begin});
     const int64_t n_rows = std::max<int64_t>(generator.rows_within(plan, begin, most, kPrefillBytes), 1);
     batches.emplace_back(begin, begin + n_rows);
     begin += n_rows;
@@ -328,8 +386,7 @@ std::vector<std::pair<int64_t, int64_t>> plan_batches(const Generator& generator
 
 Result<RunResult> run_loop(Generator& generator, const Tokenizer* tokenizer, const RunRequest& request,
                            const RunSinks& sinks, RunControl& control) {
-  CHECK(!request.prompt.empty(), "a run needs at least one token");
-  return Loop(generator, tokenizer, request, sinks, control).run();
+  return RunLoop(generator, tokenizer, request, sinks, control).start();
 }
 
 }  // namespace orrery

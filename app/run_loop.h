@@ -70,10 +70,20 @@ struct RunRequest {
   // Ids to take instead of the sampled ones, from the first new token on: the re-run of a recording. The sampler still
   // draws, and RunResult::sampled_ids says what it would have taken.
   std::vector<int32_t> forced;
-  SamplerSettings sampler;  // must have passed validate()
+  SamplerSettings sampler;     // must have passed validate()
+  int64_t n_drawn_before = 0;  // random numbers to pass over: those that the run it continues had drawn
   TapSchedule schedule;
   ExtraTaps extra;
   Origin origin = Origin::kLive;
+};
+
+// What a run goes on with once its answer has ended or was stopped.
+struct Turn {
+  std::vector<Token> given;  // ids, bytes and segments of the next steps; none: it goes on from the last token
+  // As RunRequest::batches; they begin at RunLoop::n_processed().
+  std::vector<std::pair<int64_t, int64_t>> batches;
+  int64_t n_new_tokens = 128;
+  std::vector<int32_t> forced;
 };
 
 struct RunProgress {
@@ -112,9 +122,37 @@ inline constexpr size_t kPrefillBytes = size_t{64} << 20;
 std::vector<std::pair<int64_t, int64_t>> plan_batches(const Generator& generator, int64_t n_prompt,
                                                       const TapSchedule& schedule, const ExtraTaps& extra,
                                                       bool one_step);
+// The same for steps [begin, end) of a run that goes on.
+std::vector<std::pair<int64_t, int64_t>> plan_batches(const Generator& generator, int64_t begin, int64_t end,
+                                                      const TapSchedule& schedule, const ExtraTaps& extra,
+                                                      bool one_step);
 
-// Runs the request from an empty sequence. `tokenizer` may be null: tokens then have no bytes and there is no text.
-// Errors are those of feed() and of the sampler; what was published stays published.
+// A run of one or more turns on one generator, whose cache is kept in between: only what is new is fed, and the ids
+// that were drawn stay as they are. The run's clock stands still between turns. One sampler draws throughout.
+class RunLoop {
+ public:
+  // `generator`, `tokenizer` (may be null: tokens then have no bytes and there is no text) and `control` outlive it;
+  // nothing else may feed the generator meanwhile.
+  RunLoop(Generator& generator, const Tokenizer* tokenizer, RunRequest request, RunSinks sinks, RunControl& control);
+  ~RunLoop();
+  RunLoop(const RunLoop&) = delete;
+  RunLoop& operator=(const RunLoop&) = delete;
+
+  // The request's prompt and the first answer, from an empty sequence. Errors are those of feed() and of the sampler;
+  // what was published stays published.
+  Result<RunResult> start();
+  // A further turn. kInvalidArgument where the context cannot hold what is given: the run is then as it was.
+  Result<RunResult> go_on(Turn turn);
+
+  int64_t n_processed() const;           // steps that were fed
+  std::span<const int32_t> ids() const;  // of all steps, those included that are not fed yet
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+// A run of one turn: RunLoop::start().
 Result<RunResult> run_loop(Generator& generator, const Tokenizer* tokenizer, const RunRequest& request,
                            const RunSinks& sinks, RunControl& control);
 

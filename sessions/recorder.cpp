@@ -57,6 +57,22 @@ Result<int64_t> Recorder::begin_run(const RunRecord& record) {
   return run_;
 }
 
+Result<void> Recorder::continue_run(const RunRecord& record, int64_t n_steps) {
+  const std::lock_guard work(work_mutex_);
+  CHECK(store_ != nullptr, "the recorder is closed");
+  CHECK(run_ == 0 || run_ == record.run, "another run is open");
+  if (failed()) return {};  // it was said when it happened; generation goes on
+  ORRERY_RETURN_IF_ERROR(store_->continue_run(record.run, record.prompt, record.settings));
+  if (run_ != 0) return {};
+  run_ = record.run;
+  packer_ = std::make_unique<ChunkPacker>(*store_, run_);
+  seen_steps_ = taken_steps_ = n_steps;
+  taken_tokens_ = taken_gaps_ = 0;
+  const std::lock_guard lock(status_mutex_);
+  status_ = {.recording = true, .failure = std::nullopt, .run = run_, .n_steps = n_steps, .n_bytes = store_->n_bytes()};
+  return {};
+}
+
 void Recorder::drain() {
   const uint64_t asked = drain_asked_.fetch_add(1) + 1;
   std::unique_lock lock(drain_mutex_);

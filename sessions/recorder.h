@@ -58,6 +58,9 @@ class Recorder {
   // The thread that controls the run (engine or app), between runs. Commits the run row at once; batches published
   // afterwards carry the returned id.
   Result<int64_t> begin_run(const RunRecord& record);
+  // A recorded run goes on: with its next turn while it is open, or after it had ended, perhaps in another recorder.
+  // `n_steps` steps of it were processed so far; batches published afterwards carry its id. Commits at once.
+  Result<void> continue_run(const RunRecord& record, int64_t n_steps);
   // After the last publish: waits until all of the run is written, merges its small chunks and marks its end. Returns
   // the failure where recording had stopped by itself.
   Result<void> end_run(RunEnd end);

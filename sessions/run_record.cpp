@@ -57,6 +57,28 @@ bool read_batches(const Json& json, std::vector<std::pair<int64_t, int64_t>>& ba
   return true;
 }
 
+OrderedJson turns_json(const std::vector<RunTurn>& turns) {
+  OrderedJson json = OrderedJson::array();
+  for (const RunTurn& turn : turns) json.push_back({turn.begin, turn.given_end, turn.n_new_tokens});
+  return json;
+}
+
+// Each [begin, given_end, n_new_tokens]; ascending, so that the tokens can be cut at them.
+bool read_turns(const Json& json, std::vector<RunTurn>& turns) {
+  if (!json.is_array() || json.size() > kMaxRanges) return false;
+  for (const Json& item : json) {
+    RunTurn turn;
+    if (!item.is_array() || item.size() != 3) return false;
+    const int64_t least = turns.empty() ? 0 : turns.back().given_end;
+    const int64_t most = turns.empty() ? 0 : kMaxStep;  // the first begins with the run
+    if (!JsonFields::integer(item[0], turn.begin, least, most)) return false;
+    if (!JsonFields::integer(item[1], turn.given_end, turn.begin, kMaxStep)) return false;
+    if (!JsonFields::integer(item[2], turn.n_new_tokens, int64_t{0}, kMaxStep)) return false;
+    turns.push_back(turn);
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string_view run_end_name(RunEnd end) {
@@ -86,7 +108,10 @@ RunInfo run_info(const RunRecord& record) {
 }
 
 std::string prompt_to_json(const PromptRecord& prompt) {
-  return json_text(OrderedJson{{"kind", prompt.kind}, {"text", prompt.text}});
+  OrderedJson json{{"kind", prompt.kind}, {"text", prompt.text}};
+  if (prompt.system) json["system"] = *prompt.system;
+  if (!prompt.turns.empty()) json["turns"] = prompt.turns;
+  return json_text(json);
 }
 
 std::string settings_to_json(const RunSettings& settings) {
@@ -110,6 +135,8 @@ std::string settings_to_json(const RunSettings& settings) {
       {"level", level_name(settings.schedule.level)},
       {"spans", schedule_json(settings.schedule)},
       {"pinned_steps", settings.schedule.pinned_steps},
+      {"turns", turns_json(settings.turns)},
+      {"drawn_before", settings.n_drawn_before},
   });
 }
 
@@ -119,6 +146,12 @@ Result<PromptRecord> prompt_from_json(std::string_view text) {
   JsonFields fields(json, "run.prompt");
   fields.read("kind", prompt.kind);
   fields.read("text", prompt.text);
+  if (fields.find("system") != nullptr) fields.read("system", prompt.system.emplace());
+  if (const Json* turns = fields.find("turns"); turns != nullptr && turns->is_array()) {
+    for (const Json& turn : *turns) {
+      if (turn.is_string()) prompt.turns.push_back(turn.get<std::string>());
+    }
+  }
   ORRERY_RETURN_IF_ERROR(fields.done());
   return prompt;
 }
@@ -150,6 +183,10 @@ Result<RunSettings> settings_from_json(std::string_view text) {
   if (const Json* batches = fields.find("batches"); batches != nullptr && !read_batches(*batches, settings.batches)) {
     fields.complain("batches");
   }
+  if (const Json* turns = fields.find("turns"); turns != nullptr && !read_turns(*turns, settings.turns)) {
+    fields.complain("turns");
+  }
+  fields.read("drawn_before", settings.n_drawn_before, int64_t{0}, kMaxStep);
   ORRERY_RETURN_IF_ERROR(fields.done());
   return settings;
 }

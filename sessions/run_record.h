@@ -28,10 +28,22 @@ enum class RunEnd : uint8_t {
 std::string_view run_end_name(RunEnd end);
 std::optional<RunEnd> parse_run_end(std::string_view name);
 
-// run.prompt: {"kind": "prompt", "text": "..."}. The tokens themselves are in `token`.
+// run.prompt: {"kind": "prompt", "text": "...", "system": "...", "turns": ["..."]}. The tokens themselves are in
+// `token`.
 struct PromptRecord {
-  std::string kind = "prompt";  // "prompt", "chat" or "tokens"
-  std::string text;             // as the user gave it; invalid UTF-8 is stored with U+FFFD
+  std::string kind = "prompt";             // "prompt", "chat" or "tokens"
+  std::string text;                        // as the user gave it; invalid UTF-8 is stored with U+FFFD
+  std::optional<std::string> system = {};  // of a chat: the system message, where one was given
+  std::vector<std::string> turns = {};     // of a chat: the user's further messages
+};
+
+// One stretch of a run: steps [begin, given_end) were given (empty where it just went on), those from given_end up to
+// the next turn's begin were drawn, at most n_new_tokens of them.
+struct RunTurn {
+  int64_t begin = 0;
+  int64_t given_end = 0;
+  int64_t n_new_tokens = 0;
+  bool operator==(const RunTurn&) const = default;
 };
 
 // run.settings, everything that a re-run must repeat.
@@ -51,6 +63,11 @@ struct RunSettings {
   // Half-open step ranges of the prefill batches, ascending. Steps outside were fed one at a time.
   std::vector<std::pair<int64_t, int64_t>> batches;
   TapSchedule schedule;  // level, spans, pinned_steps
+  // Ascending, the first from step 0. Empty in sessions of programs that knew one turn only: what is not of segment
+  // generated was given.
+  std::vector<RunTurn> turns;
+  // Random numbers that the run's ancestors had drawn: a continued run draws on from there.
+  int64_t n_drawn_before = 0;
 };
 
 struct RunRecord {

@@ -16,12 +16,15 @@
 //     parent        run.id it branched from, or NULL
 //     model         model.id
 //     created_ns    nanoseconds since 1970-01-01 UTC
-//     prompt        JSON object {"kind": "prompt" | "chat" | "tokens", "text"}
-//     settings      JSON object: model path, threads, kv, instruction set, sampler, seed, batches, level, spans;
-//     run_record.h edits         JSON array backend       text, "cpu" build         text level         text, "light",
-//     "standard" or "full": kept for every step end           text, how it ended (run_record.h); NULL while it is
-//     recorded, or where its program was killed and the
-//                   file has not been opened since
+//     prompt        JSON object {"kind": "prompt" | "chat" | "tokens", "text"}, of a chat also "system" and "turns"
+//     settings      JSON object: model path, threads, kv, instruction set, sampler, seed, batches, turns, level,
+//                   spans: run_record.h
+//     edits         JSON array
+//     backend       text, "cpu"
+//     build         text
+//     level         text, "light", "standard" or "full": kept for every step
+//     outcome       text, how it ended (run_record.h); NULL while it is recorded, or where its program was killed and
+//                   the file has not been opened since
 //     ended_ns      nanoseconds since 1970-01-01 UTC, or NULL
 //   token  key (run, step)
 //     step          position in the run, prompt included, from 0 without holes (but for gaps)

@@ -244,6 +244,20 @@ Result<int64_t> SessionStore::begin_run(const RunRecord& record) {
   return id;
 }
 
+Result<void> SessionStore::continue_run(int64_t run_id, const PromptRecord& prompt, const RunSettings& settings) {
+  auto statement = db_.prepare(
+      "UPDATE run SET prompt = ?1, settings = ?2, outcome = NULL, ended_ns = NULL WHERE id = ?3 RETURNING id");
+  if (!statement) return explain(statement.error());
+  const std::string prompt_json = prompt_to_json(prompt);
+  const std::string settings_json = settings_to_json(settings);
+  const auto row = statement->bind(1, prompt_json).bind(2, settings_json).bind(3, run_id).step();
+  if (!row) return explain(row.error());
+  if (!*row) {
+    return Error{ErrorCode::kNotFound, "there is no run to go on with in " + path_ + ": " + std::to_string(run_id)};
+  }
+  return run(*statement);
+}
+
 Result<void> SessionStore::end_run(int64_t run_id, RunEnd end) {
   auto statement = db_.prepare("UPDATE run SET outcome = ?1, ended_ns = ?2 WHERE id = ?3");
   if (!statement) return explain(statement.error());

@@ -56,6 +56,8 @@ class SessionStore {
   // Writes the run (and its model, where the fingerprint is new) and commits: from here on readers see it. Returns its
   // id.
   Result<int64_t> begin_run(const RunRecord& record);
+  // The run goes on: its prompt and settings are written anew, its end is taken back, and this commits.
+  Result<void> continue_run(int64_t run, const PromptRecord& prompt, const RunSettings& settings);
   // Marks the run's end and commits.
   Result<void> end_run(int64_t run, RunEnd end);
 

@@ -59,7 +59,10 @@ Result<SessionRun> record_demo(const OpenedModel& opened, RunControl& control) {
   say(std::string("prompt: ") + kDemoPrompt);
   RunSinks sinks;
   sinks.on_token = [](const Token&, const std::string& text) { print(printable(text)); };
-  return record_run(kDemoSession, opened, generator, prompt->record, std::move(request), false, sinks, control);
+  Result<SessionRun> run =
+      record_run(kDemoSession, opened, generator, prompt->record, std::move(request), false, sinks, control);
+  print("\n");  // also after a text that ended early: the next line is not the model's
+  return run;
 }
 
 Result<void> draw_views(const OpenedModel& opened, const Desktop& desktop, RunControl& control) {
@@ -101,7 +104,6 @@ CommandResult run(const CommandContext& context) {
   RunControl control;
   control.watch(&interrupted());
   ORRERY_ASSIGN_OR_RETURN(const SessionRun run, record_demo(opened, control));
-  print("\n");
   if (run.status.failure) return *run.status.failure;
   say(std::string("recorded into ") + kDemoSession + ", " + bytes_text(run.status.n_bytes));
   if (run.result.reason == StopReason::kStopped)

@@ -7,13 +7,13 @@
 
 namespace orrery {
 
-Result<OpenedRun> open_run(const Options& options) {
+Result<OpenedRun> open_run(const Options& options, const std::string& session) {
   OpenedRun opened;
   if (options.has("--run") && options.integer("--run", 0) < 1) {
     return Error{ErrorCode::kInvalidArgument,
                  "--run takes the number of a run, from 1 on, not: " + options.text("--run")};
   }
-  ORRERY_ASSIGN_OR_RETURN(opened.reader, SessionReader::open(options.text("SESSION")));
+  ORRERY_ASSIGN_OR_RETURN(opened.reader, SessionReader::open(session.empty() ? options.text("SESSION") : session));
   ORRERY_ASSIGN_OR_RETURN(opened.record, opened.reader->run(options.integer("--run", 0)));
   ORRERY_ASSIGN_OR_RETURN(const SessionSummary summary, opened.reader->summary());
   for (const RunSummary& run : summary.runs) {

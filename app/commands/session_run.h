@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "app/commands/command.h"
@@ -18,8 +19,8 @@ struct OpenedRun {
   int64_t n_processed = 0;  // one past the last step that has a recorded frame of any probe
 };
 
-// The positional SESSION and --run (default: the last run).
-Result<OpenedRun> open_run(const Options& options);
+// `session` (the positional SESSION where it is empty) and --run (default: the last run).
+Result<OpenedRun> open_run(const Options& options, const std::string& session = {});
 
 // --model, else what the run notes, else an installed model of the same fingerprint; run as the recording was unless
 // --kv says otherwise.

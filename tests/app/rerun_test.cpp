@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "app/recorded_run.h"
 #include "sessions/sqlite.h"
 #include "tests/app/tiny_model.h"
 
@@ -44,6 +45,50 @@ TEST(Verify, ARecordingIsBitIdenticalWhenRunAgainWithAnyNumberOfThreads) {
     EXPECT_EQ(report->frames.totals().size(), all_probes().size());
     EXPECT_EQ(report->n_sampled, 20);
   }
+}
+
+TEST(Verify, ARunOfSeveralTurnsIsBitIdenticalAlsoWhereTheFileWasClosedInBetween) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("s.orrery");
+  const OpenedModel opened = open_tiny();
+  Generator generator(opened.model, opened.kv);
+  RunControl control;
+  Result<PreparedPrompt> prompt = prepare_prompt(PromptKind::kChat, "Hello", opened, "Be brief.");
+  ASSERT_TRUE(prompt) << prompt.error().message;
+  RunRequest request;
+  request.prompt = prompt->tokens;
+  request.n_new_tokens = 6;
+  request.batches = plan_batches(generator, std::ssize(request.prompt), request.schedule, {}, false);
+  RunRecord record = make_run_record(opened, prompt->record, request, false);
+  RecordedRun run(opened, generator, std::move(record), request, {.path = path, .store = {}}, {}, control);
+  ASSERT_TRUE(run.begin());
+  ASSERT_TRUE(run.start());
+  for (const bool close : {false, true}) {
+    if (close) {
+      ASSERT_TRUE(run.pause_recording());
+      EXPECT_EQ(SessionReader::open(path).value()->run(0)->end, RunEnd::kComplete);
+      EXPECT_TRUE(verify(path, opened)->bit_identical());
+      ASSERT_TRUE(run.resume());
+    }
+    auto given = prepare_turn("And then?", opened, run.ids().back());
+    ASSERT_TRUE(given) << given.error().message;
+    ASSERT_TRUE(run.go_on(std::move(*given), 5, "And then?"));
+    ASSERT_TRUE(run.go_on({}, 4, std::nullopt)) << "from the last token";
+  }
+  ASSERT_TRUE(run.pause_recording());
+  const auto reader = SessionReader::open(path).value();
+  EXPECT_EQ(reader->runs()->size(), 1u);
+  EXPECT_EQ(reader->run(0)->settings.turns.size(), 5u);
+  EXPECT_EQ(reader->run(0)->prompt.turns.size(), 2u);
+  EXPECT_EQ(reader->run(0)->prompt.system, "Be brief.");
+  EXPECT_TRUE(reader->gaps(1)->empty());
+  EXPECT_EQ(std::ssize(*reader->tokens(1)), std::ssize(run.ids()));
+  const Result<VerifyReport> report = verify(path, opened);
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_TRUE(report->bits_expected());
+  EXPECT_TRUE(report->bit_identical());
+  EXPECT_EQ(report->n_steps, std::ssize(run.ids()) - 1);
+  EXPECT_GT(report->n_sampled, 5);
 }
 
 TEST(Verify, FindsWhatWasChangedInASession) {

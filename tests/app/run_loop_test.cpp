@@ -210,5 +210,63 @@ TEST(RunLoop, ASignalFlagStopsAPausedRun) {
   EXPECT_EQ(result->n_processed, 0);
 }
 
+TEST(RunLoop, TurnsGoOnFromTheLiveCacheWithoutAHole) {
+  const OpenedModel opened = open_tiny();
+  Generator generator(opened.model, opened.kv);
+  RunControl control;
+  std::vector<Token> tokens;
+  int64_t n_frames_end = 0;
+  RunSinks sinks;
+  sinks.publish = [&](const SharedBatch& batch) {
+    tokens.insert(tokens.end(), batch->tokens.begin(), batch->tokens.end());
+    for (const Frame& frame : batch->frames) {
+      if (frame.probe->name != "residual.norm") continue;
+      EXPECT_EQ(frame.step_begin, n_frames_end) << "every step is measured once";
+      n_frames_end = frame.step_end;
+    }
+  };
+  RunLoop loop(generator, opened.tokenizer.get(), tiny_request(opened, generator, 5), sinks, control);
+  const auto first = loop.start();
+  ASSERT_TRUE(first) << first.error().message;
+  const int64_t n_first = std::ssize(loop.ids());
+  EXPECT_EQ(loop.n_processed(), n_first - 1) << "the last token is not fed yet";
+  const auto more = loop.go_on({.given = {}, .batches = {}, .n_new_tokens = 4, .forced = {}});
+  ASSERT_TRUE(more) << more.error().message;
+  std::vector<Token> given(3);
+  for (int32_t i = 0; i < 3; ++i) given[static_cast<size_t>(i)].id = 40 + i;
+  const auto last = loop.go_on({.given = given, .batches = {}, .n_new_tokens = 2, .forced = {}});
+  ASSERT_TRUE(last) << last.error().message;
+  EXPECT_EQ(std::ssize(loop.ids()), n_first + 4 + 3 + 2);
+  EXPECT_EQ(n_frames_end, std::ssize(loop.ids()) - 1);
+  ASSERT_EQ(std::ssize(tokens), std::ssize(loop.ids()));
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    EXPECT_EQ(tokens[i].step, static_cast<int64_t>(i));
+    EXPECT_EQ(tokens[i].id, loop.ids()[i]);
+    EXPECT_GE(tokens[i].time_ns, i > 0 ? tokens[i - 1].time_ns : 0);
+  }
+
+  // Two stretches of one answer are the answer in one stretch.
+  Generator again(opened.model, opened.kv);
+  const auto whole = run_loop(again, opened.tokenizer.get(), tiny_request(opened, again, 9), {}, control);
+  ASSERT_TRUE(whole);
+  std::vector<int32_t> joined = first->ids;
+  joined.insert(joined.end(), more->ids.begin(), more->ids.end());
+  EXPECT_EQ(joined, whole->ids);
+}
+
+TEST(RunLoop, ATurnThatTheContextCannotHoldLeavesTheRunAsItWas) {
+  const OpenedModel opened = open_tiny();
+  Generator generator(opened.model, opened.kv);
+  RunControl control;
+  RunLoop loop(generator, opened.tokenizer.get(), tiny_request(opened, generator, 3), {}, control);
+  ASSERT_TRUE(loop.start());
+  const int64_t before = std::ssize(loop.ids());
+  const auto refused = loop.go_on({.given = std::vector<Token>(600), .batches = {}, .n_new_tokens = 3, .forced = {}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(std::ssize(loop.ids()), before);
+  EXPECT_TRUE(loop.go_on({.given = {}, .batches = {}, .n_new_tokens = 3, .forced = {}}));
+}
+
 }  // namespace
 }  // namespace orrery
