@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "app/recorded_run.h"
+#include "engine/chat_template.h"
 
 namespace orrery {
 namespace {
@@ -13,11 +13,6 @@ constexpr size_t kScreenRingBytes = size_t{128} << 20;
 
 // Exact rows of all heads are kept for this many steps; beyond, block mass and the 32 largest.
 constexpr int64_t kPinnedSteps = 512;
-
-RunEnd end_of(const Result<RunResult>& result) {
-  if (!result) return RunEnd::kFailed;
-  return result->reason == StopReason::kStopped ? RunEnd::kStopped : RunEnd::kComplete;
-}
 
 }  // namespace
 
@@ -122,14 +117,18 @@ void EngineThread::do_load(const ModelChoice& choice) {
     return !cancel_load_.load();
   });
   if (!opened) return post(engine_event::LoadFailed{opened.error()});
+  run_.reset();  // it uses the generator and the model
   generator_.reset();
   model_ = *opened;
   generator_ = std::make_unique<Generator>(model_->model, model_->kv);
-  engine_event::ModelLoaded loaded{.model = *model_, .has_chat = false, .no_chat = {}};
+  engine_event::ModelLoaded loaded{
+      .model = *model_, .has_chat = false, .no_chat = {}, .no_system = {}, .default_system = {}};
   if (model_->tokenizer == nullptr) {
     loaded.no_chat = model_->no_tokenizer;
   } else if (const auto chat = ChatTemplate::from_tokenizer(*model_->tokenizer, model_->file->name()); chat) {
     loaded.has_chat = true;
+    loaded.no_system = chat->no_system();
+    loaded.default_system = chat->default_system();
   } else {
     loaded.no_chat = chat.error().message;
   }
@@ -137,88 +136,92 @@ void EngineThread::do_load(const ModelChoice& choice) {
 }
 
 void EngineThread::do_generate(const GenerateRequest& request) {
-  Result<engine_event::RunEnded> ended = run(request);
-  if (!ended) {
-    engine_event::RunEnded failed;
-    failed.error = ended.error();
-    ended = std::move(failed);
+  after_token_ = request.after_token;
+  const Result<RunResult> result = request.go_on ? run_on(request) : run_new(request);
+  engine_event::RunEnded ended;
+  ended.tag = request.tag;
+  if (run_) {
+    if (const Result<void> recorded = run_->pause_recording(); !recorded) ended.recording_error = recorded.error();
+    ended.n_dropped = run_->n_dropped();
   }
-  ended->tag = request.tag;
-  post(std::move(*ended));
+  if (result) {
+    ended.reason = stop_reason_name(result->reason);
+    ended.prefill_s = result->prefill_s;
+    ended.decode_s = result->decode_s;
+    ended.n_decoded = result->n_decoded;
+  } else {
+    ended.error = result.error();
+  }
+  say_what_can_follow(ended);
+  post(std::move(ended));
 }
 
-Result<std::shared_ptr<Recorder>> EngineThread::start_recorder(const GenerateRequest& request, FrameBus& bus) {
-  auto ring = std::make_shared<FrameRing>(kRecorderRingBatches, kRecorderRingBytes);
-  RecorderOptions options;
-  options.store.max_bytes = request.max_session_bytes;
-  ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Recorder> recorder,
-                          Recorder::start(request.session_path, ring, std::move(options)));
-  bus.add_consumer(ring, FrameBus::Pressure::kWait);
-  return recorder;
+RunSinks EngineThread::sinks() {
+  RunSinks sinks;
+  sinks.publish = [this](const SharedBatch&) { n_passes_.fetch_add(1, std::memory_order_relaxed); };
+  sinks.on_progress = [this](const RunProgress& progress) { post(progress); };
+  sinks.on_token = [this](const Token&, const std::string&) {
+    if (after_token_) after_token_();
+    wait_for_pace();
+  };
+  return sinks;
 }
 
-Result<engine_event::RunEnded> EngineThread::run(const GenerateRequest& request) {
+void EngineThread::say_started(const GenerateRequest& request, std::shared_ptr<FrameRing> screen) {
+  post(engine_event::RunStarted{request.tag, request.go_on, run_info(run_->record()), std::move(screen),
+                                run_->recorder(), run_->recorder() ? request.session_path : ""});
+}
+
+Result<RunResult> EngineThread::run_new(const GenerateRequest& request) {
+  run_.reset();
   if (!model_) return Error{ErrorCode::kNotFound, "no model is loaded yet"};
   ORRERY_RETURN_IF_ERROR(request.sampler.validate());
-  ORRERY_ASSIGN_OR_RETURN(PreparedPrompt prompt, prepare_prompt(request.kind, request.text, *model_));
+  ORRERY_ASSIGN_OR_RETURN(PreparedPrompt prompt, prepare_prompt(request.kind, request.text, *model_, request.system));
   RunRequest run_request;
   run_request.n_new_tokens = request.n_new_tokens;
   run_request.sampler = request.sampler;
   run_request.schedule.level = Level::kStandard;
   run_request.schedule.pinned_steps = kPinnedSteps;
-  run_request.batches = plan_batches(*generator_, static_cast<int64_t>(prompt.tokens.size()), run_request.schedule,
-                                     run_request.extra, false);
+  run_request.batches =
+      plan_batches(*generator_, std::ssize(prompt.tokens), run_request.schedule, run_request.extra, false);
   run_request.prompt = std::move(prompt.tokens);
-
-  FrameBus bus;
-  auto screen = std::make_shared<FrameRing>(kScreenRingBatches, kScreenRingBytes);
-  FrameBus::Consumer& screen_consumer = bus.add_consumer(screen, FrameBus::Pressure::kDrop);
+  RecordedRun::Where where;
+  if (request.record) where = {.path = request.session_path, .store = {.max_bytes = request.max_session_bytes}};
   RunRecord record = make_run_record(*model_, prompt.record, run_request, false);
-  std::shared_ptr<Recorder> recorder;
-  if (request.record) {
-    ORRERY_ASSIGN_OR_RETURN(recorder, start_recorder(request, bus));
-    ORRERY_ASSIGN_OR_RETURN(record.run, recorder->begin_run(record));
+  auto run = std::make_unique<RecordedRun>(*model_, *generator_, std::move(record), std::move(run_request),
+                                           std::move(where), sinks(), control_);
+  auto screen = std::make_shared<FrameRing>(kScreenRingBatches, kScreenRingBytes);
+  ORRERY_RETURN_IF_ERROR(run->begin(screen));
+  run_ = std::move(run);
+  say_started(request, std::move(screen));
+  return run_->start();
+}
+
+Result<RunResult> EngineThread::run_on(const GenerateRequest& request) {
+  if (!run_) return Error{ErrorCode::kNotFound, "there is no run to go on with; start one"};
+  std::vector<Token> given;
+  std::optional<std::string> text;
+  if (!request.text.empty()) {
+    text = request.text;
+    ORRERY_ASSIGN_OR_RETURN(given, prepare_turn(request.text, *model_, run_->ids().back()));
+  }
+  if (!request.session_path.empty()) run_->move_to(request.session_path);
+  auto screen = std::make_shared<FrameRing>(kScreenRingBatches, kScreenRingBytes);
+  ORRERY_RETURN_IF_ERROR(run_->resume(screen));
+  say_started(request, std::move(screen));
+  return run_->go_on(std::move(given), request.n_new_tokens, text);
+}
+
+void EngineThread::say_what_can_follow(engine_event::RunEnded& ended) const {
+  const int64_t context = model_ ? model_->model->config().context_length : 0;
+  if (!run_) {
+    ended.cannot_go_on = ended.no_next_turn = "there is no run to go on with";
+  } else if (context > 0 && std::ssize(run_->ids()) > context) {
+    ended.cannot_go_on = ended.no_next_turn = "the model's context is full: " + std::to_string(context) + " tokens";
   } else {
-    record.run = 1;
+    if (run_->ended_itself()) ended.cannot_go_on = "the answer ended by itself";
+    if (run_->record().prompt.kind != "chat") ended.no_next_turn = "the run is no chat";
   }
-  run_request.run = record.run;
-  post(engine_event::RunStarted{request.tag, run_info(record), screen, recorder,
-                                request.record ? request.session_path : ""});
-
-  RunSinks sinks;
-  sinks.publish = [&](const SharedBatch& batch) {
-    bus.publish(batch);
-    n_passes_.fetch_add(1, std::memory_order_relaxed);
-  };
-  sinks.on_progress = [this](const RunProgress& progress) { post(progress); };
-  sinks.on_token = [&](const Token&, const std::string&) {
-    if (request.after_token) request.after_token();
-    wait_for_pace();
-  };
-  const Result<RunResult> result = run_loop(*generator_, model_->tokenizer.get(), run_request, sinks, control_);
-  bus.close();
-
-  engine_event::RunEnded ended;
-  ended.n_dropped = screen_consumer.dropped_batches.load();
-  if (recorder) {
-    const Result<void> finished = recorder->end_run(end_of(result));
-    const std::optional<Error> failure = recorder->status().failure;
-    const Result<void> closed = recorder->close();
-    if (failure) {
-      ended.recording_error = failure;
-    } else if (!finished || !closed) {
-      ended.recording_error = !finished ? finished.error() : closed.error();
-    }
-  }
-  if (!result) {
-    ended.error = result.error();
-    return ended;
-  }
-  ended.reason = stop_reason_name(result->reason);
-  ended.prefill_s = result->prefill_s;
-  ended.decode_s = result->decode_s;
-  ended.n_decoded = result->n_decoded;
-  return ended;
 }
 
 }  // namespace orrery

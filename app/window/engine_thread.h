@@ -17,8 +17,8 @@
 
 #include "app/open_model.h"
 #include "app/prompt.h"
+#include "app/recorded_run.h"
 #include "app/run_loop.h"
-#include "engine/chat_template.h"
 #include "probes/frame_bus.h"
 #include "sessions/recorder.h"
 
@@ -28,7 +28,11 @@ namespace orrery {
 struct GenerateRequest {
   uint64_t tag = 0;  // comes back with the run's events
   PromptKind kind = PromptKind::kPrompt;
-  std::string text;  // the prompt, the user's message, or ids separated by commas or spaces
+  std::string text;                   // the prompt, the user's message, or ids separated by commas or spaces
+  std::optional<std::string> system;  // of a new chat: its system message
+  // The last run goes on, from its live cache and in the same recording: with `text` as the user's next message, or
+  // without text from its last token. kind, system, sampler and record are then the run's own.
+  bool go_on = false;
   SamplerSettings sampler;
   int64_t n_new_tokens = 128;
   bool record = true;
@@ -45,7 +49,9 @@ struct LoadProgress {
 struct ModelLoaded {
   OpenedModel model;
   bool has_chat = false;
-  std::string no_chat;  // why it has none
+  std::string no_chat;         // why it has none
+  std::string no_system;       // why a chat takes no system message; empty where it does
+  std::string default_system;  // that a chat has where none is given
 };
 struct LoadFailed {
   Error error;
@@ -53,6 +59,7 @@ struct LoadFailed {
 // The run's Frames come through `ring`; they carry info.run.
 struct RunStarted {
   uint64_t tag = 0;
+  bool goes_on = false;  // the last run, with its next turn
   RunInfo info;
   std::shared_ptr<FrameRing> ring;
   std::shared_ptr<Recorder> recorder;  // null where the run is not recorded
@@ -66,7 +73,9 @@ struct RunEnded {
   double prefill_s = 0;
   double decode_s = 0;
   int64_t n_decoded = 0;
-  int64_t n_dropped = 0;  // batches that the screen's ring dropped
+  int64_t n_dropped = 0;     // batches that the screen's ring dropped, in all turns
+  std::string cannot_go_on;  // why the run cannot go on from its last token; empty where it can
+  std::string no_next_turn;  // why it cannot go on with a message; empty where it can
 };
 }  // namespace engine_event
 
@@ -98,8 +107,11 @@ class EngineThread {
   void thread_main();
   void do_load(const ModelChoice& choice);
   void do_generate(const GenerateRequest& request);
-  Result<engine_event::RunEnded> run(const GenerateRequest& request);
-  Result<std::shared_ptr<Recorder>> start_recorder(const GenerateRequest& request, FrameBus& bus);
+  Result<RunResult> run_new(const GenerateRequest& request);
+  Result<RunResult> run_on(const GenerateRequest& request);
+  void say_started(const GenerateRequest& request, std::shared_ptr<FrameRing> screen);
+  void say_what_can_follow(engine_event::RunEnded& ended) const;
+  RunSinks sinks();
   void post(EngineEvent event);
   void wait_for_pace();
 
@@ -118,6 +130,8 @@ class EngineThread {
   std::chrono::steady_clock::time_point last_token_{};
   std::optional<OpenedModel> model_;
   std::unique_ptr<Generator> generator_;
+  std::unique_ptr<RecordedRun> run_;  // the last one; may go on
+  std::function<void()> after_token_;
 
   std::thread thread_;
 };

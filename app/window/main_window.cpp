@@ -91,6 +91,8 @@ QDockWidget* MainWindow::add_dock(const QString& name, const QString& title, QWi
 void MainWindow::build_central() {
   prompt_ = new PromptPanel;
   connect(prompt_, &PromptPanel::generate, this, &MainWindow::start_generating);
+  connect(prompt_, &PromptPanel::go_on, this, &MainWindow::go_on);
+  connect(prompt_, &PromptPanel::stop, this, [this] { controller_.stop(); });
 
   error_label_ = new QLabel;
   error_label_->setObjectName(QStringLiteral("error"));
@@ -218,10 +220,15 @@ void MainWindow::connect_controller() {
   connect(&controller_, &SessionController::run_opened, this, [this] {
     error_bar_->hide();
     view_dirty_ = inspector_dirty_ = true;
+    if (controller_.mode() == SessionController::Mode::kLive) prompt_->run_began();
     const std::string& path = controller_.session_path();
     if (controller_.mode() == SessionController::Mode::kStored) remember_opened_file(QString::fromStdString(path));
     refresh_page();
     if (!prompt_->isAncestorOf(QApplication::focusWidget())) setFocus();
+  });
+  connect(&controller_, &SessionController::run_went_on, this, [this] {
+    error_bar_->hide();
+    prompt_->run_began();
   });
   connect(&controller_, &SessionController::library_changed, library_, &LibraryPanel::refresh);
   connect(&controller_, &SessionController::failed, this, &MainWindow::show_error);
@@ -256,8 +263,15 @@ void MainWindow::start_generating() {
     return show_error(tr("The prompt is empty: write what the model shall go on from."));
   }
   request.record = record_action_ == nullptr || !record_action_->isChecked();
+  const bool is_chat = request.kind == PromptKind::kChat;
   controller_.generate(std::move(request));
-  setFocus();
+  // In a chat the next message comes next; else Space and the arrows are the views'.
+  if (!is_chat) setFocus();
+}
+
+void MainWindow::go_on() {
+  error_bar_->hide();
+  controller_.generate(prompt_->go_on_request());
 }
 
 void MainWindow::connect_fetch() {

@@ -36,6 +36,7 @@ class MainWindow final : public QMainWindow {
   // A session, a model (file or folder), or the name of an installed model.
   void open_path(const QString& path);
   void start_generating();
+  void go_on();  // with the run on the screen, from its last token
   void set_theme(ThemeKind kind);
 
   // What tests ask.
@@ -107,8 +108,8 @@ class MainWindow final : public QMainWindow {
   FrameTimes times_;
   SessionController controller_;
   ModelFetch fetch_;
-  std::vector<ViewCanvas> canvases_;
   QString fetched_;  // name of the model that fetch_ is at
+  std::vector<ViewCanvas> canvases_;
 
   PromptPanel* prompt_ = nullptr;
   StartPage* start_page_ = nullptr;
@@ -133,6 +134,7 @@ class MainWindow final : public QMainWindow {
   QAction* step_action_ = nullptr;
   QAction* stop_action_ = nullptr;
   QAction* generate_action_ = nullptr;
+  QAction* go_on_action_ = nullptr;
   QAction* save_action_ = nullptr;
   QAction* follow_action_ = nullptr;
   QAction* back_action_ = nullptr;

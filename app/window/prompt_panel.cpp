@@ -3,7 +3,9 @@
 #include <QDoubleSpinBox>
 #include <QFormLayout>
 #include <QGridLayout>
+#include <QHBoxLayout>
 #include <QKeyEvent>
+#include <QLabel>
 #include <QLineEdit>
 #include <QMenu>
 #include <QPlainTextEdit>
@@ -134,21 +136,72 @@ PromptPanel::PromptPanel(QWidget* parent) : QWidget(parent) {
   edit_->setAccessibleName(tr("Prompt"));
   edit_->setTabChangesFocus(true);
   edit_->installEventFilter(this);
+  system_ = new QPlainTextEdit;
+  system_->setObjectName(QStringLiteral("system"));
+  system_->setAccessibleName(tr("System message"));
+  system_->setTabChangesFocus(true);
+  system_->hide();
+  why_ = new QLabel;
+  why_->setObjectName(QStringLiteral("no_chat"));
+  why_->setTextFormat(Qt::PlainText);
+  why_->setWordWrap(true);
+  why_->hide();
+  build_buttons();
+  build_sampling();
 
-  generate_ = new QPushButton(tr("Generate"));
-  generate_->setObjectName(QStringLiteral("generate"));
-  generate_->setToolTip(tr("Start a new run from this prompt (Ctrl+Return)"));
-  generate_->setFocusPolicy(Qt::TabFocus);  // a click leaves Space to the views
-  connect(generate_, &QPushButton::clicked, this, &PromptPanel::generate);
+  auto* first_row = new QHBoxLayout;
+  for (QPushButton* button : {generate_, go_on_, new_chat_}) first_row->addWidget(button);
+  auto* second_row = new QHBoxLayout;
+  for (QToolButton* button : {chat_, system_switch_, sampling_}) second_row->addWidget(button);
+  second_row->addStretch(1);
+  auto* layout = new QGridLayout(this);
+  layout->setContentsMargins(6, 6, 6, 4);
+  layout->setHorizontalSpacing(8);
+  layout->setVerticalSpacing(4);
+  layout->addWidget(system_, 0, 0, 1, 2);
+  layout->addWidget(edit_, 1, 0, 2, 1);
+  layout->addLayout(first_row, 1, 1);
+  layout->addLayout(second_row, 2, 1);
+  layout->addWidget(why_, 3, 0, 1, 2);
+  layout->setColumnStretch(0, 1);
+  set_model({});
+  fit_to_font();
+}
 
-  chat_ = new QToolButton;
-  chat_->setText(tr("Chat: off"));
-  chat_->setCheckable(true);
-  connect(chat_, &QToolButton::toggled, this,
-          [this](bool on) { chat_->setText(on ? tr("Chat: on") : tr("Chat: off")); });
-  chat_->setObjectName(QStringLiteral("chat"));
-  chat_->setFocusPolicy(Qt::TabFocus);
+void PromptPanel::build_buttons() {
+  const auto button = [this](const char* name, const QString& text, void (PromptPanel::*signal)()) {
+    auto* made = new QPushButton(text);
+    made->setObjectName(QLatin1String(name));
+    made->setFocusPolicy(Qt::TabFocus);  // a click leaves Space to the views
+    if (signal != nullptr) connect(made, &QPushButton::clicked, this, signal);
+    return made;
+  };
+  generate_ = button("generate", tr("Generate"), &PromptPanel::generate);
+  go_on_ = button("go_on", tr("Continue"), &PromptPanel::go_on);
+  new_chat_ = button("new_chat", tr("New chat"), nullptr);
+  connect(new_chat_, &QPushButton::clicked, this, [this] {
+    starts_anew_ = true;
+    refresh();
+    focus_text();
+  });
+  const auto tool = [](const char* name, const QString& text) {
+    auto* made = new QToolButton;
+    made->setObjectName(QLatin1String(name));
+    made->setText(text);
+    made->setCheckable(true);
+    made->setFocusPolicy(Qt::TabFocus);
+    return made;
+  };
+  chat_ = tool("chat", tr("Chat: off"));
+  connect(chat_, &QToolButton::toggled, this, [this] { refresh(); });
+  system_switch_ = tool("system_switch", tr("System"));
+  connect(system_switch_, &QToolButton::toggled, this, [this](bool on) {
+    refresh();
+    if (on) system_->setFocus();
+  });
+}
 
+void PromptPanel::build_sampling() {
   sampler_ = new SamplerForm;
   sampling_ = new QToolButton;
   sampling_->setObjectName(QStringLiteral("sampling"));
@@ -165,41 +218,96 @@ PromptPanel::PromptPanel(QWidget* parent) : QWidget(parent) {
     sampling_->setText(sampler_->summary());
     sampler_->save();
   });
-
-  auto* layout = new QGridLayout(this);
-  layout->setContentsMargins(6, 6, 6, 4);
-  layout->setHorizontalSpacing(8);
-  layout->setVerticalSpacing(4);
-  layout->addWidget(edit_, 0, 0, 2, 1);
-  layout->addWidget(generate_, 0, 1);
-  layout->addWidget(chat_, 0, 2);
-  layout->addWidget(sampling_, 1, 1, 1, 2);
-  layout->setColumnStretch(0, 1);
-  set_model(true, false, QString());
-  fit_to_font();
 }
 
-void PromptPanel::set_model(bool has_tokenizer, bool has_chat, const QString& no_chat) {
-  takes_ids_ = !has_tokenizer;
-  edit_->setPlaceholderText(takes_ids_ ? tr("Token ids, separated by commas or spaces: this model has no tokenizer")
-                                       : tr("What shall the model go on from?"));
-  chat_->setEnabled(has_chat);
-  chat_->setToolTip(
-      has_chat ? tr("Put the prompt into the model's chat format (ChatML), as the user's message")
-               : (no_chat.isEmpty() ? tr("This model has no chat format that Orrery knows") : no_chat.toHtmlEscaped()));
-  chat_->setChecked(has_chat);
+void PromptPanel::set_model(const ModelAbilities& abilities) {
+  abilities_ = abilities;
+  starts_anew_ = true;
+  chat_->setChecked(abilities.has_chat);
+  refresh();
 }
 
-void PromptPanel::set_enabled_to_run(bool enabled) { generate_->setEnabled(enabled); }
+void PromptPanel::set_state(const PromptState& state) {
+  state_ = state;
+  refresh();
+}
+
+bool PromptPanel::is_next_turn() const {
+  return chat_->isChecked() && !starts_anew_ && (state_.running || state_.no_next_turn.isEmpty());
+}
+
+// Every control says what it would do, or why it cannot.
+void PromptPanel::refresh() {
+  const bool chat = chat_->isChecked();
+  const bool next_turn = is_next_turn();
+  const bool can_run = state_.has_model && !(next_turn && state_.running);
+  edit_->setPlaceholderText(!abilities_.has_tokenizer
+                                ? tr("Token ids, separated by commas or spaces: this model has no tokenizer")
+                            : next_turn ? tr("Write the next message. Enter sends, Shift+Enter begins a line")
+                            : chat      ? tr("Write a message. Enter sends, Shift+Enter begins a line")
+                                   : tr("What shall the model go on from? Enter generates, Shift+Enter begins a line"));
+  generate_->setText(chat ? tr("Send") : tr("Generate"));
+  generate_->setEnabled(can_run);
+  generate_->setToolTip(!state_.has_model ? tr("No model is loaded yet")
+                        : !can_run        ? tr("The answer is still being generated (Esc stops it)")
+                        : next_turn       ? tr("Send the next message of this chat (Enter)")
+                        : chat            ? tr("Start a new chat with this message (Enter)")
+                                          : tr("Start a new run from this prompt (Enter)"));
+  const bool can_go_on = state_.has_model && !state_.running && state_.cannot_go_on.isEmpty();
+  go_on_->setEnabled(can_go_on);
+  go_on_->setToolTip(can_go_on        ? tr("Go on from the last token, in the same run (Ctrl+Shift+Return)")
+                     : state_.running ? tr("It is still being generated")
+                                      : tr("It cannot go on: %1").arg(state_.cannot_go_on.toHtmlEscaped()));
+  new_chat_->setVisible(chat);
+  new_chat_->setEnabled(next_turn);
+  new_chat_->setToolTip(next_turn ? tr("Let the next message begin a new chat") : tr("The next message begins a chat"));
+  chat_->setText(chat ? tr("Chat: on") : tr("Chat: off"));
+  chat_->setEnabled(abilities_.has_chat);
+  chat_->setToolTip(abilities_.has_chat ? tr("Put what is written into the model's chat format, as the user's message")
+                                        : abilities_.no_chat.toHtmlEscaped());
+  why_->setText(abilities_.no_chat);
+  why_->setVisible(!abilities_.has_chat && !abilities_.no_chat.isEmpty());
+  const bool can_have_system = chat && !next_turn && abilities_.no_system.isEmpty();
+  system_switch_->setVisible(chat);
+  system_switch_->setEnabled(can_have_system);
+  system_switch_->setToolTip(can_have_system ? tr("Write a system message for the new chat")
+                             : next_turn     ? tr("A chat's system message stays as it began")
+                                             : tr("This model takes no system message"));
+  system_->setPlaceholderText(abilities_.default_system.isEmpty()
+                                  ? tr("System message: how the model shall behave")
+                                  : tr("System message; the model's own is: %1").arg(abilities_.default_system));
+  system_->setVisible(chat && system_switch_->isChecked() && can_have_system);
+}
+
+void PromptPanel::run_began() {
+  starts_anew_ = false;
+  if (chat_->isChecked() && !sent_.isEmpty() && edit_->toPlainText() == sent_) edit_->clear();
+  sent_.clear();
+  refresh();
+}
+
 void PromptPanel::set_text(const QString& text) { edit_->setPlainText(text); }
 QString PromptPanel::text() const { return edit_->toPlainText(); }
 void PromptPanel::focus_text() { edit_->setFocus(); }
 
-GenerateRequest PromptPanel::request() const {
+GenerateRequest PromptPanel::request() {
   GenerateRequest request;
-  request.kind = takes_ids_ ? PromptKind::kTokens : chat_->isChecked() ? PromptKind::kChat : PromptKind::kPrompt;
-  request.text = edit_->toPlainText().toStdString();
+  const bool chat = chat_->isChecked();
+  request.kind = !abilities_.has_tokenizer ? PromptKind::kTokens : chat ? PromptKind::kChat : PromptKind::kPrompt;
+  sent_ = edit_->toPlainText();
+  request.text = sent_.toStdString();
+  request.go_on = is_next_turn();
+  if (system_->isVisibleTo(this) && !system_->toPlainText().isEmpty()) {
+    request.system = system_->toPlainText().toStdString();
+  }
   request.sampler = sampler_->settings();
+  request.n_new_tokens = sampler_->n_new_tokens();
+  return request;
+}
+
+GenerateRequest PromptPanel::go_on_request() const {
+  GenerateRequest request;
+  request.go_on = true;
   request.n_new_tokens = sampler_->n_new_tokens();
   return request;
 }
@@ -209,21 +317,32 @@ void PromptPanel::changeEvent(QEvent* event) {
   if (event->type() == QEvent::FontChange || event->type() == QEvent::StyleChange) fit_to_font();
 }
 
-// Three lines; a longer prompt scrolls.
+// Three lines, two for the system message; longer texts scroll.
 void PromptPanel::fit_to_font() {
-  if (edit_ != nullptr) edit_->setFixedHeight(QFontMetrics(font()).lineSpacing() * 3 + 14);
+  if (edit_ == nullptr || system_ == nullptr) return;
+  edit_->setFixedHeight(QFontMetrics(font()).lineSpacing() * 3 + 14);
+  system_->setFixedHeight(QFontMetrics(font()).lineSpacing() * 2 + 14);
 }
 
 bool PromptPanel::eventFilter(QObject* watched, QEvent* event) {
   if (watched == edit_ && event->type() == QEvent::KeyPress) {
     const auto* key = static_cast<QKeyEvent*>(event);
     const bool is_return = key->key() == Qt::Key_Return || key->key() == Qt::Key_Enter;
-    if (is_return && (key->modifiers() & Qt::ControlModifier)) {
+    const bool shift = key->modifiers() & Qt::ShiftModifier;
+    if (is_return && shift && (key->modifiers() & Qt::ControlModifier)) {
+      if (go_on_->isEnabled()) Q_EMIT go_on();
+      return true;
+    }
+    if (is_return && !shift) {
       if (generate_->isEnabled()) Q_EMIT generate();
       return true;
     }
     if (key->key() == Qt::Key_Escape) {
-      edit_->clearFocus();
+      if (state_.running) {
+        Q_EMIT stop();
+      } else {
+        edit_->clearFocus();
+      }
       return true;
     }
   }

@@ -92,7 +92,7 @@ void SessionController::open_session(const std::string& path, int64_t run) {
 
 void SessionController::show_stored(StoredRun run) {
   engine_.stop();
-  running_ = awaiting_start_ = false;
+  running_ = awaiting_start_ = shows_last_run_ = false;
   ring_.reset();
   recorder_.reset();
   replay_.reset();
@@ -118,12 +118,16 @@ void SessionController::show_stored(StoredRun run) {
 void SessionController::generate(GenerateRequest request) {
   if (!model_) return Q_EMIT failed(tr("No model is open yet: open one, or choose one in the library."));
   request.max_session_bytes = kMaxSessionBytes;
-  if (request.record) {
+  if (request.go_on) {
+    const std::string why = request.text.empty() ? cannot_go_on() : no_next_turn();
+    if (!why.empty()) return Q_EMIT failed(tr("The run cannot go on: %1.").arg(text_of(why)));
+    request.session_path = session_path_;
+  } else if (request.record) {
     const auto path = new_session_path(model_->file->name());
     if (!path) return Q_EMIT failed(text_of(path.error().message));
     request.session_path = path->string();
   }
-  const int64_t n_removed = purge_sessions(kMaxSessionsBytes, session_path_);
+  const int64_t n_removed = request.go_on ? 0 : purge_sessions(kMaxSessionsBytes, session_path_);
   if (n_removed > 0) {
     Q_EMIT noticed(
         tr("%n oldest unnamed session(s) removed: together they passed 8 GiB.", "", static_cast<int>(n_removed)));
@@ -131,6 +135,7 @@ void SessionController::generate(GenerateRequest request) {
   end_replay();
   ++open_tag_;  // a session that is still being opened is not wanted any more
   awaiting_start_ = true;
+  if (!request.go_on) shows_last_run_ = false;  // the engine lets go of the one before
   request.tag = ++last_tag_;
   progress_ = {};
   engine_.generate(std::move(request));
@@ -244,9 +249,26 @@ void SessionController::finish_save() {
   Q_EMIT status_changed();
 }
 
-void SessionController::begin_live(const engine_event::RunStarted& started) {
-  // Stopped, or replaced by a session or a newer run, before it began.
-  if (!awaiting_start_ || started.tag != last_tag_) return;
+std::string SessionController::why_not_live() const {
+  if (running_ || awaiting_start_) return "it is still being generated";
+  if (!shows_last_run_) {
+    return "the engine does not hold it any more; the command line goes on with one (orrery run --continue)";
+  }
+  return {};
+}
+
+std::string SessionController::cannot_go_on() const {
+  const std::string why = why_not_live();
+  return why.empty() ? cannot_go_on_ : why;
+}
+
+std::string SessionController::no_next_turn() const {
+  const std::string why = why_not_live();
+  return why.empty() ? no_next_turn_ : why;
+}
+
+// What a first and a further turn have in common.
+void SessionController::take_live(const engine_event::RunStarted& started) {
   live_tag_ = started.tag;
   mode_ = Mode::kLive;
   awaiting_start_ = false;
@@ -255,8 +277,22 @@ void SessionController::begin_live(const engine_event::RunStarted& started) {
   ring_ = started.ring;
   recorder_ = started.recorder;
   session_path_ = started.session_path;
+  fetcher_.reset();  // a recorder and a reader that was there before it make two files of a closed session
+  shows_last_run_ = true;
+}
+
+void SessionController::begin_live(const engine_event::RunStarted& started) {
+  // Stopped, or replaced by a session or a newer run, before it began.
+  if (!awaiting_start_ || started.tag != last_tag_) {
+    if (started.goes_on) shows_last_run_ = false;  // the engine has gone beyond what the screen holds
+    return;
+  }
+  take_live(started);
+  if (started.goes_on) {
+    apply(Follow{true});
+    return Q_EMIT run_went_on();
+  }
   stored_tokenizer_.reset();
-  fetcher_.reset();
   n_dropped_ = 0;
   history_.reset(started.info);
   const ThemeKind theme = view_.theme;
@@ -288,6 +324,8 @@ void SessionController::end_live(const engine_event::RunEnded& ended) {
   while (drain_ring()) {
   }
   n_dropped_ = ended.n_dropped;
+  cannot_go_on_ = ended.cannot_go_on;
+  no_next_turn_ = ended.no_next_turn;
   running_ = false;
   ring_.reset();
   recorder_.reset();
@@ -303,6 +341,9 @@ void SessionController::handle(const EngineEvent& event) {
     model_ = loaded->model;
     has_chat_ = loaded->has_chat;
     no_chat_ = loaded->no_chat;
+    no_system_ = loaded->no_system;
+    default_system_ = loaded->default_system;
+    shows_last_run_ = false;  // the engine let go of it
   } else if (const auto* refused = std::get_if<engine_event::LoadFailed>(&event)) {
     loading_ = false;
     if (refused->error.code != ErrorCode::kCancelled) Q_EMIT failed(text_of(refused->error.message));

@@ -46,9 +46,14 @@ class SessionController final : public QObject, public TokenTexts {
   const OpenedModel* model() const { return model_ ? &*model_ : nullptr; }
   bool has_chat() const { return has_chat_; }
   const std::string& no_chat() const { return no_chat_; }
-  bool running() const { return running_; }  // a run is in progress, paused or not
+  const std::string& no_system() const { return no_system_; }            // why a chat takes no system message
+  const std::string& default_system() const { return default_system_; }  // that a chat has where none is given
+  bool running() const { return running_; }                              // a run is in progress, paused or not
   bool paused() const { return running_ && paused_; }
   bool waiting_for_run() const { return awaiting_start_; }
+  // Why the run on the screen cannot go on from its last token, or with a further message; empty where it can.
+  std::string cannot_go_on() const;
+  std::string no_next_turn() const;
   const RunProgress& progress() const { return progress_; }
   bool replay_playing() const;
   bool replay_ended() const;
@@ -66,8 +71,10 @@ class SessionController final : public QObject, public TokenTexts {
   void open_model(const std::string& name_or_path);
   void cancel_load();
   void open_session(const std::string& path, int64_t run = 0);
-  void generate(GenerateRequest request);  // its session_path is filled in here
-  void run_or_pause();                     // Space: of the run in progress, else of the replay
+  // A new run, or where request.go_on says so, the next turn of the one on the screen. Its session_path is filled in
+  // here.
+  void generate(GenerateRequest request);
+  void run_or_pause();  // Space: of the run in progress, else of the replay
   void step();
   void stop();
   // Live: tokens per second at most, 0: as fast as it goes. Replay: times the recorded pace.
@@ -89,6 +96,7 @@ class SessionController final : public QObject, public TokenTexts {
   void status_changed();
   void view_changed();
   void run_opened();               // another run is shown
+  void run_went_on();              // the run on the screen has begun its next turn
   void library_changed();          // a session or a model came or went
   void failed(QString sentence);   // something the user asked for did not happen
   void noticed(QString sentence);  // worth a line in the status bar
@@ -96,6 +104,8 @@ class SessionController final : public QObject, public TokenTexts {
  private:
   void handle(const EngineEvent& event);
   void begin_live(const engine_event::RunStarted& started);
+  void take_live(const engine_event::RunStarted& started);
+  std::string why_not_live() const;
   void end_live(const engine_event::RunEnded& ended);
   void show_stored(StoredRun run);
   void start_replay();
@@ -112,7 +122,7 @@ class SessionController final : public QObject, public TokenTexts {
 
   std::optional<OpenedModel> model_;
   bool has_chat_ = false;
-  std::string no_chat_;
+  std::string no_chat_, no_system_, default_system_;
   bool loading_ = false;
   double load_share_ = 0;
 
@@ -120,6 +130,8 @@ class SessionController final : public QObject, public TokenTexts {
   bool awaiting_start_ = false;  // that request has neither started nor failed
   uint64_t live_tag_ = 0;        // of the run on the screen
   bool running_ = false;
+  bool shows_last_run_ = false;              // the engine holds the run on the screen, and may go on with it
+  std::string cannot_go_on_, no_next_turn_;  // as the engine said when it ended
   RunProgress progress_;
   std::shared_ptr<FrameRing> ring_;
   std::shared_ptr<Recorder> recorder_;

@@ -92,6 +92,8 @@ void MainWindow::build_run_menu() {
   QMenu* run = menuBar()->addMenu(tr("&Run"));
   generate_action_ = add_action(run, tr("&Generate from the prompt"), QKeySequence(Qt::CTRL | Qt::Key_Return),
                                 [this] { start_generating(); });
+  go_on_action_ = add_action(run, tr("Continue from the last token"),
+                             QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_Return), [this] { go_on(); });
   run_action_ = add_action(run, tr("Replay"), {}, [this] { controller_.run_or_pause(); });
   step_action_ = add_action(run, tr("Step one token"), QKeySequence(Qt::Key_F10), [this] { controller_.step(); });
   stop_action_ = add_action(run, tr("Stop"), QKeySequence(Qt::CTRL | Qt::Key_Period), [this] { controller_.stop(); });
@@ -288,7 +290,10 @@ void MainWindow::show_keys() {
   show_shortcuts(this, {{tr("Space"), tr("run, pause, replay")},
                         {tr("F10"), tr("step one token")},
                         {tr("Ctrl+."), tr("stop")},
-                        {tr("Ctrl+Return"), tr("generate from the prompt")},
+                        {tr("Enter"), tr("in the prompt: send, or generate (Shift+Enter: a new line)")},
+                        {tr("Esc"), tr("in the prompt: stop")},
+                        {tr("Ctrl+Return"), tr("send, or generate from the prompt")},
+                        {tr("Ctrl+Shift+Return"), tr("continue from the last token")},
                         {tr("Ctrl+L"), tr("write a prompt")},
                         {tr("← →"), tr("token before, after (Shift: ten)")},
                         {tr("Home, End"), tr("first token, newest token")},
@@ -298,12 +303,12 @@ void MainWindow::show_keys() {
                         {tr("Esc"), tr("clear key, hover and zoom")},
                         {tr("Alt+← Alt+→"), tr("selection before, after")},
                         {tr("Ctrl+O"), tr("open a model or a session")},
+                        {tr("Ctrl+G"), tr("get a model")},
                         {tr("Ctrl+S"), tr("save the session as")},
                         {tr("Ctrl+K"), tr("all commands")},
                         {tr("F12"), tr("frame times")},
                         {tr("?"), tr("this list")}});
 }
-                        {tr("Ctrl+G"), tr("get a model")},
 
 void MainWindow::keyPressEvent(QKeyEvent* event) {
   const FrameHistory& history = controller_.history();

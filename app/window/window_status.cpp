@@ -64,10 +64,17 @@ void MainWindow::refresh_page() {
   if (model) {
     if (model->fingerprint != prompt_model_) {
       prompt_model_ = model->fingerprint;
-      prompt_->set_model(model->tokenizer != nullptr, controller_.has_chat(),
-                         QString::fromStdString(controller_.no_chat()));
+      const auto text = [](const std::string& utf8) { return QString::fromStdString(utf8); };
+      prompt_->set_model({.has_tokenizer = model->tokenizer != nullptr,
+                          .has_chat = controller_.has_chat(),
+                          .no_chat = text(controller_.no_chat()),
+                          .no_system = text(controller_.no_system()),
+                          .default_system = text(controller_.default_system())});
     }
-    prompt_->set_enabled_to_run(!controller_.loading_model());
+    prompt_->set_state({.has_model = !controller_.loading_model(),
+                        .running = controller_.running() || controller_.waiting_for_run(),
+                        .cannot_go_on = QString::fromStdString(controller_.cannot_go_on()),
+                        .no_next_turn = QString::fromStdString(controller_.no_next_turn())});
     if (generate_when_loaded_ && !controller_.loading_model()) {
       generate_when_loaded_ = false;
       QTimer::singleShot(0, this, &MainWindow::start_generating);
@@ -94,6 +101,7 @@ void MainWindow::refresh_status() {
   run_action_->setEnabled(live || c.can_replay());
   step_action_->setEnabled(c.mode() != SessionController::Mode::kEmpty);
   stop_action_->setEnabled(live || c.waiting_for_run() || c.mode() == SessionController::Mode::kReplay);
+  go_on_action_->setEnabled(model != nullptr && c.cannot_go_on().empty());
   generate_action_->setEnabled(model != nullptr && !c.loading_model());
   save_action_->setEnabled(!c.session_path().empty());
   refresh_selection_actions();
