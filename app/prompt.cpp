@@ -63,10 +63,9 @@ Result<void> append(const std::vector<int32_t>& ids, Segment segment, const Open
 
 Result<void> append_plain(const std::string& text, const OpenedModel& opened, std::vector<Token>& tokens) {
   const Tokenizer& tokenizer = *opened.tokenizer;
-  // An end token after a prompt would end it before it began, so only BOS is added.
+  // An end token after a prompt would end it before it began, so only what stands before a text is added.
   ORRERY_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer.encode(text, {.add_special = false}));
-  const std::optional<int32_t> bos = tokenizer.bos();
-  if (tokenizer.adds_bos() && bos.has_value()) ids.insert(ids.begin(), *bos);
+  ids.insert(ids.begin(), tokenizer.prefix_ids().begin(), tokenizer.prefix_ids().end());
   return append(ids, Segment::kUser, opened, tokens);
 }
 

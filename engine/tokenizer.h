@@ -81,6 +81,8 @@ class Tokenizer {
   std::optional<int32_t> find(std::string_view token_text) const { return parts_.vocabulary->find(token_text); }
   std::optional<int32_t> bos() const { return parts_.bos; }
   std::optional<int32_t> eos() const { return parts_.eos; }
+  // What stands before a text with add_special: BOS, or all that a template puts there.
+  std::span<const int32_t> prefix_ids() const { return parts_.prefix_ids; }
   bool adds_bos() const { return adds(parts_.prefix_ids, parts_.bos); }
   bool adds_eos() const { return adds(parts_.suffix_ids, parts_.eos); }
   int32_t n_vocab() const { return parts_.vocabulary->size(); }

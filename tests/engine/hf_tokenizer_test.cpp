@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/tokenizer.h"
+#include "engine/tokenizers/code_points.h"
 #include "engine/tokenizers/hf_charsmap.h"
 #include "engine/tokenizers/hf_regex.h"
 #include "engine/tokenizers/hf_trie.h"
@@ -222,6 +223,7 @@ TEST_F(HfTokenizerTest, TemplatesPutIdsAroundTexts) {
   const std::string text = R"({"Sequence": {"id": "A", "type_id": 0}})";
   const std::string token = R"({"SpecialToken": {"id": "<s>", "type_id": 0}})";
   EXPECT_THAT(ids(frame("[" + token + "," + text + "," + token + "]"), "ab"), ElementsAre(4, 5, 2, 4, 5));
+  EXPECT_THAT(loaded(frame("[" + token + "," + text + "]"))->prefix_ids(), ElementsAre(4, 5));
   EXPECT_THAT(refusal(frame("[" + token + "]")).message, HasSubstr("exactly once"));
   EXPECT_THAT(refusal(frame("[" + text + "," + text + "]")).message, HasSubstr("exactly once"));
   json unknown = frame("[" + token + "," + text + "]");
@@ -444,7 +446,7 @@ TEST(HfTrieTest, WalksByBytes) {
 
 TEST(HfUnicodeTest, ReadsAndWritesCharacters) {
   std::string text;
-  for (const char32_t c : {U'a', U'é', U'漢', U'😀', U'\U0010ffff'}) append_utf8(text, c);
+  for (const char32_t c : {U'a', U'é', U'漢', U'😀', U'\U0010ffff'}) append_utf8(c, text);
   EXPECT_EQ(text, "aé漢😀\U0010ffff");
   std::u32string characters;
   for_each_character(text, [&](char32_t c, std::string_view) { characters += c; });
