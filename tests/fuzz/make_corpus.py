@@ -193,7 +193,8 @@ def session_seeds():
                         "d": "SELECT rowid, data FROM chunk"}.items():
         for rowid, value in db.execute(sql + " WHERE rowid IN (1, 2, 13, 23)").fetchall():
             write("session", f"chunk-{letter}{rowid}", letter.encode() + bytes([rowid - 1]) + value)
-    for letter in "rtvan":
+    write("session", "chunk-r1", b"r" + bytes([0]) + struct.pack("<qq", 0, 20))
+    for letter in "tvan":
         write("session", "numbers-" + letter, letter.encode() + struct.pack("<qq", 3, 9) + b"text")
 
 
