@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/models/rope_reader.h"
+#include "tests/engine/formats/files.h"
 #include "tests/engine/models/golden_check.h"
 #include "tests/support/npy.h"
 
@@ -88,6 +89,79 @@ INSTANTIATE_TEST_SUITE_P(All, RopeScalingCase, ::testing::ValuesIn(cases()), [](
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });
+
+// The frequencies of a case of cases.json.
+Json golden_of(const std::string& name) {
+  for (const Json& one : cases()) {
+    if (one["name"] == name) return one;
+  }
+  return {};
+}
+
+RopeConfig rope_of_gguf(const GgufBuilder& file, const RopeKind& kind = {}) {
+  const TempFolder folder;
+  const auto opened = ModelFile::open(folder.write("model.gguf", file.build()));
+  EXPECT_TRUE(opened) << opened.error().message;
+  RopeConfig rope;
+  const Result<void> read = read_rope(**opened, kHeadWidth, kind, rope);
+  EXPECT_TRUE(read) << read.error().message;
+  return rope;
+}
+
+GgufBuilder gguf_of_llama() {
+  GgufBuilder file;
+  file.string("general.architecture", "llama").f32("llama.rope.freq_base", 1e5f);
+  return file;
+}
+
+void expect_golden(const RopeConfig& rope, const std::string& name) {
+  const Json golden = golden_of(name);
+  const std::vector<float> long_frequencies = rope.frequencies_at(golden["long_length"]);
+  ASSERT_EQ(rope.inverse_frequencies.size(), golden["frequencies"].size());
+  for (size_t i = 0; i < long_frequencies.size(); ++i) {
+    const auto near = golden["frequencies"][i].get<double>(), far = golden["long_frequencies"][i].get<double>();
+    EXPECT_NEAR(rope.inverse_frequencies[i], near, 2e-6 * near);
+    EXPECT_NEAR(long_frequencies[i], far, 2e-6 * far);
+  }
+  EXPECT_NEAR(rope.magnitude, golden["magnitude"].get<double>(), 1e-6);
+}
+
+TEST(RopeScaling, GgufSpellsTheSameScalings) {
+  GgufBuilder linear = gguf_of_llama();
+  linear.string("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 3.5f);
+  expect_golden(rope_of_gguf(linear), "linear");
+  GgufBuilder old = gguf_of_llama();
+  old.f32("llama.rope.scale_linear", 3.5f);
+  expect_golden(rope_of_gguf(old), "linear");
+  GgufBuilder yarn = gguf_of_llama();
+  yarn.string("llama.rope.scaling.type", "yarn").f32("llama.rope.scaling.factor", 5.0f);
+  yarn.u32("llama.rope.scaling.original_context_length", 32).u32("llama.context_length", 160);
+  expect_golden(rope_of_gguf(yarn), "yarn");
+}
+
+TEST(RopeScaling, GgufHasFactorsAsTensors) {
+  const Json golden = golden_of("longrope");
+  const Json& scaling = golden["patch"]["rope_parameters"];
+  Bytes near, far;
+  for (const Json& one : scaling["short_factor"]) near.add(one.get<float>());
+  for (const Json& one : scaling["long_factor"]) far.add(one.get<float>());
+  GgufBuilder file = gguf_of_llama();
+  file.u32("llama.rope.scaling.original_context_length", 64).u32("llama.context_length", 160);
+  file.f32("llama.rope.scaling.attn_factor", golden["magnitude"]);
+  file.tensor("rope_factors_short.weight", {8}, 0, near.str()).tensor("rope_factors_long.weight", {8}, 0, far.str());
+  expect_golden(rope_of_gguf(file), "longrope");
+}
+
+TEST(RopeScaling, GgufsWindowedLayersHaveTheirOwnBaseAndNoScaling) {
+  GgufBuilder file = gguf_of_llama();
+  file.string("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 8.0f);
+  EXPECT_FLOAT_EQ(rope_of_gguf(file, {.layer_type = "full_attention"}).inverse_frequencies[0], 0.125f);
+  EXPECT_FLOAT_EQ(rope_of_gguf(file, {.layer_type = "sliding_attention"}).inverse_frequencies[1],
+                  static_cast<float>(std::pow(10000.0, -2.0 / kHeadWidth)));
+  file.f32("llama.rope.freq_base_swa", 500.0f);
+  EXPECT_FLOAT_EQ(rope_of_gguf(file, {.layer_type = "sliding_attention"}).inverse_frequencies[1],
+                  static_cast<float>(std::pow(500.0, -2.0 / kHeadWidth)));
+}
 
 TEST(RopeScaling, PartialRotationLeavesTheRestOfAHead) {
   RopeScaling scaling;
