@@ -55,7 +55,7 @@ Result<void> HfCodec::encode_section(HfPiece piece, bool parse_special, HfSearch
 Result<void> HfCodec::encode_piece(HfPiece piece, HfSearchBudget& budget, std::vector<int32_t>& ids) const {
   if (parts_.pre_tokenizer == nullptr) return parts_.model->encode(piece.text, ids);
   return parts_.pre_tokenizer->split(std::move(piece), budget,
-                                     [&](HfPiece part) { return parts_.model->encode(part.text, ids); });
+                                     [&](const HfPiece& part) { return parts_.model->encode(part.text, ids); });
 }
 
 std::string HfCodec::token_bytes(int32_t id) const {

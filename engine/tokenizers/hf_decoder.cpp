@@ -102,8 +102,8 @@ class Strip final : public HfDecoder {
 class Fuse final : public HfDecoder {
  public:
   void decode(std::vector<std::string>& tokens) const override {
-    std::string all = join(tokens);
-    tokens.assign(1, std::move(all));
+    const std::string all = join(tokens);
+    tokens.assign(1, all);
   }
   void decode_inner(std::string&, bool& is_joined) const override { is_joined = true; }
 };

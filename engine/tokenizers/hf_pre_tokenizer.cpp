@@ -65,7 +65,7 @@ class CharDelimiterSplit final : public HfPreTokenizer {
 class BertPreTokenizer final : public HfPreTokenizer {
  public:
   Result<void> split(HfPiece piece, HfSearchBudget&, const HfPieceSink& sink) const override {
-    const auto split_punctuation = [&](HfPiece word) {
+    const auto split_punctuation = [&](const HfPiece& word) {
       return split_by_character(word, HfSplitBehavior::kIsolated, sink, is_punctuation);
     };
     return split_by_character(piece, HfSplitBehavior::kRemoved, split_punctuation, is_white_space);

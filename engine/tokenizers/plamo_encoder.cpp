@@ -29,7 +29,7 @@ ByteTrie trie_of(const Vocabulary& vocabulary) {
 
 }  // namespace
 
-Result<std::unique_ptr<const PlamoEncoder>> PlamoEncoder::make(std::shared_ptr<const Vocabulary> vocabulary,
+Result<std::unique_ptr<const PlamoEncoder>> PlamoEncoder::make(const std::shared_ptr<const Vocabulary>& vocabulary,
                                                                std::span<const float> scores) {
   std::unique_ptr<PlamoEncoder> encoder(new PlamoEncoder(*vocabulary, scores));
   encoder->bytes_.fill(-1);

@@ -16,7 +16,7 @@ namespace orrery {
 class PlamoEncoder final : public FragmentEncoder {
  public:
   // scores: [n_vocab]. kInvalidFile where a byte token is missing.
-  static Result<std::unique_ptr<const PlamoEncoder>> make(std::shared_ptr<const Vocabulary> vocabulary,
+  static Result<std::unique_ptr<const PlamoEncoder>> make(const std::shared_ptr<const Vocabulary>& vocabulary,
                                                           std::span<const float> scores);
 
   // A byte order mark at the beginning is left out.

@@ -79,7 +79,7 @@ std::u32string expand(std::string_view pattern, SplitStage::Kind kind) {
     i += escaped ? 2 : 1;
   }
   std::u32string result;
-  for (size_t offset = 0; offset < expanded.size();) result += next_code_point(expanded, offset);
+  for (size_t offset = 0; offset < expanded.size();) result += static_cast<char32_t>(next_code_point(expanded, offset));
   return result;
 }
 

@@ -22,7 +22,7 @@ ByteTrie trie_of(const Vocabulary& vocabulary, std::initializer_list<TokenType> 
 
 }  // namespace
 
-UnigramEncoder::UnigramEncoder(std::shared_ptr<const Vocabulary> vocabulary, std::vector<float> scores,
+UnigramEncoder::UnigramEncoder(const std::shared_ptr<const Vocabulary>& vocabulary, std::vector<float> scores,
                                Charsmap charsmap, Options options)
     : scores_(scores.begin(), scores.end()),
       charsmap_(std::move(charsmap)),

@@ -22,7 +22,7 @@ class UnigramEncoder final : public FragmentEncoder {
   };
 
   // scores: [n_vocab]; user-defined tokens count 0.
-  UnigramEncoder(std::shared_ptr<const Vocabulary> vocabulary, std::vector<float> scores, Charsmap charsmap,
+  UnigramEncoder(const std::shared_ptr<const Vocabulary>& vocabulary, std::vector<float> scores, Charsmap charsmap,
                  Options options);
 
   Result<void> encode(std::string_view fragment, bool begins, std::vector<int32_t>& ids) const override;

@@ -36,10 +36,7 @@ struct Parts {
 
   Parts() {
     for (int byte = 0; byte < 256; ++byte) add(byte_token(static_cast<uint8_t>(byte)), 6, 0);
-    for (const char* text : {"\xe2\x96\x81", "a", "b", "ab",
-                             "\xe2\x96\x81"
-                             "a",
-                             "x"}) {
+    for (const char* text : {"▁", "a", "b", "ab", "▁a", "x"}) {
       add(text, 1, -static_cast<float>(tokens.size()));
     }
   }

@@ -13,7 +13,7 @@ using testing::GgufBuilder;
 using ::testing::HasSubstr;
 using testing::TempFolder;
 
-constexpr uint32_t kF32 = 0, kQ8_0 = 8, kIQ2_XXS = 16, kI32 = 26, kF64 = 28;
+constexpr uint32_t kF32 = 0, kQ80 = 8, kIq2Xxs = 16, kI32 = 26, kF64 = 28;
 
 class TensorPlacerTest : public ::testing::Test {
  protected:
@@ -44,7 +44,7 @@ TEST_F(TensorPlacerTest, VectorsThatAreNoFloatsAreRefused) {
     uint32_t type;
     std::string name, data;
   };
-  for (const Case& stored : {Case{kI32, "I32", std::string(128, '\1')}, Case{kQ8_0, "Q8_0", std::string(34, '\1')},
+  for (const Case& stored : {Case{kI32, "I32", std::string(128, '\1')}, Case{kQ80, "Q8_0", std::string(34, '\1')},
                              Case{kF64, "F64", std::string(256, '\1')}}) {
     GgufBuilder builder;
     builder.tensor("t", {32}, stored.type, stored.data);
@@ -64,7 +64,7 @@ TEST_F(TensorPlacerTest, MatricesThatCannotBeMultipliedAreRefused) {
   EXPECT_THAT(refusal(integers), HasSubstr("I32"));
 
   GgufBuilder other;
-  other.tensor("t", {256, 2}, kIQ2_XXS, std::string(132, '\1'));
+  other.tensor("t", {256, 2}, kIq2Xxs, std::string(132, '\1'));
   open(other);
   TensorPlacer unknown(*file_, *backend_);
   unknown.matrix(kTensor, -1, 2, 256);
