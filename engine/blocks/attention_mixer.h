@@ -20,8 +20,8 @@ struct AttentionWeights {
 class Attention final : public Mixer {
  public:
   // norm_epsilon: of the norm of queries and keys.
-  Attention(AttentionConfig config, AttentionWeights weights, float norm_epsilon)
-      : config_(std::move(config)), weights_(std::move(weights)), norm_epsilon_(norm_epsilon) {}
+  Attention(AttentionConfig config, const AttentionWeights& weights, float norm_epsilon)
+      : config_(std::move(config)), weights_(weights), norm_epsilon_(norm_epsilon) {}
 
   MixerKind kind() const override { return MixerKind::kAttention; }
   std::vector<StateSpec> describe_state(DType kv_dtype) const override;

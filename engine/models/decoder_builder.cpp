@@ -34,7 +34,7 @@ std::unique_ptr<Mixer> DecoderBuilder::attention(int32_t layer, const AttentionN
     weights.q_norm = place_.vector(names.q_norm, layer, config.d_head_k, added_to_norms_);
     weights.k_norm = place_.vector(names.k_norm, layer, config.d_head_k, added_to_norms_);
   }
-  return std::make_unique<Attention>(config, std::move(weights), config_.norm_epsilon);
+  return std::make_unique<Attention>(config, weights, config_.norm_epsilon);
 }
 
 std::unique_ptr<FeedForward> DecoderBuilder::dense_ffn(int32_t layer, const FfnNames& names) {
@@ -46,7 +46,7 @@ std::unique_ptr<FeedForward> DecoderBuilder::dense_ffn(int32_t layer, const FfnN
   weights.gate_bias = place_.optional_vector(names.gate_bias, layer, d_ffn);
   weights.up_bias = place_.optional_vector(names.up_bias, layer, d_ffn);
   weights.down_bias = place_.optional_vector(names.down_bias, layer, d_model);
-  return std::make_unique<DenseFfn>(layer_config(layer).activation, std::move(weights));
+  return std::make_unique<DenseFfn>(layer_config(layer).activation, weights);
 }
 
 void DecoderBuilder::add(std::unique_ptr<Block> block) { blocks_.push_back(std::move(block)); }
