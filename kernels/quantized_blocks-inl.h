@@ -37,12 +37,12 @@ struct TurnedBlock {
 
 // What the arithmetic needs to know of a format. Bytes are unsigned with an offset of 2^kOffsetBits (none: 0), at most
 // 63; those of wide forms take all 8 bits: signed, or unsigned with an offset of 128 where that multiplies faster.
-template <int kOffsetBits_, bool kMin_, bool kHalves_>
+template <int kBits, bool kHasMin, bool kInHalves>
 struct BlockForm {
   using Form = BlockForm;
-  static constexpr int kOffsetBits = kOffsetBits_;
-  static constexpr bool kMin = kMin_;        // m is used
-  static constexpr bool kHalves = kHalves_;  // elements 0..15 and 16..31 have their own d and m
+  static constexpr int kOffsetBits = kBits;
+  static constexpr bool kMin = kHasMin;       // m is used
+  static constexpr bool kHalves = kInHalves;  // elements 0..15 and 16..31 have their own d and m
   static constexpr bool kWide = kOffsetBits == 7;
   static constexpr bool kOffset = kOffsetBits > 0 && (!kWide || kHasUnsignedDot);
   static constexpr int kScales = kHalves ? 2 : 1;
