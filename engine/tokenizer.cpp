@@ -74,11 +74,8 @@ std::string StreamDecoder::push_bytes(std::string_view bytes) {
       rest.remove_prefix(length);
       continue;
     }
-    // One U+FFFD for the longest start of a character, or a single stray byte (Unicode's recommended practice).
-    size_t bad = std::min<size_t>(rest.size(), 3);
-    while (bad > 1 && !is_utf8_prefix(rest.substr(0, bad))) --bad;
     out += kReplacementCharacter;
-    rest.remove_prefix(bad);
+    rest.remove_prefix(broken_length(rest));
   }
   pending_ = std::string(rest);
   return out;

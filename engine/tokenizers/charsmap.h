@@ -1,17 +1,14 @@
-// Charsmap: SentencePiece's precompiled normalizer: texts and what replaces them, in an XOR-compressed double array
-// (Kanda 2018).
+// Charsmap: SentencePiece's precompiled normalizer, as llama.cpp applies it: texts and what replaces them.
 //
-// Layout, little endian: u32 size of the array in bytes; the array, u32 each; replacements, each ended by a zero byte.
-// An entry: bits 0-7 the byte that leads here (with bit 31 for an entry that holds a value), bit 8 whether a value
-// hangs here, bits 10-30 an offset, shifted left by 8 more where bit 9 is set.
+// Layout, little endian: u32 size of the array in bytes; the DoubleArray; replacements, each ended by a zero byte. A
+// value is the place of a replacement.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "engine/tokenizers/double_array.h"
 #include "kernels/base/result.h"
 
 namespace orrery {
@@ -31,7 +28,7 @@ class Charsmap {
   std::optional<Match> find(std::string_view text, size_t offset) const;
 
  private:
-  std::vector<uint32_t> entries_;
+  DoubleArray trie_;
   std::string replacements_;
 };
 

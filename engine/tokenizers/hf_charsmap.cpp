@@ -1,6 +1,5 @@
 #include "engine/tokenizers/hf_charsmap.h"
 
-#include <array>
 #include <utility>
 
 #include "engine/tokenizers/hf_unicode.h"
@@ -11,9 +10,7 @@ namespace {
 
 constexpr size_t kMaxClusterBytes = 5;
 
-Error damaged(const std::string& why) {
-  return {ErrorCode::kInvalidFile, "has a precompiled_charsmap that " + why};
-}
+Error damaged(const std::string& why) { return {ErrorCode::kInvalidFile, "has a precompiled_charsmap that " + why}; }
 
 int base64_digit(char c) {
   constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -45,49 +42,31 @@ std::optional<std::string> decode_base64(std::string_view text) {
   return bytes;
 }
 
-uint32_t little_endian(std::string_view bytes) {
-  uint32_t value = 0;
-  for (size_t i = 4; i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[i]);
-  return value;
-}
-
-uint32_t label_of(uint32_t unit) { return unit & 0x800000ffu; }
-size_t offset_of(uint32_t unit) { return size_t{unit >> 10} << ((unit & 0x200u) >> 6); }
-bool has_value(uint32_t unit) { return (unit & 0x100u) != 0; }
-
 }  // namespace
 
 Result<HfCharsmap> HfCharsmap::from_base64(std::string_view text) {
   const std::optional<std::string> bytes = decode_base64(text);
   if (!bytes) return damaged("is not base64");
   const std::string_view view = *bytes;
-  const size_t n_trie = view.size() < 4 ? 0 : little_endian(view) / 4;
+  const size_t n_trie = view.size() < 4 ? 0 : read_little_endian_u32(view, 0) / 4;
   if (view.size() < 4 || n_trie == 0 || n_trie > (view.size() - 4) / 4) return damaged("is cut off");
   HfCharsmap map;
-  map.units_.reserve(n_trie);
-  for (size_t i = 0; i < n_trie; ++i) map.units_.push_back(little_endian(view.substr(4 + 4 * i)));
+  map.trie_ = DoubleArray(view.substr(4, 4 * n_trie));
   map.replacements_ = view.substr(4 + 4 * n_trie);
   if (!is_valid_utf8(map.replacements_)) return damaged("holds bytes that are not UTF-8");
   return map;
 }
 
 std::optional<std::string_view> HfCharsmap::find(std::string_view text) const {
-  size_t node = offset_of(units_[0]);
-  for (const char c : text) {
-    const auto byte = static_cast<uint8_t>(c);
-    if (byte == 0) return std::nullopt;
-    node ^= byte;
-    if (node >= units_.size() || label_of(units_[node]) != byte) return std::nullopt;
-    const uint32_t unit = units_[node];
-    node ^= offset_of(unit);
-    if (!has_value(unit)) continue;
-    const size_t begin = node < units_.size() ? units_[node] & 0x7fffffffu : std::string::npos;
-    if (begin > replacements_.size()) return std::nullopt;
+  std::optional<std::string_view> shortest;
+  trie_.for_each_prefix(text, 0, [&](size_t, size_t begin) {
+    if (begin > replacements_.size()) return false;
     const std::string_view found = std::string_view(replacements_).substr(begin);
     const std::string_view replacement = found.substr(0, found.find('\0'));
-    return is_valid_utf8(replacement) ? std::optional(replacement) : std::nullopt;
-  }
-  return std::nullopt;
+    if (is_valid_utf8(replacement)) shortest = replacement;
+    return false;
+  });
+  return shortest;
 }
 
 Result<std::string> HfCharsmap::apply(std::string_view text, size_t max_bytes) const {

@@ -1,17 +1,14 @@
-// HfCharsmap: SentencePiece's precompiled character map: a double-array trie from spellings to their replacements.
+// HfCharsmap: SentencePiece's precompiled normalizer, as the Hugging Face tokenizers apply it.
 //
-// Layout: u32 bytes of the trie; the trie's units, u32 each, little endian; the replacements, each ended by a NUL. A
-// unit holds, from bit 0: the label of the edge that leads to it (8 bits), whether a value hangs below it (1 bit),
-// whether its offset counts in steps of 256 (1 bit), the offset (22 bits); a value's unit has bit 31 set above 31 bits
-// of value, the place of the replacement.
+// Layout, in base64: u32 bytes of the trie; the DoubleArray; the replacements, each ended by a NUL. A value is the
+// place of a replacement.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "engine/tokenizers/double_array.h"
 #include "kernels/base/result.h"
 
 namespace orrery {
@@ -30,7 +27,7 @@ class HfCharsmap {
   Result<std::string> apply(std::string_view text, size_t max_bytes) const;
 
  private:
-  std::vector<uint32_t> units_;
+  DoubleArray trie_;
   std::string replacements_;  // valid UTF-8 but for where a damaged map points
 };
 

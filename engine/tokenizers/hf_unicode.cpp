@@ -8,7 +8,6 @@
 #include <unicode/uscript.h>
 #include <unicode/utext.h>
 
-#include <algorithm>
 #include <memory>
 
 #include "engine/formats/quoted.h"
@@ -70,8 +69,7 @@ std::string to_valid_utf8(std::string_view bytes) {
     if (length > 0) {
       out += bytes.substr(0, length);
     } else {
-      length = std::min<size_t>(bytes.size(), 3);
-      while (length > 1 && !is_utf8_prefix(bytes.substr(0, length))) --length;
+      length = broken_length(bytes);
       out += kReplacementCharacter;
     }
     bytes.remove_prefix(length);

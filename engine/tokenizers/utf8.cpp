@@ -1,5 +1,6 @@
 #include "engine/tokenizers/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "engine/formats/quoted.h"
@@ -25,6 +26,12 @@ bool is_valid_utf8(std::string_view text) {
     i += length;
   }
   return true;
+}
+
+size_t broken_length(std::string_view text) {
+  size_t length = std::min<size_t>(text.size(), 3);
+  while (length > 1 && !is_utf8_prefix(text.substr(0, length))) --length;
+  return length;
 }
 
 std::string replace_invalid_bytes(std::string_view text) {

@@ -14,6 +14,10 @@ bool is_utf8_prefix(std::string_view text);
 
 bool is_valid_utf8(std::string_view text);
 
+// Bytes at the start of `text` that one U+FFFD stands for, where no character begins there: the longest start of a
+// character that breaks off, or else a single stray byte (Unicode's recommended practice). `text` is not empty.
+size_t broken_length(std::string_view text);
+
 // `text` with each byte that belongs to no character replaced by U+FFFD.
 std::string replace_invalid_bytes(std::string_view text);
 
