@@ -211,9 +211,10 @@ void output_stats(Matrix<const float> logits, const OutputStats& stats, CommandS
       std::max<int64_t>(blocks_for(n_tiles, kMaxParts), std::min(kMostTiles, logits.n_rows * n_tiles / kEnoughBlocks));
   const int64_t part_length = std::max<int64_t>(1, tiles_per_part) * kTile;
   const uint32_t n_parts = blocks_for(logits.n_cols, part_length), n_rows = static_cast<uint32_t>(logits.n_rows);
-  const size_t n_lists = size_t{n_rows} * n_parts;
-  Key* const keys = reinterpret_cast<Key*>(stream.scratch(n_lists * kTop * sizeof(Key)));
-  PartSums* const sums = reinterpret_cast<PartSums*>(stream.scratch(n_lists * sizeof(PartSums)));
+  const size_t n_lists = size_t{n_rows} * n_parts, n_key_bytes = n_lists * kTop * sizeof(Key);
+  std::byte* const memory = stream.shared_scratch(n_key_bytes + n_lists * sizeof(PartSums));
+  Key* const keys = reinterpret_cast<Key*>(memory);
+  PartSums* const sums = reinterpret_cast<PartSums*>(memory == nullptr ? nullptr : memory + n_key_bytes);
   const uint32_t tile = std::clamp(power_of_two_from(logits.n_cols), kTop, kTile);
   const PartArguments part{logits.data, keys, sums, logits.row_stride, logits.n_cols, part_length, tile};
   stream.push(make_launch("output_part", output_part_kernel, {.x = n_rows, .y = n_parts}, {.x = kPartThreads}, part));

@@ -1,0 +1,109 @@
+#include "tests/engine/cuda/on_backend.h"
+
+namespace orrery::testing {
+namespace {
+
+// The CPU's exponentials are good to 2e-7 (relative), as are CUDA's: squared, and some for the arithmetic around them.
+constexpr double kMost = 1e-12;
+
+constexpr Activation kActivations[] = {Activation::kSilu, Activation::kGeluTanh, Activation::kGelu,
+                                       Activation::kReluSquared};
+struct Size {
+  int64_t n_rows;
+  int64_t n_cols;
+};
+constexpr Size kSizes[] = {{1, 1}, {1, 31}, {3, 257}, {2, 1000}, {5, 7}};
+
+class CudaElementwise : public CudaOperation {};
+
+TEST_P(CudaElementwise, ActivationsEqualTheCpus) {
+  for (const Activation activation : kActivations) {
+    for (const Size& size : kSizes) {
+      const std::vector<float> x = random(size.n_rows * size.n_cols, 3.0f);
+      expect_alike(
+          [&](Backend& backend) {
+            OnBackend on(backend);
+            backend.activate(activation, on.matrix(x, size.n_rows, size.n_cols), on.output(size.n_rows, size.n_cols));
+            std::vector<float> results = on.results();
+            // Far below zero 1 + tanh and 1 + erf cancel: what is left is right relative to the argument.
+            results.insert(results.end(), x.begin(), x.end());
+            return results;
+          },
+          kMost);
+    }
+  }
+}
+
+TEST_P(CudaElementwise, ActivationsAreTheirLimitsFarFromZero) {
+  const std::vector<float> x = {-1e30f, -200.0f, -88.0f, -20.0f, -0.0f, 0.0f, 1e-30f, 20.0f, 88.0f, 200.0f, 1e18f};
+  for (const Activation activation : kActivations) {
+    expect_alike(
+        [&](Backend& backend) {
+          OnBackend on(backend);
+          backend.activate(activation, on.matrix(x, static_cast<int64_t>(x.size()), 1),
+                           on.output(static_cast<int64_t>(x.size()), 1));
+          std::vector<float> results = on.results();
+          for (float& result : results) {
+            if (std::fabs(result) > 1e3f) result = 1e3f;  // as large as its argument, or its square
+            EXPECT_FALSE(std::isnan(result));
+          }
+          return results;
+        },
+        kMost);
+  }
+}
+
+TEST_P(CudaElementwise, GatedProductsEqualTheCpusAlsoInPlace) {
+  for (const Activation activation : kActivations) {
+    for (const Size& size : kSizes) {
+      const std::vector<float> both = random(size.n_rows * 2 * size.n_cols, 2.0f);
+      expect_alike(
+          [&](Backend& backend) {
+            OnBackend on(backend);
+            // As the feed-forward has them: gate and up side by side in one matrix, the result in its own.
+            const Matrix<const float> gate_up = on.matrix(both, size.n_rows, 2 * size.n_cols);
+            const Matrix<float> out = on.output(size.n_rows, size.n_cols);
+            backend.activate_multiply(activation, gate_up.cols(0, size.n_cols), gate_up.cols(size.n_cols, size.n_cols),
+                                      out);
+            backend.activate_multiply(activation, out, gate_up.cols(0, size.n_cols), out);
+            return on.results();
+          },
+          kMost);
+    }
+  }
+}
+
+TEST_P(CudaElementwise, SoftCapEqualsTheCpus) {
+  for (const Size& size : kSizes) {
+    const std::vector<float> x = random(size.n_rows * size.n_cols, 40.0f);
+    expect_alike(
+        [&](Backend& backend) {
+          OnBackend on(backend);
+          const Matrix<float> out = on.output(size.n_rows, size.n_cols);
+          backend.add(out, on.matrix(x, size.n_rows, size.n_cols));
+          backend.soft_cap(out, 30.0f);
+          return on.results();
+        },
+        kMost);
+  }
+}
+
+TEST_P(CudaElementwise, SumsAreTheCpusBitForBit) {
+  for (const Size& size : kSizes) {
+    const std::vector<float> x = random(size.n_rows * size.n_cols), delta = random(size.n_rows * size.n_cols);
+    expect_alike(
+        [&](Backend& backend) {
+          OnBackend on(backend);
+          const Matrix<float> out = on.output(size.n_rows, size.n_cols);
+          backend.add(out, on.matrix(x, size.n_rows, size.n_cols));
+          backend.add(out, on.matrix(delta, size.n_rows, size.n_cols));
+          return on.results();
+        },
+        0.0);
+  }
+}
+
+ORRERY_CUDA_OPERATION_TESTS(CudaElementwise);
+
+}  // namespace
+}  // namespace orrery::testing
