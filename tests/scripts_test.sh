@@ -89,6 +89,46 @@ for name in run test; do
   done
 done
 check "help leaves nothing in the current folder" test -z "$(ls -A)"
+
+# What a machine with a device runs, without one.
+results=$repository/tests/bench/gpu-results.md
+before=$(cksum "$repository"/tests/bench/gpu-results.*)
+gpu() { PATH=$work/bin bash "$repository/tests/gpu.sh" "$@" >"$work/out" 2>"$work/err"; }
+ln -sf "$(command -v dirname)" "$(command -v readlink)" "$work/bin/"
+check "gpu.sh fails without a driver" fails gpu
+check "and says so in one line" test "$(cat "$work/err")" = "gpu.sh: there is no CUDA device here: nvidia-smi was not found"
+stand_in nvidia-smi 'printf "No devices were found\nmore\n"; exit 6'
+check "gpu.sh fails without a device" fails gpu
+check "and says what the driver says" test "$(cat "$work/err")" = "gpu.sh: there is no CUDA device here: No devices were found"
+check "gpu.sh refuses unknown options" fails gpu --nonsense
+check "and leaves the results alone" test "$(cksum "$repository"/tests/bench/gpu-results.*)" = "$before"
+check "the results say what they are" grep -qE 'Not yet run on a device|, driver .*; commit ' "$results"
+for name in tests/gpu.sh tests/stage_gpu_packages.sh; do
+  check "$name --help" explain "$name" --help
+  check "$name --help explains" grep -q "usage: $name" "$work/out"
+done
+
+mkdir "$work/gpu"
+cat >"$work/gpu/tests.xml" <<'XML'
+<testsuite><testcase name="A" status="run"/><testcase name="B" status="fail"><failure message=""/></testcase>
+<testcase name="C" status="notrun"><skipped message="no device"/></testcase></testsuite>
+XML
+cat >"$work/gpu/benchmarks.json" <<'JSON'
+{"benchmarks": [
+  {"name": "cpu/rms_norm/1x8/F32/real_time", "items_per_second": 1e5, "bytes_per_second": 1e9},
+  {"name": "cuda/copy/64/I8/real_time", "items_per_second": 1e3, "bytes_per_second": 4e12},
+  {"name": "cuda/rms_norm/1x8/F32/real_time", "items_per_second": 5e5, "bytes_per_second": 1e12, "FLOP/s": 2e12}]}
+JSON
+echo '{"model": "m", "prompt_tokens": 9, "prefill_tokens_per_s": {"off": 50}, "decode_tokens_per_s": {"off": 40}}' \
+  >"$work/gpu/model-m.json"
+echo 20000000000 >"$work/gpu/model-m.bytes"
+check "writes the results" python3 "$repository/tests/bench/gpu_report.py" --build "$work/gpu" --results "$work/results" \
+  --device D --driver 580.1 --cuda 13.0 --commit c
+check "counts the tests" grep -qxF 'Tests: 1 passed, 1 failed, 1 skipped.' "$work/results.md"
+check "lists operations beside the CPU" grep -qF '| rms_norm | 1x8 | F32 |  | 2.0 | 1000.0 | 25 % | 2.00 | 10.0 |' "$work/results.md"
+check "relates decoding to copying" grep -qF '| m | 9 | off | 50 | 40.0 | 25.00 | 20 % | 0.0 % |' "$work/results.md"
+check "keeps all figures" python3 -c "import json; assert json.load(open('$work/results.json'))['tests']['failures'] == ['B']"
+
 check "every package is named once" test -z "$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$repository"/packages*.txt | sort | uniq -d)"
 
 [ "$failed" -eq 0 ] && echo "all passed"
