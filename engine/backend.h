@@ -1,11 +1,14 @@
 // Backend: where the arithmetic happens. It allocates, copies and launches; everything above it only says what.
 // Matrices are float32, row major, in the backend's memory; rows are tokens of a batch. Operations are queued in order
-// and are trusted to have valid shapes (checked once, at load). A statistic is written where its StatSlot says.
+// and are trusted to have valid shapes (checked once, at load). A statistic is written where its StatSlot says. What
+// the host wants to see lies in a Readback and is there after finish(), where errors of the operations surface too.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +30,37 @@ class Allocation {
   virtual size_t n_bytes() const = 0;
 };
 
+// Memory that operations write and the host reads: on the CPU the same bytes, on a device two copies.
+class Readback {
+ public:
+  virtual ~Readback() = default;
+  virtual std::byte* written() = 0;  // for operations, in the backend's memory
+  virtual std::byte* read() = 0;     // for the host, valid after the finish() that names it
+  virtual size_t n_bytes() const = 0;
+};
+
+// What finish() is to bring: the first n_bytes.
+struct Fetch {
+  Readback* from = nullptr;
+  size_t n_bytes = 0;
+};
+
+// A weight where the backend computes. `memory` is null where it stays where it was.
+struct PlacedWeight {
+  TensorView view;
+  std::unique_ptr<Allocation> memory;
+};
+// Told how many further bytes of a weight are in place; an error (kCancelled) ends the placing. May be empty.
+using PlaceProgress = std::function<Result<void>(size_t n_bytes)>;
+
+class Backend;
+
+// Where a model's weights go.
+struct Placement {
+  Backend& backend;
+  PlaceProgress progress;
+};
+
 // One product of a group that shares its input: out = x weight^T + bias.
 struct Product {
   TensorView weight;  // [n_out, n_in], any dtype that is computed on
@@ -40,12 +74,21 @@ class Backend {
 
   virtual std::string name() const = 0;             // "cpu", "cuda", "cuda-emulated"
   virtual std::string instruction_set() const = 0;  // what the kernels dispatched to; recorded in sessions
+  virtual std::string description() const = 0;      // for people: "CPU, AVX3_DL, 2 threads"
   virtual int n_threads() const = 0;
+  // Bytes that can still be allocated; none where the host's memory is used.
+  virtual std::optional<size_t> free_bytes() const { return std::nullopt; }
 
   // kOutOfMemory says how many bytes were wanted. Zeroed, aligned to 64 bytes.
   virtual Result<std::unique_ptr<Allocation>> allocate(size_t n_bytes) = 0;
-  // A view of the weight in this backend's memory; the CPU computes on the mapped file itself.
-  virtual Result<TensorView> place(const TensorView& weight) = 0;
+  virtual Result<std::unique_ptr<Readback>> allocate_readback(size_t n_bytes) = 0;
+  // Puts a stored weight into this backend's memory; the CPU computes on the mapped file itself, and with `progress`
+  // reads it once, so that the first token does not wait for the disk.
+  virtual Result<PlacedWeight> place(const TensorView& weight, const PlaceProgress& progress) = 0;
+  // Waits for all operations and brings what is wanted. The first error of any of them.
+  virtual Result<void> finish(std::span<const Fetch> wanted) = 0;
+  // Copies within the backend's memory.
+  virtual void copy(std::byte* to, const std::byte* from, size_t n_bytes) = 0;
 
   // out[r] = scale * table[ids[r]]
   virtual void embed(const TensorView& table, std::span<const int32_t> ids, float scale, Matrix<float> out) = 0;
@@ -74,5 +117,11 @@ class Backend {
 
 // The CPU backend with n threads; 0: as many as there are usable cores.
 std::shared_ptr<Backend> make_cpu_backend(int n_threads);
+// The CUDA backend on the first device. kUnsupported says in one line why there is none.
+Result<std::shared_ptr<Backend>> make_cuda_backend();
+// Whether make_cuda_backend() is going to find a device, without taking any of its memory.
+Result<void> find_cuda_backend();
+// The CUDA backend with its kernels emulated on the CPU: for tests and tiny models; thousands of times slower.
+Result<std::shared_ptr<Backend>> make_cuda_emulated_backend();
 
 }  // namespace orrery

@@ -80,7 +80,7 @@ Result<void> Cache::reserve(int64_t n) {
       if (old != nullptr && slot.pages[static_cast<size_t>(page - slot.first_page)].use_count() == 1) continue;
       ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Page> fresh, new_page(slot.spec));
       // A page that is shared with a fork is copied before it is written.
-      if (old != nullptr) std::memcpy(fresh->memory->data(), old->memory->data(), fresh->memory->n_bytes());
+      if (old != nullptr) backend_->copy(fresh->memory->data(), old->memory->data(), fresh->memory->n_bytes());
       slot.put(page, std::move(fresh));
     }
   }

@@ -37,6 +37,32 @@ class HostAllocation final : public Allocation {
   size_t n_bytes_;
 };
 
+// Host memory is read where it was written.
+class HostReadback final : public Readback {
+ public:
+  explicit HostReadback(std::unique_ptr<Allocation> memory) : memory_(std::move(memory)) {}
+  std::byte* written() override { return memory_->data(); }
+  std::byte* read() override { return memory_->data(); }
+  size_t n_bytes() const override { return memory_->n_bytes(); }
+
+ private:
+  std::unique_ptr<Allocation> memory_;
+};
+
+// Reads one byte of every page of a mapped weight.
+Result<void> touch(const TensorView& weight, const PlaceProgress& progress) {
+  constexpr size_t kPageBytes = 4096;
+  constexpr size_t kReportBytes = size_t{8} << 20;
+  [[maybe_unused]] volatile std::byte sink{};
+  const size_t n_bytes = weight.n_bytes();
+  for (size_t begin = 0; begin < n_bytes; begin += kReportBytes) {
+    const size_t end = std::min(n_bytes, begin + kReportBytes);
+    for (size_t at = begin; at < end; at += kPageBytes) sink = weight.data[at];
+    ORRERY_RETURN_IF_ERROR(progress(end - begin));
+  }
+  return {};
+}
+
 std::span<const float> vector_of(const TensorView& tensor) {
   if (tensor.empty()) return {};
   return {tensor.f32(), static_cast<size_t>(tensor.shape.n_elements())};
@@ -48,6 +74,10 @@ class CpuBackend final : public Backend {
 
   std::string name() const override { return "cpu"; }
   std::string instruction_set() const override { return std::string(orrery::instruction_set()); }
+  std::string description() const override {
+    return "CPU, " + instruction_set() + ", " + std::to_string(n_threads()) +
+           (n_threads() == 1 ? " thread" : " threads");
+  }
   int n_threads() const override { return pool_.n_threads(); }
 
   Result<std::unique_ptr<Allocation>> allocate(size_t n_bytes) override {
@@ -60,7 +90,18 @@ class CpuBackend final : public Backend {
     return std::unique_ptr<Allocation>(std::make_unique<HostAllocation>(data, n_bytes));
   }
 
-  Result<TensorView> place(const TensorView& weight) override { return weight; }
+  Result<std::unique_ptr<Readback>> allocate_readback(size_t n_bytes) override {
+    ORRERY_ASSIGN_OR_RETURN(std::unique_ptr<Allocation> memory, allocate(n_bytes));
+    return std::unique_ptr<Readback>(std::make_unique<HostReadback>(std::move(memory)));
+  }
+
+  Result<PlacedWeight> place(const TensorView& weight, const PlaceProgress& progress) override {
+    if (progress) ORRERY_RETURN_IF_ERROR(touch(weight, progress));
+    return PlacedWeight{.view = weight, .memory = nullptr};
+  }
+
+  Result<void> finish(std::span<const Fetch>) override { return {}; }
+  void copy(std::byte* to, const std::byte* from, size_t n_bytes) override { std::memcpy(to, from, n_bytes); }
 
   void embed(const TensorView& table, std::span<const int32_t> ids, float factor, Matrix<float> out) override {
     for (size_t r = 0; r < ids.size(); ++r) dequantize_row(table, ids[r], out.row_span(static_cast<int64_t>(r)));

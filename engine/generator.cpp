@@ -24,7 +24,8 @@ Generator::Generator(std::shared_ptr<const Model> model, DType kv_dtype)
       kv_dtype_(kv_dtype),
       states_(model_->states(kv_dtype)),
       cache_(states_, model_->backend()),
-      workspace_(model_->backend()) {
+      workspace_(model_->backend()),
+      probes_(model_->backend()) {
   CHECK(kv_dtype == DType::kF16 || kv_dtype == DType::kF32);
 }
 
@@ -61,7 +62,7 @@ Result<void> Generator::make_room(int64_t n_rows, LogitsWanted wanted) {
   const int64_t logit_rows = wanted == LogitsWanted::kAll ? n_rows : 1;
   const auto logit_bytes = static_cast<size_t>(logit_rows * model_->config().vocab_size) * sizeof(float);
   if (logits_ == nullptr || logits_->n_bytes() < logit_bytes) {
-    ORRERY_ASSIGN_OR_RETURN(logits_, model_->backend()->allocate(logit_bytes));
+    ORRERY_ASSIGN_OR_RETURN(logits_, model_->backend()->allocate_readback(logit_bytes));
   }
   ORRERY_RETURN_IF_ERROR(workspace_.reserve(static_cast<size_t>(scratch_bytes(n_rows))));
   return cache_.reserve(n_rows);
@@ -73,7 +74,7 @@ Result<Matrix<const float>> Generator::feed(std::span<const int32_t> tokens, con
   ORRERY_RETURN_IF_ERROR(check_tokens(tokens));
   const auto n_rows = static_cast<int64_t>(tokens.size());
   ORRERY_RETURN_IF_ERROR(make_room(n_rows, wanted));
-  probes_.prepare(plan, n_rows, length() + n_rows);
+  ORRERY_RETURN_IF_ERROR(probes_.prepare(plan, n_rows, length() + n_rows));
 
   std::vector<int64_t> positions(tokens.size());
   std::iota(positions.begin(), positions.end(), length());
@@ -88,10 +89,14 @@ Result<Matrix<const float>> Generator::feed(std::span<const int32_t> tokens, con
   const Workspace::Scope scope(workspace_);
   const Matrix<float> residual = workspace_.matrix(n_rows, model_->config().d_model);
   run_blocks(batch, residual);
-  const Matrix<const float> logits = compute_output(residual, wanted);
+  const int64_t vocab = model_->config().vocab_size;
+  const int64_t n_logits = compute_output(residual, wanted);
+  const Fetch brought[] = {probes_.wanted(), {logits_.get(), static_cast<size_t>(n_logits * vocab) * sizeof(float)}};
+  ORRERY_RETURN_IF_ERROR(model_->backend()->finish(brought));
   fill_cache_probes(positions);
   cache_.advance(n_rows);
-  return logits;
+  if (n_logits == 0) return Matrix<const float>();
+  return Matrix<const float>(reinterpret_cast<const float*>(logits_->read()), n_logits, vocab);
 }
 
 void Generator::run_blocks(const Batch& batch, Matrix<float> residual) {
@@ -118,15 +123,15 @@ void Generator::unembed(Matrix<const float> residual, Matrix<float> logits) {
   if (parts.config.logit_cap > 0.0f) model_->backend()->soft_cap(logits, parts.config.logit_cap);
 }
 
-Matrix<const float> Generator::compute_output(Matrix<const float> residual, LogitsWanted wanted) {
+int64_t Generator::compute_output(Matrix<const float> residual, LogitsWanted wanted) {
   const int64_t vocab = model_->config().vocab_size;
   const int64_t n_rows = residual.n_rows;
-  auto* kept = reinterpret_cast<float*>(logits_->data());
+  auto* kept = reinterpret_cast<float*>(logits_->written());
   if (wanted == LogitsWanted::kAll) {
     const Matrix<float> logits(kept, n_rows, vocab);
     unembed(residual, logits);
     fill_output_stats(logits, 0);
-    return logits;
+    return n_rows;
   }
   const bool stats_wanted = probes_.slot(Quantity::kOutputTop) || probes_.slot(Quantity::kOutputEntropy) ||
                             probes_.slot(Quantity::kOutputTail);
@@ -139,11 +144,11 @@ Matrix<const float> Generator::compute_output(Matrix<const float> residual, Logi
     unembed(residual.rows(first, count), logits);
     fill_output_stats(logits, first);
   }
-  if (n_kept == 0) return {};
+  if (n_kept == 0) return 0;
   const Matrix<float> last(kept, 1, vocab);
   unembed(residual.rows(n_rows - 1, 1), last);
   fill_output_stats(last, n_rows - 1);
-  return last;
+  return 1;
 }
 
 void Generator::fill_output_stats(Matrix<const float> logits, int64_t first) {
@@ -173,9 +178,9 @@ void Generator::fill_lens(Matrix<const float> residual, int32_t layer) {
 
 void Generator::fill_cache_probes(std::span<const int64_t> positions) {
   for (int32_t layer = 0; layer < model_->config().n_layers(); ++layer) {
-    const StatSlot bytes = probes_.slot(Quantity::kCacheBytes, layer);
-    const StatSlot entries = probes_.slot(Quantity::kCacheEntries, layer);
-    const StatSlot evicted = probes_.slot(Quantity::kCacheEvicted, layer);
+    const StatSlot bytes = probes_.host_slot(Quantity::kCacheBytes, layer);
+    const StatSlot entries = probes_.host_slot(Quantity::kCacheEntries, layer);
+    const StatSlot evicted = probes_.host_slot(Quantity::kCacheEvicted, layer);
     if (!bytes && !entries && !evicted) continue;
     for (size_t r = 0; r < positions.size(); ++r) {
       const LayerUsage usage = usage_after(states_, layer, positions[r]);

@@ -27,8 +27,9 @@ class Generator {
   int64_t length() const { return cache_.length(); }
 
   // Processes `tokens` as the next positions, in one batch. The logits of the rows wanted ([1, vocab] or [n, vocab])
-  // stay valid until the next call; what `plan` asks for is in probes(). Errors: an id outside the vocabulary, out
-  // of memory; the sequence is then as before. The model's context is not a bound: callers say when a text goes beyond.
+  // stay valid, in the host's memory, until the next call; what `plan` asks for is in probes(). Errors: an id outside
+  // the vocabulary, out of memory; the sequence is then as before. The model's context is not a bound: callers say when
+  // a text goes beyond.
   Result<Matrix<const float>> feed(std::span<const int32_t> tokens, const ProbePlan& plan, LogitsWanted wanted);
 
   // What the last feed() measured: rows are its tokens.
@@ -49,7 +50,8 @@ class Generator {
   Result<void> make_room(int64_t n_rows, LogitsWanted wanted);
   int64_t scratch_bytes(int64_t n_rows) const;
   void run_blocks(const Batch& batch, Matrix<float> residual);
-  Matrix<const float> compute_output(Matrix<const float> residual, LogitsWanted wanted);
+  // Fills logits_ and returns how many rows of it.
+  int64_t compute_output(Matrix<const float> residual, LogitsWanted wanted);
   // logits [n_rows, vocab] = unembedding of the final norm of rows of the residual stream, capped as the model does.
   void unembed(Matrix<const float> residual, Matrix<float> logits);
   // Statistics of the logits of rows that start at row `first` of the batch.
@@ -64,7 +66,7 @@ class Generator {
   int64_t announced_length_ = 0;
   Workspace workspace_;
   ProbeBuffer probes_;
-  std::unique_ptr<Allocation> logits_;
+  std::unique_ptr<Readback> logits_;
 };
 
 }  // namespace orrery

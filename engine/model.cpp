@@ -1,31 +1,36 @@
 #include "engine/model.h"
 
+#include <algorithm>
+
 #include "engine/models/registry.h"
 
 namespace orrery {
 
 namespace {
 
-// Reads one byte of every page of the mapped weights, so that the first token does not wait for the disk, and says how
-// far it is.
-Result<void> touch_weights(const ModelFile& file, const Model::LoadOptions& options) {
-  if (!options.progress) return {};
-  constexpr uint64_t kPageBytes = 4096;
-  constexpr uint64_t kReportBytes = uint64_t{8} << 20;
-  uint64_t total = 0, done = 0, reported = 0;
+uint64_t weight_bytes(const ModelFile& file) {
+  uint64_t total = 0;
   for (const StoredTensor& tensor : file.tensors().tensors()) total += tensor.n_bytes;
-  [[maybe_unused]] volatile std::byte sink{};
-  for (const StoredTensor& tensor : file.tensors().tensors()) {
-    for (uint64_t at = 0; at < tensor.n_bytes; at += kPageBytes, done += kPageBytes) {
-      sink = tensor.data[at];
-      if (done - reported < kReportBytes) continue;
-      reported = done;
-      const double share = static_cast<double>(done) / static_cast<double>(total);
-      if (!options.progress(share < 1.0 ? share : 1.0)) return Error{ErrorCode::kCancelled, "loading was cancelled"};
-    }
-  }
-  options.progress(1.0);
-  return {};
+  return total;
+}
+
+Result<void> check_room(const ModelFile& file, const Backend& backend) {
+  const std::optional<size_t> there = backend.free_bytes();
+  if (!there || weight_bytes(file) <= *there) return {};
+  return Error{ErrorCode::kOutOfMemory, file.path() + ": the weights do not fit (" + backend.description() +
+                                            "): they need " + std::to_string(weight_bytes(file)) +
+                                            " bytes, and those that are free are " + std::to_string(*there)};
+}
+
+// Counts the bytes that are in place, of all in the file; tied weights are placed once and counted once.
+PlaceProgress count_placed(const ModelFile& file, const std::function<bool(double)>& report) {
+  if (!report) return {};
+  const auto total = static_cast<double>(std::max<uint64_t>(1, weight_bytes(file)));
+  return [&report, total, placed = size_t{0}](size_t n_bytes) mutable -> Result<void> {
+    placed += n_bytes;
+    if (report(std::min(1.0, static_cast<double>(placed) / total))) return {};
+    return Error{ErrorCode::kCancelled, "loading was cancelled"};
+  };
 }
 
 }  // namespace
@@ -38,8 +43,10 @@ Result<std::shared_ptr<const Model>> Model::load(std::shared_ptr<const ModelFile
   ORRERY_ASSIGN_OR_RETURN(const Architecture* architecture, find_architecture(*file));
   ORRERY_ASSIGN_OR_RETURN(ModelConfig config, architecture->read_config(*file));
   if (options.progress && !options.progress(0.0)) return Error{ErrorCode::kCancelled, "loading was cancelled"};
-  ORRERY_ASSIGN_OR_RETURN(ModelParts parts, architecture->build(*file, std::move(config), *backend));
-  ORRERY_RETURN_IF_ERROR(touch_weights(*file, options));
+  ORRERY_RETURN_IF_ERROR(check_room(*file, *backend));
+  const Placement placement{.backend = *backend, .progress = count_placed(*file, options.progress)};
+  ORRERY_ASSIGN_OR_RETURN(ModelParts parts, architecture->build(*file, std::move(config), placement));
+  if (options.progress) options.progress(1.0);
   return std::shared_ptr<const Model>(new Model(std::move(file), std::move(backend), std::move(parts)));
 }
 

@@ -24,7 +24,8 @@ struct ModelParts {
   TensorView output_norm;  // [d_model]
   TensorView output;       // [vocab_size, d_model]; the embedding where tied
   std::vector<std::unique_ptr<Block>> blocks;
-  std::vector<std::unique_ptr<float[]>> owned;  // vectors that were widened to f32
+  std::vector<std::unique_ptr<Allocation>> memory;  // weights that the backend copied
+  std::vector<std::unique_ptr<float[]>> widened;    // vectors that are not f32 in the file
 };
 
 class Model {
@@ -34,7 +35,8 @@ class Model {
     std::function<bool(double)> progress;
   };
 
-  // kUnsupported names an architecture that is not in the registry; kInvalidFile what contradicts; kCancelled.
+  // kUnsupported names an architecture that is not in the registry; kInvalidFile what contradicts; kOutOfMemory, before
+  // anything is placed, where the backend has no room for the weights; kCancelled.
   static Result<std::shared_ptr<const Model>> load(std::shared_ptr<const ModelFile> file,
                                                    std::shared_ptr<Backend> backend, const LoadOptions& options);
   static Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path, std::shared_ptr<Backend> backend);

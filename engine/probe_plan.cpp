@@ -9,7 +9,7 @@ const ProbeField* ProbePlan::find(Quantity quantity) const {
   return found == fields.end() ? nullptr : &*found;
 }
 
-void ProbeBuffer::prepare(const ProbePlan& plan, int64_t n_rows, int64_t n_keys) {
+Result<void> ProbeBuffer::prepare(const ProbePlan& plan, int64_t n_rows, int64_t n_keys) {
   plan_ = &plan;
   n_rows_ = n_rows;
   n_keys_ = n_keys;
@@ -29,13 +29,21 @@ void ProbeBuffer::prepare(const ProbePlan& plan, int64_t n_rows, int64_t n_keys)
     // Even word counts keep every field 8-byte aligned for the int64 ones.
     n_words_ += (static_cast<size_t>(n_rows * place.row_stride) + 1) & ~size_t{1};
   }
-  if (n_words_ > capacity_words_) {
-    words_ = std::make_unique_for_overwrite<float[]>(n_words_);
-    capacity_words_ = n_words_;
+  if (n_words_ > 0 && (words_ == nullptr || n_bytes() > words_->n_bytes())) {
+    ORRERY_ASSIGN_OR_RETURN(words_, backend_->allocate_readback(n_bytes()));
   }
+  return {};
 }
 
 StatSlot ProbeBuffer::slot(Quantity quantity, int32_t layer) const {
+  return words_ == nullptr ? StatSlot{} : slot_in(words_->written(), quantity, layer);
+}
+
+StatSlot ProbeBuffer::host_slot(Quantity quantity, int32_t layer) const {
+  return words_ == nullptr ? StatSlot{} : slot_in(words_->read(), quantity, layer);
+}
+
+StatSlot ProbeBuffer::slot_in(std::byte* memory, Quantity quantity, int32_t layer) const {
   const Place& place = places_[static_cast<size_t>(quantity)];
   if (place.field < 0) return {};
   int64_t slice = 0;
@@ -43,7 +51,7 @@ StatSlot ProbeBuffer::slot(Quantity quantity, int32_t layer) const {
     if (static_cast<size_t>(layer) >= place.slices.size() || place.slices[static_cast<size_t>(layer)] < 0) return {};
     slice = place.slices[static_cast<size_t>(layer)];
   }
-  float* const begin = words_.get() + offsets_[static_cast<size_t>(place.field)];
+  float* const begin = reinterpret_cast<float*>(memory) + offsets_[static_cast<size_t>(place.field)];
   return {begin + slice * place.width, place.row_stride};
 }
 
@@ -55,7 +63,8 @@ const ProbeField* ProbeBuffer::field(Quantity quantity) const {
 std::span<const std::byte> ProbeBuffer::field_bytes(size_t i) const {
   const ProbeField& field = plan_->fields[i];
   const auto n_words = static_cast<size_t>(n_rows_ * field.n_layers() * field.width.words(n_keys_));
-  return std::as_bytes(std::span<const float>(words_.get() + offsets_[i], n_words));
+  if (n_words == 0) return {};
+  return {words_->read() + offsets_[i] * sizeof(float), n_words * sizeof(float)};
 }
 
 }  // namespace orrery

@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/backend.h"
 #include "kernels/attention.h"
 
 namespace orrery {
@@ -71,16 +72,22 @@ struct ProbePlan {
 // The packed buffer of one forward pass. Engine thread only.
 class ProbeBuffer {
  public:
-  // Lays out `plan`, which has each quantity at most once, for n_rows rows of which the last sees n_keys keys; grows
-  // the memory where needed. Contents are undefined until operations fill them. `plan` must outlive the use of this
-  // buffer.
-  void prepare(const ProbePlan& plan, int64_t n_rows, int64_t n_keys);
+  explicit ProbeBuffer(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
 
-  // The place of a quantity in a layer (layer is ignored where the field has none); null where it is not wanted.
+  // Lays out `plan`, which has each quantity at most once, for n_rows rows of which the last sees n_keys keys; grows
+  // the memory where needed (kOutOfMemory). Contents are undefined until operations fill them. `plan` must outlive the
+  // use of this buffer.
+  Result<void> prepare(const ProbePlan& plan, int64_t n_rows, int64_t n_keys);
+
+  // The place of a quantity in a layer (layer is ignored where the field has none), for operations of the backend;
+  // null where it is not wanted.
   StatSlot slot(Quantity quantity, int32_t layer = 0) const;
+  // The same place for the host, to read or fill once finish() has brought wanted().
+  StatSlot host_slot(Quantity quantity, int32_t layer = 0) const;
+  Fetch wanted() const { return {words_.get(), n_bytes()}; }
   const ProbeField* field(Quantity quantity) const;
 
-  // The bytes of field i: [n_rows, n_layers, width].
+  // The bytes of field i, once they are brought: [n_rows, n_layers, width].
   std::span<const std::byte> field_bytes(size_t i) const;
   size_t n_fields() const { return offsets_.size(); }
   size_t n_bytes() const { return n_words_ * sizeof(float); }
@@ -93,7 +100,6 @@ class ProbeBuffer {
   int64_t n_rows_ = 0;
   int64_t n_keys_ = 0;
   size_t n_words_ = 0;
-  size_t capacity_words_ = 0;
   // Where a quantity lies: asked for by every layer of every step.
   struct Place {
     int32_t field = -1;           // of the plan; -1: not wanted
@@ -104,7 +110,10 @@ class ProbeBuffer {
 
   std::vector<size_t> offsets_;  // words, per field
   std::array<Place, kQuantities> places_;
-  std::unique_ptr<float[]> words_;
+  StatSlot slot_in(std::byte* memory, Quantity quantity, int32_t layer) const;
+
+  std::shared_ptr<Backend> backend_;
+  std::unique_ptr<Readback> words_;
 };
 
 }  // namespace orrery

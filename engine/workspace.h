@@ -25,8 +25,7 @@ class Workspace {
   // Gives back, at its end, all matrices that were taken since its beginning.
   class Scope {
    public:
-    explicit Scope(Workspace& workspace)
-        : workspace_(workspace), block_(workspace.block_), used_(workspace.used_) {}
+    explicit Scope(Workspace& workspace) : workspace_(workspace), block_(workspace.block_), used_(workspace.used_) {}
     ~Scope() {
       workspace_.block_ = block_;
       workspace_.used_ = used_;

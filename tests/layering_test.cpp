@@ -31,6 +31,7 @@ struct Rule {
 const std::vector<Rule>& rules() {
   static const std::vector<Rule> kRules = {
       {"kernels", {}, {"std", "system", "highway"}},
+      {"kernels/cuda", {"kernels"}, {"std", "system", "cuda", "cublas", "boost context", "sanitizer"}},
       {"engine", {"kernels"}, {"std", "system", "json", "pcre2", "onig", "icu"}},
       {"probes", {"engine/probe_plan.h", "engine/config.h", "kernels"}, {"std"}},
       {"sessions", {"probes", "kernels/base"}, {"std", "system", "sqlite", "zstd", "json"}},
@@ -55,6 +56,10 @@ struct Library {
 constexpr Library kLibraries[] = {
     {"std", "[a-z_]+"},
     {"highway", "hwy/.*"},
+    {"cuda", "cuda_(runtime|fp16)\\.h"},
+    {"cublas", "cublas_v2\\.h"},
+    {"boost context", "boost/context/.*"},
+    {"sanitizer", "sanitizer/.*"},
     {"json", "nlohmann/.*"},
     {"pcre2", "pcre2\\.h"},
     {"onig", "oniguruma\\.h"},
@@ -188,6 +193,10 @@ TEST(LayeringRules, FindWhatIsForbidden) {
   const Case forbidden[] = {
       {"kernels/a.cpp", "\"engine/model.h\""},
       {"kernels/a.cpp", "<nlohmann/json.hpp>"},
+      {"kernels/a.cpp", "<cuda_runtime.h>"},
+      {"kernels/cuda/a.cu", "\"engine/backend.h\""},
+      {"engine/cuda_backend.cpp", "<cuda_runtime.h>"},
+      {"engine/cuda_backend.cpp", "<cublas_v2.h>"},
       {"engine/a.cpp", "\"probes/frame.h\""},
       {"engine/models/a.cpp", "<sqlite3.h>"},
       {"probes/a.cpp", "\"engine/model.h\""},
@@ -224,6 +233,9 @@ TEST(LayeringRules, PassWhatIsAllowed) {
       {"kernels/a.cpp", "\"kernels/base/result.h\""},
       {"kernels/a.cpp", "\"hwy/highway.h\""},
       {"kernels/a.cpp", "<immintrin.h>"},
+      {"kernels/cuda/a.cu", "\"kernels/attention.h\""},
+      {"kernels/cuda/a.cpp", "<boost/context/fiber.hpp>"},
+      {"engine/a.cpp", "\"kernels/cuda/device.h\""},
       {"engine/formats/a.cpp", "<sys/mman.h>"},
       {"engine/tokenizers/a.cpp", "<pcre2.h>"},
       {"probes/a.cpp", "\"engine/probe_plan.h\""},

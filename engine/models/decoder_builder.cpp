@@ -8,8 +8,9 @@
 
 namespace orrery {
 
-DecoderBuilder::DecoderBuilder(const ModelFile& file, ModelConfig config, Backend& backend, float added_to_norms)
-    : place_(file, backend), config_(std::move(config)), added_to_norms_(added_to_norms) {}
+DecoderBuilder::DecoderBuilder(const ModelFile& file, ModelConfig config, const Placement& placement,
+                               float added_to_norms)
+    : place_(file, placement), config_(std::move(config)), added_to_norms_(added_to_norms) {}
 
 TensorView DecoderBuilder::norm(TensorName name, int32_t layer) {
   return place_.vector(name, layer, config_.d_model, added_to_norms_);
@@ -61,15 +62,16 @@ Result<ModelParts> DecoderBuilder::finish() {
   ORRERY_RETURN_IF_ERROR(place_.status());
   ORRERY_RETURN_IF_ERROR(place_.check_all_taken());
   parts.blocks = std::move(blocks_);
-  parts.owned = place_.take_owned();
+  parts.memory = place_.take_memory();
+  parts.widened = place_.take_widened();
   parts.config = std::move(config_);
   return parts;
 }
 
-Result<ModelParts> build_pre_norm_decoder(const ModelFile& file, ModelConfig config, Backend& backend) {
+Result<ModelParts> build_pre_norm_decoder(const ModelFile& file, ModelConfig config, const Placement& placement) {
   constexpr TensorName kAttentionNorm{"blk.{}.attn_norm.weight", "model.layers.{}.input_layernorm.weight"};
   constexpr TensorName kFfnNorm{"blk.{}.ffn_norm.weight", "model.layers.{}.post_attention_layernorm.weight"};
-  DecoderBuilder decoder(file, std::move(config), backend);
+  DecoderBuilder decoder(file, std::move(config), placement);
   for (int32_t layer = 0; layer < decoder.n_layers(); ++layer) {
     BlockNorms norms{.epsilon = decoder.norm_epsilon()};
     norms.before_mixer = decoder.norm(kAttentionNorm, layer);

@@ -14,7 +14,7 @@ namespace orrery {
 class DecoderBuilder {
  public:
   // added_to_norms: what the architecture's norms add to their stored weights; it is added once, here.
-  DecoderBuilder(const ModelFile& file, ModelConfig config, Backend& backend, float added_to_norms = 0.0f);
+  DecoderBuilder(const ModelFile& file, ModelConfig config, const Placement& placement, float added_to_norms = 0.0f);
 
   int32_t n_layers() const { return config_.n_layers(); }
   float norm_epsilon() const { return config_.norm_epsilon; }
@@ -39,6 +39,6 @@ class DecoderBuilder {
 
 // Llama's blocks, which most decoders share: x += attention(norm(x)); x += ffn(norm(x)). Heads that norm their queries
 // and keys, biases, windows and rotations are as the configuration and the tensors have them.
-Result<ModelParts> build_pre_norm_decoder(const ModelFile& file, ModelConfig config, Backend& backend);
+Result<ModelParts> build_pre_norm_decoder(const ModelFile& file, ModelConfig config, const Placement& placement);
 
 }  // namespace orrery

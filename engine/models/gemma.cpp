@@ -52,10 +52,10 @@ Result<float> read_cap(const ModelFile& file, ConfigKey key, double fallback) {
                file.path() + ": " + file.spelled(key) + " must not be negative, but is " + std::to_string(cap)};
 }
 
-Result<ModelParts> build_gemma(const ModelFile& file, ModelConfig config, Backend& backend) {
+Result<ModelParts> build_gemma(const ModelFile& file, ModelConfig config, const Placement& placement) {
   // GGUF's converter has added the 1 of the norms' 1 + w.
   const float added = file.format() == ModelFile::Format::kHuggingFace ? 1.0f : 0.0f;
-  DecoderBuilder decoder(file, std::move(config), backend, added);
+  DecoderBuilder decoder(file, std::move(config), placement, added);
   for (int32_t layer = 0; layer < decoder.n_layers(); ++layer) {
     BlockNorms norms{.epsilon = decoder.norm_epsilon()};
     norms.before_mixer = decoder.norm(kBeforeAttention, layer);

@@ -16,6 +16,6 @@ Result<float> read_cap(const ModelFile& file, ConfigKey key, double fallback);
 inline constexpr ConfigKey kScoreCap{"attn_logit_softcapping", "attn_logit_softcapping"};
 inline constexpr ConfigKey kLogitCap{"final_logit_softcapping", "final_logit_softcapping"};
 
-Result<ModelParts> build_gemma(const ModelFile& file, ModelConfig config, Backend& backend);
+Result<ModelParts> build_gemma(const ModelFile& file, ModelConfig config, const Placement& placement);
 
 }  // namespace orrery

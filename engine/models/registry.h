@@ -14,7 +14,7 @@ struct Architecture {
   std::string_view hf_name;    // config.json's model_type; empty where there is none
   // Sizes from configuration and tensors, checked against each other before anything of their size is allocated.
   Result<ModelConfig> (*read_config)(const ModelFile& file);
-  Result<ModelParts> (*build)(const ModelFile& file, ModelConfig config, Backend& backend);
+  Result<ModelParts> (*build)(const ModelFile& file, ModelConfig config, const Placement& placement);
 };
 
 std::span<const Architecture> architectures();

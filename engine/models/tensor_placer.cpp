@@ -24,22 +24,27 @@ Result<void> TensorPlacer::check_all_taken() const {
 }
 
 TensorView TensorPlacer::placed(Result<TensorView> found) {
-  if (found && !found->empty()) found = backend_.place(*found);
-  if (found) return *found;
-  if (!error_) error_ = found.error();
-  return {};
+  if (!found && !error_) error_ = found.error();
+  if (error_ || found->empty()) return {};
+  Result<PlacedWeight> placed = placement_.backend.place(*found, placement_.progress);
+  if (!placed) {
+    error_ = placed.error();
+    return {};
+  }
+  if (placed->memory != nullptr) memory_.push_back(std::move(placed->memory));
+  return placed->view;
 }
 
 TensorView TensorPlacer::widened(Result<TensorView> found, float plus) {
   if (found && !found->empty() && !is_float(found->dtype)) {
-    found = Error{ErrorCode::kUnsupported,
-                  file_.path() + ": a vector of " + std::to_string(found->n_cols()) +
-                      " numbers must be stored as F32, F16 or BF16, but is " + std::string(dtype_name(found->dtype))};
+    found = Error{ErrorCode::kUnsupported, file_.path() + ": a vector of " + std::to_string(found->n_cols()) +
+                                               " numbers must be stored as F32, F16 or BF16, but is " +
+                                               std::string(dtype_name(found->dtype))};
   }
   if (found && !found->empty() && (found->dtype != DType::kF32 || plus != 0.0f)) {
     const auto n = static_cast<size_t>(found->n_cols());
-    owned_.push_back(std::make_unique<float[]>(n));
-    float* values = owned_.back().get();
+    widened_.push_back(std::make_unique<float[]>(n));
+    float* values = widened_.back().get();
     dequantize_row(*found, 0, {values, n});
     for (size_t i = 0; i < n; ++i) values[i] += plus;
     found = TensorView{.dtype = DType::kF32, .shape = found->shape, .data = reinterpret_cast<const std::byte*>(values)};

@@ -15,7 +15,8 @@ namespace orrery {
 
 class TensorPlacer {
  public:
-  TensorPlacer(const ModelFile& file, Backend& backend) : file_(file), backend_(backend) {}
+  // The placement must outlive this object.
+  TensorPlacer(const ModelFile& file, const Placement& placement) : file_(file), placement_(placement) {}
 
   // [n_rows, n_cols] as stored.
   TensorView matrix(TensorName name, int32_t layer, int64_t n_rows, int64_t n_cols);
@@ -27,8 +28,10 @@ class TensorPlacer {
   // rotations, which some files carry though they follow from the settings, are left aside.
   Result<void> check_all_taken() const;
   Result<void> status() const { return error_ ? Result<void>(*error_) : Result<void>(); }
-  // The vectors that are not as the file has them: they must live as long as the views.
-  std::vector<std::unique_ptr<float[]>> take_owned() { return std::move(owned_); }
+  // What the views point to and the file does not hold must live as long as they do: memory of the backend, and
+  // vectors that the host widened.
+  std::vector<std::unique_ptr<Allocation>> take_memory() { return std::move(memory_); }
+  std::vector<std::unique_ptr<float[]>> take_widened() { return std::move(widened_); }
 
  private:
   Result<TensorView> take(TensorName name, int32_t layer, Result<TensorView> found);
@@ -36,10 +39,11 @@ class TensorPlacer {
   TensorView widened(Result<TensorView> found, float plus = 0.0f);
 
   const ModelFile& file_;
-  Backend& backend_;
+  const Placement& placement_;
   std::optional<Error> error_;
   std::unordered_set<std::string> taken_;
-  std::vector<std::unique_ptr<float[]>> owned_;
+  std::vector<std::unique_ptr<Allocation>> memory_;
+  std::vector<std::unique_ptr<float[]>> widened_;
 };
 
 }  // namespace orrery

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -52,8 +53,13 @@ struct TensorView {
   int64_t n_rows() const { return shape.rank() <= 1 ? 1 : shape.n_elements() / shape[shape.rank() - 1]; }
   int64_t n_cols() const { return shape.rank() == 0 ? 1 : shape[shape.rank() - 1]; }
   size_t n_bytes() const { return static_cast<size_t>(n_rows()) * row_bytes(dtype, static_cast<size_t>(n_cols())); }
-  const std::byte* row(int64_t i) const { return data + static_cast<size_t>(i) * row_bytes(dtype, static_cast<size_t>(n_cols())); }
-  const float* f32() const { DCHECK(dtype == DType::kF32); return reinterpret_cast<const float*>(data); }
+  const std::byte* row(int64_t i) const {
+    return data + static_cast<size_t>(i) * row_bytes(dtype, static_cast<size_t>(n_cols()));
+  }
+  const float* f32() const {
+    DCHECK(dtype == DType::kF32);
+    return reinterpret_cast<const float*>(data);
+  }
 };
 
 // A row-major matrix of T whose rows may lie apart (activations, statistics).
@@ -67,7 +73,10 @@ struct Matrix {
   Matrix() = default;
   Matrix(T* d, int64_t rows, int64_t cols) : data(d), n_rows(rows), n_cols(cols), row_stride(cols) {}
   Matrix(T* d, int64_t rows, int64_t cols, int64_t stride) : data(d), n_rows(rows), n_cols(cols), row_stride(stride) {}
-  operator Matrix<const T>() const { return {data, n_rows, n_cols, row_stride}; }
+  template <typename Mutable>
+  requires std::same_as<T, const Mutable> Matrix(
+      const Matrix<Mutable>& other)  // NOLINT: what may be written may be read
+      : Matrix(other.data, other.n_rows, other.n_cols, other.row_stride) {}
 
   T* row(int64_t i) const { return data + i * row_stride; }
   std::span<T> row_span(int64_t i) const { return {row(i), static_cast<size_t>(n_cols)}; }

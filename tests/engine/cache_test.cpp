@@ -20,9 +20,18 @@ class CountingBackend final : public Backend {
   }
   std::string name() const override { return "counting"; }
   std::string instruction_set() const override { return ""; }
+  std::string description() const override { return "counting"; }
   int n_threads() const override { return 1; }
-  Result<TensorView> place(const TensorView& weight) override { return weight; }
+  Result<PlacedWeight> place(const TensorView& weight, const PlaceProgress&) override {
+    return PlacedWeight{.view = weight, .memory = nullptr};
+  }
+  Result<void> finish(std::span<const Fetch>) override { return {}; }
+  void copy(std::byte* to, const std::byte* from, size_t n_bytes) override { std::memcpy(to, from, n_bytes); }
   // A cache computes nothing.
+  Result<std::unique_ptr<Readback>> allocate_readback(size_t) override {
+    ADD_FAILURE();
+    return Error{ErrorCode::kUnsupported, "a cache reads nothing back"};
+  }
   void embed(const TensorView&, std::span<const int32_t>, float, Matrix<float>) override { FAIL(); }
   void rms_norm(Matrix<const float>, const TensorView&, float, Matrix<float>) override { FAIL(); }
   void matmul(Matrix<const float>, std::span<const Product>) override { FAIL(); }

@@ -39,8 +39,8 @@ void fill(ProbeBuffer& buffer, Quantity quantity, int64_t n_words) {
 TEST(CutFrames, GivesEveryProbeItsValuesByStepAndLayer) {
   const ModelConfig config = mixed_model();
   const ProbePlan plan = compile(TapMask::of(Level::kFull), config);
-  ProbeBuffer buffer;
-  buffer.prepare(plan, 3, 70);
+  ProbeBuffer buffer(make_cpu_backend(1));
+  ASSERT_TRUE(buffer.prepare(plan, 3, 70));
   fill(buffer, Quantity::kAttentionEntropy, 3);
   fill(buffer, Quantity::kResidualNorm, 1);
   fill(buffer, Quantity::kAttentionRow, 3 * 70);
@@ -84,8 +84,8 @@ TEST(CutFrames, DropsKeysThatNoStepSees) {
   mask.probes = {find_probe("attention.row"), find_probe("attention.mass")};
   mask.row_heads = {0, 2};
   const ProbePlan plan = compile(mask, config);
-  ProbeBuffer buffer;
-  buffer.prepare(plan, 2, 100);
+  ProbeBuffer buffer(make_cpu_backend(1));
+  ASSERT_TRUE(buffer.prepare(plan, 2, 100));
   fill(buffer, Quantity::kAttentionRow, 2 * 100);
   fill(buffer, Quantity::kAttentionMass, 3 * 2);
   const std::vector<Frame> frames = cut_frames(buffer, config, 1, 3);
@@ -105,8 +105,8 @@ TEST(CutFrames, PadsLayersThatHaveFewerHeads) {
   TapMask mask;
   for (const char* name : {"attention.row", "attention.entropy", "attention.top"}) mask.probes.insert(find_probe(name));
   const ProbePlan plan = compile(mask, config);
-  ProbeBuffer buffer;
-  buffer.prepare(plan, 1, 2);
+  ProbeBuffer buffer(make_cpu_backend(1));
+  ASSERT_TRUE(buffer.prepare(plan, 1, 2));
   fill(buffer, Quantity::kAttentionRow, 3 * 2);
   fill(buffer, Quantity::kAttentionEntropy, 3);
   fill(buffer, Quantity::kAttentionTop, 3 * 64);
@@ -129,9 +129,9 @@ TEST(CutFrames, PadsLayersThatHaveFewerHeads) {
 TEST(CutFrames, AnEmptyPlanGivesNoFrames) {
   const ModelConfig config = mixed_model();
   const ProbePlan plan;
-  ProbeBuffer buffer;
+  ProbeBuffer buffer(make_cpu_backend(1));
   EXPECT_TRUE(cut_frames(buffer, config, 1, 0).empty());
-  buffer.prepare(plan, 4, 4);
+  ASSERT_TRUE(buffer.prepare(plan, 4, 4));
   EXPECT_TRUE(cut_frames(buffer, config, 1, 0).empty());
 }
 

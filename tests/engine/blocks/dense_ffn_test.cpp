@@ -40,7 +40,7 @@ TEST(DenseFfn, IsGatedWhereItHasAGate) {
   const auto backend = make_cpu_backend(1);
   Workspace workspace(backend);
   const Batch batch{};
-  const ProbeBuffer probes;
+  const ProbeBuffer probes(backend);
   const Step step{.backend = *backend, .workspace = workspace, .batch = batch, .probes = probes};
   for (const Activation activation :
        {Activation::kSilu, Activation::kGeluTanh, Activation::kGelu, Activation::kReluSquared}) {

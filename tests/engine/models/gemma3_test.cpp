@@ -60,7 +60,7 @@ TEST_F(Gemma3, WindowedLayersStopGrowingAt512Tokens) {
   for (size_t at = 0; at < 900; at += 100) {
     ASSERT_TRUE(generator.feed(std::span(ids).subspan(at, 100), plan, LogitsWanted::kNone));
     for (int32_t layer = 0; layer < 18; ++layer) {
-      const StatSlot slot = generator.probes().slot(Quantity::kCacheBytes, layer);
+      const StatSlot slot = generator.probes().host_slot(Quantity::kCacheBytes, layer);
       for (int64_t row = 0; row < 100; ++row) {
         const auto* bytes = reinterpret_cast<const int64_t*>(slot.row(row));
         const int64_t length = static_cast<int64_t>(at) + row + 1;

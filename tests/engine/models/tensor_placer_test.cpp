@@ -37,6 +37,7 @@ class TensorPlacerTest : public ::testing::Test {
   TempFolder folder_;
   std::shared_ptr<const ModelFile> file_;
   std::shared_ptr<Backend> backend_ = make_cpu_backend(1);
+  const Placement placement_{.backend = *backend_, .progress = {}};
 };
 
 TEST_F(TensorPlacerTest, VectorsThatAreNoFloatsAreRefused) {
@@ -49,7 +50,7 @@ TEST_F(TensorPlacerTest, VectorsThatAreNoFloatsAreRefused) {
     GgufBuilder builder;
     builder.tensor("t", {32}, stored.type, stored.data);
     open(builder);
-    TensorPlacer placer(*file_, *backend_);
+    TensorPlacer placer(*file_, placement_);
     placer.vector(kTensor, -1, 32);
     EXPECT_THAT(refusal(placer), HasSubstr(stored.name));
   }
@@ -59,14 +60,14 @@ TEST_F(TensorPlacerTest, MatricesThatCannotBeMultipliedAreRefused) {
   GgufBuilder builder;
   builder.tensor("t", {32, 2}, kI32, std::string(256, '\1'));
   open(builder);
-  TensorPlacer integers(*file_, *backend_);
+  TensorPlacer integers(*file_, placement_);
   integers.matrix(kTensor, -1, 2, 32);
   EXPECT_THAT(refusal(integers), HasSubstr("I32"));
 
   GgufBuilder other;
   other.tensor("t", {256, 2}, kIq2Xxs, std::string(132, '\1'));
   open(other);
-  TensorPlacer unknown(*file_, *backend_);
+  TensorPlacer unknown(*file_, placement_);
   unknown.matrix(kTensor, -1, 2, 256);
   EXPECT_THAT(refusal(unknown), HasSubstr("IQ2_XXS"));
 }
@@ -75,7 +76,7 @@ TEST_F(TensorPlacerTest, FloatVectorsArePlaced) {
   GgufBuilder builder;
   builder.tensor("t", {4}, kF32, floats(4));
   open(builder);
-  TensorPlacer placer(*file_, *backend_);
+  TensorPlacer placer(*file_, placement_);
   const TensorView placed = placer.vector(kTensor, -1, 4);
   ASSERT_TRUE(placer.status());
   EXPECT_EQ(placed.f32()[3], 4.f);

@@ -1,0 +1,234 @@
+// The CUDA backend, on a device or emulated: included once by cuda_backend.cpp and once by cuda_emulated_backend.cpp,
+// each with its own kernels (kernels/cuda/launch.h).
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/backend.h"
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/command_stream.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/embedding.h"
+#include "kernels/cuda/kv_store.h"
+#include "kernels/cuda/matmul.h"
+#include "kernels/cuda/output_stats.h"
+#include "kernels/cuda/rms_norm.h"
+#include "kernels/cuda/rope.h"
+#include "kernels/cuda/row_norm.h"
+#include "kernels/rope.h"
+
+namespace orrery::ORRERY_CUDA_NAMESPACE {
+
+namespace {
+
+// Memory of a device, and who holds the device open.
+class DeviceAllocation final : public Allocation {
+ public:
+  DeviceAllocation(std::shared_ptr<Device> device, std::byte* data, size_t n_bytes)
+      : device_(std::move(device)), data_(data), n_bytes_(n_bytes) {}
+  ~DeviceAllocation() override { device_->free(data_); }
+  DeviceAllocation(const DeviceAllocation&) = delete;
+  DeviceAllocation& operator=(const DeviceAllocation&) = delete;
+  std::byte* data() override { return data_; }
+  size_t n_bytes() const override { return n_bytes_; }
+
+ private:
+  std::shared_ptr<Device> device_;
+  std::byte* data_;
+  size_t n_bytes_;
+};
+
+class PinnedMemory {
+ public:
+  PinnedMemory(std::shared_ptr<Device> device, std::byte* data) : device_(std::move(device)), data_(data) {}
+  ~PinnedMemory() { device_->free_pinned(data_); }
+  PinnedMemory(const PinnedMemory&) = delete;
+  PinnedMemory& operator=(const PinnedMemory&) = delete;
+  std::byte* data() const { return data_; }
+
+ private:
+  std::shared_ptr<Device> device_;
+  std::byte* data_;
+};
+
+class DeviceReadback final : public Readback {
+ public:
+  DeviceReadback(std::unique_ptr<Allocation> device, std::unique_ptr<PinnedMemory> host)
+      : device_(std::move(device)), host_(std::move(host)) {}
+  std::byte* written() override { return device_->data(); }
+  std::byte* read() override { return host_->data(); }
+  size_t n_bytes() const override { return device_->n_bytes(); }
+
+ private:
+  std::unique_ptr<Allocation> device_;
+  std::unique_ptr<PinnedMemory> host_;
+};
+
+// Carries weights to the device in pieces: while one is on its way, the next is read from the disk into pinned memory.
+class Uploader {
+ public:
+  explicit Uploader(std::shared_ptr<Device> device) : device_(std::move(device)) {}
+
+  Result<void> upload(std::byte* to, std::span<const std::byte> from, const PlaceProgress& progress) {
+    for (size_t at = 0; at < from.size(); at += kPieceBytes) {
+      Piece& piece = pieces_[next_];
+      next_ = (next_ + 1) % pieces_.size();
+      ORRERY_RETURN_IF_ERROR(ready(piece));
+      const size_t n = std::min(kPieceBytes, from.size() - at);
+      std::memcpy(piece.memory->data(), from.data() + at, n);
+      device_->copy_in(to + at, piece.memory->data(), n);
+      piece.sent = device_->mark();
+      if (progress) ORRERY_RETURN_IF_ERROR(progress(n));
+    }
+    return {};
+  }
+
+ private:
+  static constexpr size_t kPieceBytes = size_t{8} << 20;
+  struct Piece {
+    std::unique_ptr<PinnedMemory> memory;
+    std::unique_ptr<Device::Mark> sent;
+  };
+
+  Result<void> ready(Piece& piece) {
+    if (piece.sent != nullptr) piece.sent->wait();
+    if (piece.memory != nullptr) return {};
+    ORRERY_ASSIGN_OR_RETURN(std::byte * memory, device_->allocate_pinned(kPieceBytes));
+    piece.memory = std::make_unique<PinnedMemory>(device_, memory);
+    return {};
+  }
+
+  std::shared_ptr<Device> device_;
+  std::array<Piece, 2> pieces_;
+  size_t next_ = 0;
+};
+
+const float* vector_of(const TensorView& tensor) { return tensor.empty() ? nullptr : tensor.f32(); }
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(std::shared_ptr<Device> device)
+      : device_(std::move(device)), stream_(*device_), uploader_(device_) {}
+
+  std::string name() const override { return device_->backend_name(); }
+  std::string instruction_set() const override { return device_->instruction_set(); }
+  std::string description() const override { return device_->description(); }
+  int n_threads() const override { return 1; }
+  std::optional<size_t> free_bytes() const override { return device_->free_bytes(); }
+
+  Result<std::unique_ptr<Allocation>> allocate(size_t n_bytes) override {
+    ORRERY_ASSIGN_OR_RETURN(std::byte * memory, device_->allocate(n_bytes));
+    device_->zero(memory, n_bytes);
+    return std::unique_ptr<Allocation>(std::make_unique<DeviceAllocation>(device_, memory, n_bytes));
+  }
+
+  Result<std::unique_ptr<Readback>> allocate_readback(size_t n_bytes) override {
+    ORRERY_ASSIGN_OR_RETURN(std::unique_ptr<Allocation> memory, allocate(n_bytes));
+    ORRERY_ASSIGN_OR_RETURN(std::byte * pinned, device_->allocate_pinned(n_bytes));
+    return std::unique_ptr<Readback>(
+        std::make_unique<DeviceReadback>(std::move(memory), std::make_unique<PinnedMemory>(device_, pinned)));
+  }
+
+  Result<PlacedWeight> place(const TensorView& weight, const PlaceProgress& progress) override {
+    const size_t n_bytes = weight.n_bytes();
+    ORRERY_ASSIGN_OR_RETURN(std::byte * memory, device_->allocate(n_bytes));
+    PlacedWeight placed{.view = weight, .memory = std::make_unique<DeviceAllocation>(device_, memory, n_bytes)};
+    placed.view.data = memory;
+    ORRERY_RETURN_IF_ERROR(uploader_.upload(memory, {weight.data, n_bytes}, progress));
+    return placed;
+  }
+
+  Result<void> finish(std::span<const Fetch> wanted) override {
+    turns_ = {};  // their tables lie in inputs that the next pass overwrites
+    std::vector<CommandStream::Copy> copies;
+    for (const Fetch& one : wanted) {
+      if (one.from == nullptr || one.n_bytes == 0) continue;
+      copies.push_back({.to = one.from->read(), .from = one.from->written(), .n_bytes = one.n_bytes});
+    }
+    return stream_.finish(copies);
+  }
+
+  void copy(std::byte* to, const std::byte* from, size_t n_bytes) override {
+    stream_.push_copy({.to = to, .from = from, .n_bytes = n_bytes});
+  }
+  void embed(const TensorView& table, std::span<const int32_t> ids, float scale, Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::embed(table, ids, scale, out, stream_);
+  }
+  void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::rms_norm(x, vector_of(weight), epsilon, out, stream_);
+  }
+  void matmul(Matrix<const float> x, std::span<const Product> products) override {
+    for (const Product& product : products) {
+      ORRERY_CUDA_NAMESPACE::matmul(x, product.weight, vector_of(product.bias), product.out, stream_);
+    }
+  }
+  void rope(Matrix<float> x, std::span<const int64_t> positions, int64_t length, const RopeConfig& rope,
+            int32_t d_head) override {
+    const Turns& turns = turns_of(positions, length, rope);
+    ORRERY_CUDA_NAMESPACE::rope(x, turns.table, turns.n_pairs, d_head, rope.pairing, stream_);
+  }
+  void store_kv(Matrix<const float> x, std::span<const int64_t> positions, std::span<std::byte* const> pages,
+                DType dtype, int32_t n_kv_heads, int32_t d_head) override {
+    kv_store(x, positions, pages, dtype, n_kv_heads, d_head, stream_);
+  }
+  void attention(const AttentionArgs& args, const AttentionStats& stats) override {
+    ORRERY_CUDA_NAMESPACE::attention(args, stats, stream_);
+  }
+  void activate(Activation activation, Matrix<const float> x, Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::activate(activation, x, out, stream_);
+  }
+  void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<const float> up,
+                         Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::activate_multiply(activation, gate, up, out, stream_);
+  }
+  void soft_cap(Matrix<float> x, float cap) override { ORRERY_CUDA_NAMESPACE::soft_cap(x, cap, x, stream_); }
+  void add(Matrix<float> x, Matrix<const float> delta) override { ORRERY_CUDA_NAMESPACE::add(x, delta, x, stream_); }
+  void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override {
+    ORRERY_CUDA_NAMESPACE::group_norms(x, group, out, stream_);
+  }
+  void output_stats(Matrix<const float> logits, const OutputStats& stats) override {
+    ORRERY_CUDA_NAMESPACE::output_stats(logits, stats, stream_);
+  }
+
+ private:
+  // The turns of a batch's rows, uploaded once and used by every layer with the same rotation. They come from the same
+  // table as the CPU's, so that both turn by the same numbers.
+  struct Turns {
+    int64_t length = -1;
+    std::vector<int64_t> positions;
+    RopeConfig rope;
+    const float* table = nullptr;  // [n_rows, 2, n_pairs] cosines, sines
+    int64_t n_pairs = 0;
+  };
+
+  const Turns& turns_of(std::span<const int64_t> positions, int64_t length, const RopeConfig& rope) {
+    for (const Turns& turns : turns_) {
+      if (turns.length == length && turns.rope == rope && std::ranges::equal(positions, turns.positions)) return turns;
+    }
+    RopeTable table;
+    table.set(positions, rope.frequencies_at(length), rope.magnitude);
+    Turns& turns = turns_.emplace_back();
+    turns.length = length;
+    turns.positions.assign(positions.begin(), positions.end());
+    turns.rope = rope;
+    turns.n_pairs = table.n_pairs();
+    turns.table = stream_.upload(
+        std::span<const float>(table.cosines(0), static_cast<size_t>(2 * table.n_rows() * table.n_pairs())));
+    return turns;
+  }
+
+  std::shared_ptr<Device> device_;
+  CommandStream stream_;
+  Uploader uploader_;
+  std::vector<Turns> turns_;  // of the pass that is being queued
+};
+
+}  // namespace
+
+}  // namespace orrery::ORRERY_CUDA_NAMESPACE

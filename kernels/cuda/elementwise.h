@@ -1,0 +1,15 @@
+// CUDA versions of kernels/elementwise.h.
+#pragma once
+
+#include "kernels/cuda/command_stream.h"
+#include "kernels/elementwise.h"
+
+namespace orrery::ORRERY_CUDA_NAMESPACE {
+
+void activate(Activation activation, Matrix<const float> x, Matrix<float> out, CommandStream& stream);
+void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out,
+                       CommandStream& stream);
+void soft_cap(Matrix<const float> x, float cap, Matrix<float> out, CommandStream& stream);
+void add(Matrix<const float> a, Matrix<const float> b, Matrix<float> out, CommandStream& stream);
+
+}  // namespace orrery::ORRERY_CUDA_NAMESPACE

@@ -1,0 +1,458 @@
+#include "kernels/cuda/emulation.h"
+
+#include <sys/mman.h>
+
+#include <boost/context/fiber.hpp>
+#include <boost/context/stack_context.hpp>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ORRERY_EMULATION_ASAN 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define ORRERY_EMULATION_ASAN 1
+#endif
+#ifdef ORRERY_EMULATION_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace orrery::cuda_emulated {
+
+namespace {
+
+constexpr uint32_t kWarpSize = 32;
+constexpr uint32_t kMaxThreads = 1024;        // of a block, on every device
+constexpr size_t kMaxSharedBytes = 48 << 10;  // what every device gives a block without being asked
+constexpr size_t kStackBytes = size_t{128} << 10;
+constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
+
+enum class Wait : uint8_t { kNothing, kBarrier, kWarp, kLeft };
+
+// Who touched an element of shared memory, and how many barriers of the block and of its warp that thread had passed.
+struct Access {
+  uint32_t thread = kNobody;
+  uint32_t block_epoch = 0;
+  uint32_t warp_epoch = 0;
+};
+
+struct Element {
+  Access writer;
+  Access reader;
+  bool many_readers = false;  // since the last barrier of the block
+};
+
+// Stacks are mapped once per thread and used again by every block.
+class StackPool {
+ public:
+  StackPool() = default;
+  ~StackPool() {
+    for (void* stack : free_) munmap(stack, kStackBytes);
+  }
+  StackPool(const StackPool&) = delete;
+  StackPool& operator=(const StackPool&) = delete;
+
+  void* take() {
+    if (!free_.empty()) {
+      void* const stack = free_.back();
+      free_.pop_back();
+      return stack;
+    }
+    void* const stack =
+        mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(stack != MAP_FAILED, "no memory for the stack of an emulated thread");
+    return stack;
+  }
+  void give_back(void* stack) { free_.push_back(stack); }
+
+ private:
+  std::vector<void*> free_;
+};
+
+StackPool& stack_pool() {
+  static thread_local StackPool pool;
+  return pool;
+}
+
+// What boost's fibers ask for stacks; tells where the stack begins.
+class PooledStack {
+ public:
+  explicit PooledStack(const void** bottom) : bottom_(bottom) {}
+  boost::context::stack_context allocate() {
+    void* const stack = stack_pool().take();
+    *bottom_ = stack;
+    boost::context::stack_context context;
+    context.size = kStackBytes;
+    context.sp = static_cast<char*>(stack) + kStackBytes;
+    return context;
+  }
+  void deallocate(boost::context::stack_context& context) {
+    stack_pool().give_back(static_cast<char*>(context.sp) - context.size);
+  }
+
+ private:
+  const void** bottom_;
+};
+
+struct Thread {
+  boost::context::fiber fiber;   // suspended; empty while it runs
+  boost::context::fiber caller;  // the block's loop, while it runs
+  const void* stack_bottom = nullptr;
+  Index index;
+  Wait wait = Wait::kNothing;
+  std::source_location where;
+  // Of the warp's exchange that it waits at.
+  uint32_t mask = 0;
+  uint32_t source_lane = 0;
+  uint64_t given = 0;
+  uint64_t received = 0;
+  uint32_t ballot = 0;
+};
+
+std::string place(const std::source_location& where) {
+  const std::string_view file = where.file_name();
+  return std::string(file.substr(file.rfind('/') + 1)) + ":" + std::to_string(where.line());
+}
+
+}  // namespace
+
+struct Array {
+  std::string name;
+  size_t element_bytes = 0;
+  std::vector<std::byte> bytes;
+  std::vector<Element> elements;
+};
+
+// The block that runs.
+struct Block {
+  explicit Block(const Launch& of) : launch(of), threads(of.block.volume()) {}
+
+  const Launch& launch;
+  std::vector<Thread> threads;
+  std::map<const void*, std::unique_ptr<Array>> shared;
+  size_t shared_bytes = 0;
+  uint32_t running = 0;
+  uint32_t block_epoch = 0;
+  std::vector<uint32_t> warp_epochs;
+  std::optional<Error> error;
+#ifdef ORRERY_EMULATION_ASAN
+  const void* loop_stack = nullptr;
+  size_t loop_stack_bytes = 0;
+#endif
+
+  uint32_t n_threads() const { return static_cast<uint32_t>(threads.size()); }
+  Thread& current() { return threads[running]; }
+  void run_threads();
+  void start(uint32_t thread);
+  void resume(uint32_t thread);
+  void suspend(Wait wait, std::source_location where);
+  [[noreturn]] void fail(const std::string& mistake);
+  bool release_warps();
+  bool release_barrier();
+  void check_read(Array& array, size_t i);
+  void check_write(Array& array, size_t i);
+  bool is_ordered(const Access& earlier) const;
+  Access access() const;
+};
+
+namespace {
+
+thread_local Block* current_block = nullptr;
+
+std::string thread_name(const Block& block, uint32_t thread) {
+  const Index& index = block.threads[thread].index;
+  std::string text = "thread ";
+  text += std::to_string(index.x);
+  if (block.launch.block.y > 1 || block.launch.block.z > 1) text.append(",").append(std::to_string(index.y));
+  if (block.launch.block.z > 1) text.append(",").append(std::to_string(index.z));
+  return text;
+}
+
+}  // namespace
+
+// Keeps the first mistake and leaves the thread for good.
+void Block::fail(const std::string& mistake) {
+  if (!error) {
+    error = Error{ErrorCode::kMismatch, "kernel " + std::string(launch.name) + ", block " + std::to_string(blockIdx.x) +
+                                            "," + std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) + ", " +
+                                            thread_name(*this, running) + ": " + mistake};
+  }
+  throw *error;
+}
+
+void Block::start(uint32_t thread) {
+  Thread& self = threads[thread];
+  self.fiber = boost::context::fiber(std::allocator_arg, PooledStack(&self.stack_bottom),
+                                     [this, thread](boost::context::fiber&& caller) {
+                                       Thread& me = threads[thread];
+                                       me.caller = std::move(caller);
+#ifdef ORRERY_EMULATION_ASAN
+                                       __sanitizer_finish_switch_fiber(nullptr, &loop_stack, &loop_stack_bytes);
+#endif
+                                       try {
+                                         if (!error) launch.call(launch.kernel, launch.arguments.data());
+                                       } catch (const Error&) {  // fail() has kept it
+                                       }
+                                       me.wait = Wait::kLeft;
+#ifdef ORRERY_EMULATION_ASAN
+                                       __sanitizer_start_switch_fiber(nullptr, loop_stack, loop_stack_bytes);
+#endif
+                                       return std::move(me.caller);
+                                     });
+}
+
+void Block::resume(uint32_t thread) {
+  running = thread;
+  Thread& self = threads[thread];
+  threadIdx = self.index;
+#ifdef ORRERY_EMULATION_ASAN
+  void* fake_stack = nullptr;
+  // The fiber's own record lies at the top of its stack, so the pool's bounds are right for all of it.
+  __sanitizer_start_switch_fiber(&fake_stack, self.stack_bottom, kStackBytes);
+#endif
+  self.fiber = std::move(self.fiber).resume();
+#ifdef ORRERY_EMULATION_ASAN
+  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+#endif
+}
+
+void Block::suspend(Wait wait, std::source_location where) {
+  Thread& self = current();
+  self.wait = wait;
+  self.where = where;
+#ifdef ORRERY_EMULATION_ASAN
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(&fake_stack, loop_stack, loop_stack_bytes);
+#endif
+  self.caller = std::move(self.caller).resume();
+#ifdef ORRERY_EMULATION_ASAN
+  __sanitizer_finish_switch_fiber(fake_stack, &loop_stack, &loop_stack_bytes);
+#endif
+  if (error) throw *error;  // another thread's mistake ends this one where it waits
+}
+
+// Completes the exchanges at which every lane of the mask has arrived.
+bool Block::release_warps() {
+  bool released = false;
+  for (uint32_t first = 0; first < n_threads(); first += kWarpSize) {
+    const uint32_t n_lanes = std::min(kWarpSize, n_threads() - first);
+    uint32_t arrived = 0;
+    for (uint32_t i = 0; i < n_lanes; ++i) {
+      if (threads[first + i].wait == Wait::kWarp) arrived |= 1u << i;
+    }
+    for (uint32_t i = 0; i < n_lanes; ++i) {
+      const Thread& one = threads[first + i];
+      if (one.wait != Wait::kWarp) continue;
+      const uint32_t mask = one.mask;
+      const std::source_location where = one.where;
+      bool complete = (arrived & mask) == mask;
+      for (uint32_t j = 0; complete && j < n_lanes; ++j) {
+        const Thread& other = threads[first + j];
+        if ((mask >> j & 1u) != 0) complete = other.mask == mask && other.where.line() == where.line();
+      }
+      if (!complete) continue;
+      uint32_t ballot = 0;
+      for (uint32_t j = 0; j < n_lanes; ++j) {
+        if ((mask >> j & 1u) != 0 && threads[first + j].given != 0) ballot |= 1u << j;
+      }
+      for (uint32_t j = 0; j < n_lanes; ++j) {
+        if ((mask >> j & 1u) == 0) continue;
+        Thread& lane = threads[first + j];
+        const bool in_mask = lane.source_lane < n_lanes && (mask >> lane.source_lane & 1u) != 0;
+        lane.received = threads[first + (in_mask ? lane.source_lane : j)].given;
+        lane.ballot = ballot;
+        lane.wait = Wait::kNothing;
+        arrived &= ~(1u << j);
+      }
+      if (mask == 0xffffffffu) ++warp_epochs[first / kWarpSize];
+      released = true;
+    }
+  }
+  return released;
+}
+
+bool Block::release_barrier() {
+  const Thread& first = threads.front();
+  for (const Thread& thread : threads) {
+    if (thread.wait != Wait::kBarrier || thread.where.line() != first.where.line() ||
+        thread.where.file_name() != first.where.file_name()) {
+      return false;
+    }
+  }
+  for (Thread& thread : threads) thread.wait = Wait::kNothing;
+  ++block_epoch;
+  return true;
+}
+
+void Block::run_threads() {
+  warp_epochs.assign((threads.size() + kWarpSize - 1) / kWarpSize, 0);
+  for (uint32_t i = 0; i < n_threads(); ++i) {
+    Thread& thread = threads[i];
+    thread.index = {i % launch.block.x, i / launch.block.x % launch.block.y, i / (launch.block.x * launch.block.y)};
+    start(i);
+  }
+  while (!error) {
+    bool ran = false;
+    for (uint32_t i = 0; i < n_threads() && !error; ++i) {
+      if (threads[i].wait != Wait::kNothing) continue;
+      resume(i);
+      ran = true;
+    }
+    if (error || release_warps() || ran) continue;
+    if (release_barrier()) continue;
+    // Nobody can go on: all have left, or some wait for others that never come.
+    for (uint32_t i = 0; i < n_threads(); ++i) {
+      if (threads[i].wait == Wait::kLeft) continue;
+      const char* const what = threads[i].wait == Wait::kBarrier ? "the barrier" : "the warp's exchange";
+      uint32_t absent = 0;
+      while (absent + 1 < n_threads() && threads[absent].wait == threads[i].wait &&
+             threads[absent].where.line() == threads[i].where.line()) {
+        ++absent;
+      }
+      error =
+          Error{ErrorCode::kMismatch,
+                "kernel " + std::string(launch.name) + ", block " + std::to_string(blockIdx.x) + "," +
+                    std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) + ": not all threads reach " + what +
+                    " at " + place(threads[i].where) + ": " + thread_name(*this, i) + " waits, " +
+                    thread_name(*this, absent) +
+                    (threads[absent].wait == Wait::kLeft ? " has left" : " waits at " + place(threads[absent].where))};
+      break;
+    }
+    break;
+  }
+  for (uint32_t i = 0; error && i < n_threads(); ++i) {
+    if (threads[i].wait != Wait::kLeft) resume(i);
+  }
+}
+
+Access Block::access() const { return {running, block_epoch, warp_epochs[running / kWarpSize]}; }
+
+// Whether what `earlier` did is certain to be seen by the thread that runs.
+bool Block::is_ordered(const Access& earlier) const {
+  if (earlier.thread == running || earlier.block_epoch < block_epoch) return true;
+  const uint32_t warp = running / kWarpSize;
+  return earlier.thread / kWarpSize == warp && earlier.warp_epoch < warp_epochs[warp];
+}
+
+void Block::check_read(Array& array, size_t i) {
+  if (i >= array.elements.size()) {
+    fail("reads " + array.name + "[" + std::to_string(i) + "] of " + std::to_string(array.elements.size()) +
+         " elements of shared memory");
+  }
+  Element& element = array.elements[i];
+  if (element.writer.thread == kNobody) {
+    fail("reads shared memory that was not written: " + array.name + "[" + std::to_string(i) + "]");
+  }
+  if (!is_ordered(element.writer)) {
+    fail("reads " + array.name + "[" + std::to_string(i) + "], which " + thread_name(*this, element.writer.thread) +
+         " wrote with no barrier between");
+  }
+  if (element.reader.thread != kNobody && element.reader.block_epoch == block_epoch &&
+      element.reader.thread != running && !is_ordered(element.reader)) {
+    element.many_readers = true;
+  } else if (element.reader.block_epoch != block_epoch) {
+    element.many_readers = false;
+  }
+  element.reader = access();
+}
+
+void Block::check_write(Array& array, size_t i) {
+  if (i >= array.elements.size()) {
+    fail("writes " + array.name + "[" + std::to_string(i) + "] of " + std::to_string(array.elements.size()) +
+         " elements of shared memory");
+  }
+  Element& element = array.elements[i];
+  if (element.writer.thread != kNobody && !is_ordered(element.writer)) {
+    fail("writes " + array.name + "[" + std::to_string(i) + "], which " + thread_name(*this, element.writer.thread) +
+         " wrote with no barrier between");
+  }
+  const bool read_now = element.reader.thread != kNobody && element.reader.block_epoch == block_epoch;
+  if (read_now && (element.many_readers || !is_ordered(element.reader))) {
+    fail("writes " + array.name + "[" + std::to_string(i) + "], which " + thread_name(*this, element.reader.thread) +
+         " read with no barrier between");
+  }
+  element.writer = access();
+}
+
+SharedMemory::SharedMemory(const void* key, const char* name, size_t element_bytes, size_t n) : array_(nullptr) {
+  Block& block = *current_block;
+  std::unique_ptr<Array>& found = block.shared[key];
+  if (found == nullptr) {
+    if (key == nullptr) n = block.launch.dynamic_shared_bytes / element_bytes;
+    found = std::make_unique<Array>();
+    found->name = name;
+    found->element_bytes = element_bytes;
+    found->bytes.resize(n * element_bytes);
+    found->elements.resize(n);
+    block.shared_bytes += n * element_bytes;
+    if (block.shared_bytes > kMaxSharedBytes) {
+      block.fail("a block's shared memory is at most " + std::to_string(kMaxSharedBytes) + " bytes, but " + name +
+                 " brings it to " + std::to_string(block.shared_bytes));
+    }
+  }
+  array_ = found.get();
+}
+
+std::byte* SharedMemory::read(size_t i) const {
+  current_block->check_read(*array_, i);
+  return array_->bytes.data() + i * array_->element_bytes;
+}
+
+std::byte* SharedMemory::write(size_t i) const {
+  current_block->check_write(*array_, i);
+  return array_->bytes.data() + i * array_->element_bytes;
+}
+
+size_t SharedMemory::size() const { return array_->elements.size(); }
+
+void __syncthreads(std::source_location where) { current_block->suspend(Wait::kBarrier, where); }
+
+uint32_t lane() { return current_block->running % kWarpSize; }
+
+uint64_t exchange(uint32_t mask, uint64_t bits, uint32_t source_lane, std::source_location where, uint32_t* ballot) {
+  Block& block = *current_block;
+  if ((mask >> lane() & 1u) == 0) block.fail("is not in the mask of the exchange at " + place(where));
+  Thread& self = block.current();
+  self.mask = mask;
+  self.given = bits;
+  self.source_lane = source_lane;
+  block.suspend(Wait::kWarp, where);
+  if (ballot != nullptr) *ballot = self.ballot;
+  return self.received;
+}
+
+void __syncwarp(uint32_t mask, std::source_location where) { exchange(mask, 0, lane(), where, nullptr); }
+
+Result<void> run(const Launch& launch) {
+  CHECK(launch.call != nullptr, "a kernel of a device cannot be emulated");
+  const uint64_t n_threads = launch.block.volume();
+  if (n_threads == 0 || n_threads > kMaxThreads || launch.grid.volume() == 0 || launch.grid.y > 65535 ||
+      launch.grid.z > 65535) {
+    return Error{ErrorCode::kMismatch, "kernel " + std::string(launch.name) + ": no device runs a grid of " +
+                                           std::to_string(launch.grid.volume()) + " blocks of " +
+                                           std::to_string(n_threads) + " threads"};
+  }
+  blockDim = {launch.block.x, launch.block.y, launch.block.z};
+  gridDim = {launch.grid.x, launch.grid.y, launch.grid.z};
+  for (uint32_t z = 0; z < launch.grid.z; ++z) {
+    for (uint32_t y = 0; y < launch.grid.y; ++y) {
+      for (uint32_t x = 0; x < launch.grid.x; ++x) {
+        blockIdx = {x, y, z};
+        Block block(launch);
+        current_block = &block;
+        block.run_threads();
+        current_block = nullptr;
+        if (block.error) return *block.error;
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace orrery::cuda_emulated

@@ -1,0 +1,12 @@
+// CUDA version of kernels/rms_norm.h.
+#pragma once
+
+#include "kernels/base/tensor.h"
+#include "kernels/cuda/command_stream.h"
+
+namespace orrery::ORRERY_CUDA_NAMESPACE {
+
+// weight: [n_cols] on the device, or null.
+void rms_norm(Matrix<const float> x, const float* weight, float epsilon, Matrix<float> out, CommandStream& stream);
+
+}  // namespace orrery::ORRERY_CUDA_NAMESPACE

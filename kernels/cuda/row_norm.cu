@@ -1,0 +1,37 @@
+#include "kernels/cuda/language.h"
+#include "kernels/cuda/row_norm.h"
+
+namespace orrery::ORRERY_CUDA_NAMESPACE {
+
+namespace {
+
+constexpr uint32_t kThreads = 128;
+
+struct GroupNormsArguments {
+  const float* x;
+  float* out;
+  int64_t x_stride;
+  int64_t out_stride;
+  int64_t group_size;
+};
+
+// A block per row (x) and group (y). In double: squares of float32 cannot overflow, and the norm is finite wherever it
+// itself fits.
+__global__ void group_norms_kernel(GroupNormsArguments a) {
+  ORRERY_SHARED(double, sums, kWarp);
+  const float* const x = a.x + blockIdx.x * a.x_stride + blockIdx.y * a.group_size;
+  double sum = 0.0;
+  for (int64_t i = threadIdx.x; i < a.group_size; i += blockDim.x) sum += double{x[i]} * double{x[i]};
+  sum = block_sum(sum, sums);
+  if (threadIdx.x == 0) a.out[blockIdx.x * a.out_stride + blockIdx.y] = static_cast<float>(sqrt(sum));
+}
+
+}  // namespace
+
+void group_norms(Matrix<const float> x, int64_t group_size, StatSlot out, CommandStream& stream) {
+  const GroupNormsArguments arguments{x.data, out.data, x.row_stride, out.row_stride, group_size};
+  const Extent grid{.x = static_cast<uint32_t>(x.n_rows), .y = static_cast<uint32_t>(x.n_cols / group_size)};
+  stream.push(make_launch("group_norms", group_norms_kernel, grid, {.x = kThreads}, arguments));
+}
+
+}  // namespace orrery::ORRERY_CUDA_NAMESPACE
