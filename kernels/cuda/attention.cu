@@ -16,6 +16,7 @@ constexpr uint32_t kThreads = 128;
 constexpr int64_t kRoundPages = 32;
 constexpr int64_t kRoundKeys = kRoundPages * kKvPageTokens;
 constexpr int64_t kMostSplits = 64;
+constexpr int64_t kMostStepQueries = 16;                   // of a run of rows that the step's kernel takes
 constexpr int64_t kEnoughBlocks = 1024;                    // to fill any device, two or more times
 constexpr int64_t kMostScratchFloats = int64_t{32} << 20;  // per chunk of rows: 128 MiB of scores, or of values
 
@@ -136,10 +137,29 @@ AttentionStats from_row(AttentionStats stats, int64_t row) {
   return stats;
 }
 
-template <typename T>
-T* scratch_of(CommandStream& stream, int64_t n) {
-  return reinterpret_cast<T*>(stream.scratch(static_cast<size_t>(n) * sizeof(T)));
-}
+// What the commands of some rows write for each other, one after another in memory that other operations use too.
+struct Scratch {
+  Scratch(int64_t n_queries, int64_t n_splits, int64_t d_head_v, int64_t width, CommandStream& stream) {
+    const auto bytes = [](int64_t n, size_t each) {
+      return round_up(n * static_cast<int64_t>(each), 256);  // as aligned as other memory
+    };
+    const int64_t sums_bytes = bytes(n_queries * n_splits, sizeof(SoftmaxSum));
+    const int64_t values_bytes = bytes(n_queries * n_splits * d_head_v, sizeof(float));
+    const int64_t scores_bytes = bytes(n_queries * width, sizeof(float));
+    const int64_t merged_bytes = bytes(n_queries, sizeof(SoftmaxSum));
+    std::byte* const memory =
+        stream.shared_scratch(static_cast<size_t>(sums_bytes + values_bytes + scores_bytes + merged_bytes));
+    if (memory == nullptr) return;  // the pass fails before it runs
+    sums = reinterpret_cast<SoftmaxSum*>(memory);
+    values = reinterpret_cast<float*>(memory + sums_bytes);
+    scores = reinterpret_cast<float*>(memory + sums_bytes + values_bytes);
+    merged = reinterpret_cast<SoftmaxSum*>(memory + sums_bytes + values_bytes + scores_bytes);
+  }
+  SoftmaxSum* sums = nullptr;
+  float* values = nullptr;
+  float* scores = nullptr;
+  SoftmaxSum* merged = nullptr;
+};
 
 // Rows whose scratch is not too much at once. width: 0 where no statistics are wanted.
 void push_rows(const AttentionArgs& args, const AttentionStats& stats, const PageTable& table, int64_t width,
@@ -162,24 +182,30 @@ void push_rows(const AttentionArgs& args, const AttentionStats& stats, const Pag
   pass.group = (args.n_heads + args.n_kv_heads - 1) / args.n_kv_heads;
   pass.scale = args.scale;
   pass.score_cap = args.score_cap;
-  const int32_t tile_queries = step_queries(pass, longest_run(args.rows) * pass.group);
+  const int64_t run_queries = longest_run(args.rows) * pass.group;
+  const bool is_step = run_queries <= kMostStepQueries;
+  const int32_t tile_queries = is_step ? step_queries(pass, run_queries) : kTileQueries;
   const std::vector<QueryTile> tiles = tiles_of(args.rows, table, pass.group, tile_queries);
   const auto n_tiles = static_cast<int64_t>(tiles.size());
   pass.tiles = stream.upload(std::span<const QueryTile>(tiles));
   const int64_t row_pages = width_of(args.rows) / kKvPageTokens;
   pass.n_splits = static_cast<int32_t>(
       std::clamp<int64_t>(std::min(kEnoughBlocks / (n_tiles * args.n_kv_heads), row_pages / 2), 1, kMostSplits));
-  pass.sums = scratch_of<SoftmaxSum>(stream, n_queries * pass.n_splits);
-  pass.values = stream.scratch_floats(n_queries * pass.n_splits * args.d_head_v);
-  if (width > 0) pass.scores = stream.scratch_floats(n_queries * width);
-  push_attention_step(pass, args.kv_dtype, n_tiles, tile_queries, stream);
-
-  auto* const merged = scratch_of<SoftmaxSum>(stream, n_queries);
-  const MergeArguments merge{pass.sums,           pass.values,  merged,        args.out.data,
-                             args.out.row_stride, args.n_heads, args.d_head_v, pass.n_splits};
+  const Scratch scratch(n_queries, pass.n_splits, args.d_head_v, width, stream);
+  pass.sums = scratch.sums;
+  pass.values = scratch.values;
+  pass.scores = width > 0 ? scratch.scores : nullptr;
+  if (is_step) {
+    push_attention_step(pass, args.kv_dtype, n_tiles, tile_queries, stream);
+  } else {
+    push_attention_tile(pass, args.kv_dtype, n_tiles, stream);
+  }
+  const MergeArguments merge{pass.sums,           pass.values,  scratch.merged, args.out.data,
+                             args.out.row_stride, args.n_heads, args.d_head_v,  pass.n_splits};
   stream.push(make_launch("attention_merge", attention_merge_kernel, {.x = static_cast<uint32_t>(n_queries)},
                           {.x = kThreads}, merge));
-  if (width > 0) push_attention_stats({pass.scores, merged, pass.rows, width, n_rows, args.n_heads}, stats, stream);
+  if (width > 0)
+    push_attention_stats({pass.scores, scratch.merged, pass.rows, width, n_rows, args.n_heads}, stats, stream);
 }
 
 }  // namespace
