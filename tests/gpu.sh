@@ -172,7 +172,8 @@ cmake -S "$root" --preset gpu -B "$build" "-DCMAKE_CUDA_COMPILER=$nvcc" \
   tail -n 25 "$build/configure.log" >&2
   stop "CMake could not configure; all it said is in $build/configure.log"
 }
-timeout "$(left)" cmake --build "$build" --parallel "$(build_jobs)" --target orrery kernels_tests engine_tests \
+# A job a core: what memory is free now says little on a machine that gets it as it is used.
+timeout "$(left)" cmake --build "$build" --parallel "$(nproc)" --target orrery kernels_tests engine_tests \
   probes_tests sessions_tests app_tests backend_bench >"$build/build.log" 2>&1 || {
   grep -m 1 -A 20 -E '^FAILED|error' "$build/build.log" >&2 || tail -n 5 "$build/build.log" >&2
   stop "the build failed, or took too long: all it said is in $build/build.log"
@@ -192,6 +193,11 @@ timeout "$(left)" "$build/tests/backend_bench" --benchmark_out="$build/benchmark
 wait
 say "operations timed after $SECONDS s"
 each_model
+# The same measurements by hooks in transformers, where Python has it.
+if python3 -c 'import torch, transformers' 2>/dev/null; then
+  timeout "$(left)" python3 "$root/tests/bench/hooks_bench.py" >"$build/model-transformers.json" \
+    2>"$build/model-transformers.log" || rm "$build/model-transformers.json"
+fi
 python3 "$root/tests/bench/gpu_report.py" --build "$build" --results "$results" --device "$device" --driver "$driver" \
   --cuda "$cuda" --commit "$commit"
 say "results after $SECONDS s: $results.md"

@@ -2,7 +2,7 @@
 """Writes what tests/gpu.sh measured: gpu-results.json with all figures, gpu-results.md for people.
 
 Reads in --build: benchmarks.json (Google Benchmark), tests.xml (ctest's JUnit file), model-*.json (`orrery bench
---json`) and model-*.bytes (a model's size); what is missing is left out.
+--json`, and hooks_bench.py's) and model-*.bytes (a model's size); what is missing is left out.
 """
 
 import argparse
@@ -43,7 +43,8 @@ def read_tests(path):
     if not os.path.exists(path):
         return None
     cases = list(xml.etree.ElementTree.parse(path).getroot().iter("testcase"))
-    skipped = [case for case in cases if case.get("status") in ("notrun", "disabled") or case.find("skipped") is not None]
+    left_out = ("notrun", "disabled")
+    skipped = [case for case in cases if case.get("status") in left_out or case.find("skipped") is not None]
     failed = [case for case in cases if case.find("failure") is not None or case.get("status") == "fail"]
     failed = [case for case in failed if case not in skipped]
     return {
@@ -59,8 +60,10 @@ def read_models(pattern):
     for path in sorted(glob.glob(pattern)):
         with open(path, encoding="utf-8") as file:
             model = json.load(file)
-        with open(path.removesuffix("json") + "bytes", encoding="utf-8") as file:
-            model["file_bytes"] = int(file.read())
+        size = path.removesuffix("json") + "bytes"
+        if os.path.exists(size):
+            with open(size, encoding="utf-8") as file:
+                model["file_bytes"] = int(file.read())
         models.append(model)
     return models
 
@@ -110,8 +113,11 @@ def model_rows(models, operations):
     copied = copy_rates(operations).get("cuda")
     rows = []
     for model in models:
+        decoded = model["decode_tokens_per_s"]
+        unrecorded = decoded.get("off", next(iter(decoded.values())))
+        size = model.get("file_bytes")
         for level, prefill in model["prefill_tokens_per_s"].items():
-            decode = model["decode_tokens_per_s"][level]
+            decode = decoded[level]
             rows.append(
                 [
                     model["model"],
@@ -120,8 +126,8 @@ def model_rows(models, operations):
                     f"{prefill:.0f}",
                     f"{decode:.1f}",
                     f"{1000 / decode:.2f}",
-                    f"{100 * decode * model['file_bytes'] / copied:.0f} %" if copied else "",
-                    f"{100 * (model['decode_tokens_per_s'].get('off', decode) / decode - 1):.1f} %",
+                    f"{100 * decode * size / copied:.0f} %" if copied and size else "",
+                    f"{100 * (unrecorded / decode - 1):.1f} %",
                 ]
             )
     return rows
@@ -132,6 +138,8 @@ def text_of(results):
         "# On a CUDA device\n",
         f"{results['device']}, driver {results['driver']}, CUDA {results['cuda']}; commit {results['commit']}, "
         f"{results['date']}. Written by `tests/gpu.sh`; all figures are in gpu-results.json.\n",
+        "*Of copying*: the bytes of weights, or of keys and values, read per second, as a share of those that a copy on "
+        "the device read and wrote in the same run.\n",
     ]
     tests = results["tests"]
     if tests is None:
@@ -140,7 +148,8 @@ def text_of(results):
         parts.append(f"Tests: {tests['passed']} passed, {tests['failed']} failed, {tests['skipped']} skipped.\n")
         parts += [f"- failed: {name}\n" for name in tests["failures"]]
     if results["models"]:
-        head = ["Model", "Prompt", "Recording", "Prefill, tokens/s", "Decode, tokens/s", "ms a token", "of copying", "Slower by"]
+        head = ["Model", "Prompt", "Recording", "Prefill, tokens/s", "Decode, tokens/s", "ms a token"]
+        head += ["of copying", "Slower by"]
         parts += ["## Models\n", text_table(head, model_rows(results["models"], results["operations"])) + "\n"]
     if results["operations"]:
         head = ["Operation", "Shape", "Dtype", "Recording", "µs", "GB/s", "of copying", "TFLOP/s", "CPU, µs"]
