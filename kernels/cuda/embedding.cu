@@ -13,8 +13,8 @@ struct RowsArguments {
   float* out;
   int64_t row_bytes;
   int64_t out_stride;
-  int64_t n_rows;
-  int64_t n_parts;  // of a row
+  uint32_t n_rows;
+  uint32_t n_parts;  // of a row
   float scale;
   uint32_t unused = 0;
 };
@@ -33,15 +33,15 @@ __device__ void store_run(const float (&values)[kRun], float* out) {
 // A thread per part of a block.
 template <class Format>
 __global__ void rows_kernel(RowsArguments a) {
-  const int64_t thread = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const int64_t row = thread / a.n_parts;
+  const uint32_t thread = blockIdx.x * kThreads + threadIdx.x;
+  const uint32_t row = thread / a.n_parts;
   if (row >= a.n_rows) return;
-  const int64_t of_row = thread - row * a.n_parts;
+  const uint32_t of_row = thread - row * a.n_parts;
   const int64_t block = of_row / Format::kParts;
   const int part = static_cast<int>(of_row % Format::kParts);
-  const int64_t table_row = a.ids == nullptr ? row : a.ids[row];
+  const int64_t table_row = a.ids == nullptr ? static_cast<int64_t>(row) : a.ids[row];
   const auto decoded = Format::load(a.table + table_row * a.row_bytes + block * Format::kBytes, part);
-  float* const out = a.out + row * a.out_stride + block * Format::kBlock;
+  float* const out = a.out + row * a.out_stride + block * Format::kBlock + Format::first_element(part);
   for (int g = 0; g < Format::kGroups; ++g) {
     for (int run = 0; run < Format::kRuns; ++run) {
       float values[Format::kRun];
@@ -51,7 +51,7 @@ __global__ void rows_kernel(RowsArguments a) {
         if constexpr (Format::kLeast) values[i] = values[i] + decoded.least[g];
         values[i] = values[i] * a.scale;
       }
-      store_run(values, out + Format::element(part, g, run));
+      store_run(values, out + Format::offset(g, run));
     }
   }
 }
@@ -66,8 +66,8 @@ void push_rows(const TensorView& table, const int32_t* ids, float scale, Matrix<
         .out = out.data,
         .row_bytes = static_cast<int64_t>(row_bytes(table.dtype, static_cast<size_t>(out.n_cols))),
         .out_stride = out.row_stride,
-        .n_rows = out.n_rows,
-        .n_parts = out.n_cols / Format::kBlock * Format::kParts,
+        .n_rows = static_cast<uint32_t>(out.n_rows),
+        .n_parts = static_cast<uint32_t>(out.n_cols / Format::kBlock * Format::kParts),
         .scale = scale};
     stream.push(make_launch("embed", rows_kernel<Format>, {.x = blocks_for(out.n_rows * arguments.n_parts, kThreads)},
                             {.x = kThreads}, arguments));

@@ -19,12 +19,12 @@ struct VectorsArguments {
   const uint8_t* weight;
   const float* bias;
   float* out;
-  int64_t x_stride;
+  int64_t row_bytes;  // of the weight
   int64_t out_stride;
-  int64_t row_bytes;
-  int64_t n_out;
-  int64_t n_parts;  // of a row
-  int64_t n_rows;
+  uint32_t x_stride;
+  uint32_t n_rows;
+  uint32_t n_out;
+  uint32_t n_blocks;  // of a row of the weight
 };
 
 template <int kRun>
@@ -37,88 +37,121 @@ __device__ void load_run(const float* x, float (&values)[kRun]) {
   }
 }
 
-// The sums over a warp of kSums values: lane i has that of value i / (32 / kSums). In every step lanes give away half
-// of their values for the other half of a neighbour's, so that few shuffles do, each sum in the order of warp_sum().
-template <int kSums>
+// The sums over a warp of the first n values: lane i gets that of value i / (32 / n). In every step a lane gives half
+// of its values to the lane `kOffset` away for the other half of that lane's, so that few shuffles do; each sum is
+// added up in the order of warp_sum().
+template <int n, uint32_t kOffset = kWarp / 2, int kSums>
 __device__ float warp_sums(float (&values)[kSums]) {
-  int n = kSums;
-  for (uint32_t offset = kWarp / 2; offset > 0; offset /= 2) {
-    if (n == 1) {
-      values[0] += __shfl_xor_sync(kWholeWarp, values[0], offset);
-      continue;
+  if constexpr (kOffset == 0) {
+    return values[0];
+  } else if constexpr (n == 1) {
+    values[0] += __shfl_xor_sync(kWholeWarp, values[0], kOffset);
+    return warp_sums<1, kOffset / 2>(values);
+  } else {
+    const bool upper = (threadIdx.x & kOffset) != 0;
+    ORRERY_UNROLL for (int i = 0; i < n / 2; ++i) {
+      const float given = upper ? values[i] : values[i + n / 2];
+      const float kept = upper ? values[i + n / 2] : values[i];
+      values[i] = kept + __shfl_xor_sync(kWholeWarp, given, kOffset);
     }
-    n /= 2;
-    const bool upper = (threadIdx.x & offset) != 0;
-    for (int i = 0; i < n; ++i) {
-      const float given = upper ? values[i] : values[i + n];
-      const float kept = upper ? values[i + n] : values[i];
-      values[i] = kept + __shfl_xor_sync(kWholeWarp, given, offset);
-    }
+    return warp_sums<n / 2, kOffset / 2>(values);
   }
-  return values[0];
 }
 
-// A block for kOutputs outputs of up to kRows rows: its warps take turns along the rows of the weight. What a thread
-// adds up, and in which order, does not depend on the number of rows.
+// Adds the products of a part of a block, of kOutputs weights, with kRows rows of x. Sum o * kRows + r is that of
+// output o and row r.
 template <class Format, int kRows>
-__global__ void vectors_kernel(VectorsArguments a) {
-  constexpr int kSums = kOutputs * kRows;
-  ORRERY_SHARED(float, of_warps, kMostWarps* kSums);
-  const int64_t first_output = int64_t{blockIdx.x} * kOutputs;
-  const uint8_t* weight[kOutputs];
-  for (int o = 0; o < kOutputs; ++o) {
-    const int64_t output = first_output + o < a.n_out ? first_output + o : a.n_out - 1;
-    weight[o] = a.weight + output * a.row_bytes;
-  }
-  const float* x[kRows];
-  for (int r = 0; r < kRows; ++r) x[r] = a.x + (r < a.n_rows ? r : a.n_rows - 1) * a.x_stride;
-
-  float sums[kSums] = {};
-  for (int64_t i = threadIdx.x; i < a.n_parts; i += blockDim.x) {
-    const int64_t block = i / Format::kParts;
-    const int part = static_cast<int>(i % Format::kParts);
-    typename Format::Part parts[kOutputs];
-    for (int o = 0; o < kOutputs; ++o) parts[o] = Format::load(weight[o] + block * Format::kBytes, part);
-    for (int g = 0; g < Format::kGroups; ++g) {
-      float of_group[kSums] = {};
-      float of_x[kRows] = {};
-      for (int run = 0; run < Format::kRuns; ++run) {
-        float w[kOutputs][Format::kRun];
-        for (int o = 0; o < kOutputs; ++o) Format::unscaled(parts[o], g, run, w[o]);
-        const int64_t element = block * Format::kBlock + Format::element(part, g, run);
-        for (int r = 0; r < kRows; ++r) {
-          float values[Format::kRun];
-          load_run(x[r] + element, values);
-          for (int j = 0; j < Format::kRun; ++j) {
-            for (int o = 0; o < kOutputs; ++o) {
-              float& sum = of_group[o * kRows + r];
-              sum = fmaf(w[o][j], values[j], sum);
-            }
-            if constexpr (Format::kLeast) of_x[r] += values[j];
+__device__ void add_products(const typename Format::Part (&parts)[kOutputs], const float* x,
+                             const uint32_t (&rows)[kRows], float (&sums)[kOutputs * kRows]) {
+  ORRERY_UNROLL for (int g = 0; g < Format::kGroups; ++g) {
+    float of_group[kOutputs * kRows] = {};
+    float of_x[kRows] = {};
+    ORRERY_UNROLL for (int run = 0; run < Format::kRuns; ++run) {
+      float w[kOutputs][Format::kRun];
+      ORRERY_UNROLL for (int o = 0; o < kOutputs; ++o) Format::unscaled(parts[o], g, run, w[o]);
+      ORRERY_UNROLL for (int r = 0; r < kRows; ++r) {
+        float values[Format::kRun];
+        load_run(x + rows[r] + Format::offset(g, run), values);
+        ORRERY_UNROLL for (int i = 0; i < Format::kRun; ++i) {
+          ORRERY_UNROLL for (int o = 0; o < kOutputs; ++o) {
+            float& sum = of_group[o * kRows + r];
+            sum = fmaf(w[o][i], values[i], sum);
           }
-        }
-      }
-      for (int o = 0; o < kOutputs; ++o) {
-        for (int r = 0; r < kRows; ++r) {
-          float& sum = sums[o * kRows + r];
-          if constexpr (Format::kScaled) {
-            sum = fmaf(parts[o].scale[g], of_group[o * kRows + r], sum);
-          } else {
-            sum += of_group[o * kRows + r];
-          }
-          if constexpr (Format::kLeast) sum = fmaf(parts[o].least[g], of_x[r], sum);
+          if constexpr (Format::kLeast) of_x[r] += values[i];
         }
       }
     }
+    ORRERY_UNROLL for (int o = 0; o < kOutputs; ++o) {
+      ORRERY_UNROLL for (int r = 0; r < kRows; ++r) {
+        float& sum = sums[o * kRows + r];
+        if constexpr (Format::kScaled) {
+          sum = fmaf(parts[o].scale[g], of_group[o * kRows + r], sum);
+        } else {
+          sum += of_group[o * kRows + r];
+        }
+        if constexpr (Format::kLeast) sum = fmaf(parts[o].least[g], of_x[r], sum);
+      }
+    }
+  }
+}
+
+// Parts that a thread reads before it multiplies any of them, so that the memory is kept busy: as many as registers
+// hold.
+template <class Format, int kRows>
+constexpr int kAtOnce = kRows <= 2 && Format::kBlock / Format::kParts <= 16 ? 2 : 1;
+
+// Threads that share the registers of a multiprocessor: fewer where each has more sums.
+constexpr int resident_threads(int n_rows) { return n_rows == 1 ? 1024 : n_rows == 2 ? 768 : 384; }
+
+// The same for kTurns blocks, `step` apart, beginning with `first`.
+template <class Format, int kRows, int kTurns>
+__device__ void add_blocks(const uint8_t* const (&weights)[kOutputs], uint32_t first, uint32_t step, const float* x,
+                           const uint32_t (&rows)[kRows], float (&sums)[kOutputs * kRows]) {
+  const int part = static_cast<int>(threadIdx.x % Format::kParts);
+  typename Format::Part parts[kTurns][kOutputs];
+  ORRERY_UNROLL for (uint32_t turn = 0; turn < kTurns; ++turn) {
+    ORRERY_UNROLL for (int o = 0; o < kOutputs; ++o) {
+      parts[turn][o] = Format::load(weights[o] + uint64_t{first + turn * step} * Format::kBytes, part);
+    }
+  }
+  ORRERY_UNROLL for (uint32_t turn = 0; turn < kTurns; ++turn) {
+    const float* const at = x + uint64_t{first + turn * step} * Format::kBlock + Format::first_element(part);
+    add_products<Format, kRows>(parts[turn], at, rows, sums);
+  }
+}
+
+// A block for kOutputs outputs of up to kRows rows: its threads take turns along the rows of the weight. What a thread
+// adds up, and in which order, does not depend on the number of rows.
+template <class Format, int kRows>
+__global__ void __launch_bounds__(resident_threads(kRows)) vectors_kernel(VectorsArguments a) {
+  constexpr int kSums = kOutputs * kRows;
+  constexpr int kTurns = kAtOnce<Format, kRows>;
+  ORRERY_SHARED(float, of_warps, kMostWarps* kSums);
+  // Beyond the last output and row the last ones are read again, and not written.
+  const uint8_t* weights[kOutputs];
+  ORRERY_UNROLL for (uint32_t o = 0; o < kOutputs; ++o) {
+    const uint32_t output = blockIdx.x * kOutputs + o;
+    weights[o] = a.weight + (output < a.n_out ? output : a.n_out - 1) * a.row_bytes;
+  }
+  uint32_t rows[kRows];
+  ORRERY_UNROLL for (uint32_t r = 0; r < kRows; ++r) rows[r] = (r < a.n_rows ? r : a.n_rows - 1) * a.x_stride;
+  float sums[kSums] = {};
+  const uint32_t step = blockDim.x / Format::kParts;
+  uint32_t block = threadIdx.x / Format::kParts;
+  for (; block + (kTurns - 1) * step < a.n_blocks; block += kTurns * step) {
+    add_blocks<Format, kRows, kTurns>(weights, block, step, a.x, rows, sums);
+  }
+  if constexpr (kTurns > 1) {
+    for (; block < a.n_blocks; block += step) add_blocks<Format, kRows, 1>(weights, block, step, a.x, rows, sums);
   }
 
-  const float of_warp = warp_sums(sums);
+  constexpr uint32_t kLanes = kWarp / kSums;  // with the same sum
+  const float of_warp = warp_sums<kSums>(sums);
   const uint32_t warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  if (lane % (kWarp / kSums) == 0) of_warps[warp * kSums + lane / (kWarp / kSums)] = of_warp;
+  if (lane % kLanes == 0) of_warps[warp * kSums + lane / kLanes] = of_warp;
   __syncthreads();
-  if (threadIdx.x >= kSums) return;
-  const int64_t output = first_output + threadIdx.x / kRows, row = threadIdx.x % kRows;
-  if (output >= a.n_out || row >= a.n_rows) return;
+  const uint32_t output = blockIdx.x * kOutputs + threadIdx.x / kRows, row = threadIdx.x % kRows;
+  if (threadIdx.x >= kSums || output >= a.n_out || row >= a.n_rows) return;
   float sum = of_warps[threadIdx.x];
   for (uint32_t w = 1; w < blockDim.x / kWarp; ++w) sum += of_warps[w * kSums + threadIdx.x];
   a.out[row * a.out_stride + output] = a.bias == nullptr ? sum : sum + a.bias[output];
@@ -139,29 +172,29 @@ Matrix<const float> aligned_rows(Matrix<const float> x, CommandStream& stream) {
 
 template <class Format, int kRows>
 void push_vectors(const VectorsArguments& arguments, CommandStream& stream) {
-  const int64_t n_blocks = (arguments.n_out + kOutputs - 1) / kOutputs;
-  const int64_t n_turns = (arguments.n_parts + kWarp - 1) / kWarp;
-  const int64_t wanted = std::clamp(kWarpsWanted / n_blocks, kLeastWarps, int64_t{kMostWarps});
-  const uint32_t n_warps = static_cast<uint32_t>(std::max<int64_t>(1, std::min(wanted, n_turns)));
-  stream.push(make_launch("matmul", vectors_kernel<Format, kRows>, {.x = static_cast<uint32_t>(n_blocks)},
+  const int64_t n_groups = (int64_t{arguments.n_out} + kOutputs - 1) / kOutputs;
+  const int64_t n_turns = (int64_t{arguments.n_blocks} * Format::kParts + kWarp - 1) / kWarp;
+  const int64_t wanted = std::clamp(kWarpsWanted / n_groups, kLeastWarps, int64_t{kMostWarps});
+  const auto n_warps = static_cast<uint32_t>(std::clamp<int64_t>(n_turns, 1, wanted));
+  stream.push(make_launch("matmul", vectors_kernel<Format, kRows>, {.x = static_cast<uint32_t>(n_groups)},
                           {.x = n_warps * kWarp}, arguments));
 }
 
 void multiply_few(Matrix<const float> x, const TensorView& weight, const float* bias, Matrix<float> out,
                   CommandStream& stream) {
   with_format(weight, [&]<class Format>(Format) {
-    const Matrix<const float> rows = Format::kRun == 1 ? x : aligned_rows(x, stream);
+    if constexpr (Format::kRun > 1) x = aligned_rows(x, stream);
     const VectorsArguments arguments{
-        .x = rows.data,
+        .x = x.data,
         .weight = reinterpret_cast<const uint8_t*>(weight.data),
         .bias = bias,
         .out = out.data,
-        .x_stride = rows.row_stride,
-        .out_stride = out.row_stride,
         .row_bytes = static_cast<int64_t>(row_bytes(weight.dtype, static_cast<size_t>(x.n_cols))),
-        .n_out = out.n_cols,
-        .n_parts = x.n_cols / Format::kBlock * Format::kParts,
-        .n_rows = x.n_rows};
+        .out_stride = out.row_stride,
+        .x_stride = static_cast<uint32_t>(x.row_stride),
+        .n_rows = static_cast<uint32_t>(x.n_rows),
+        .n_out = static_cast<uint32_t>(out.n_cols),
+        .n_blocks = static_cast<uint32_t>(x.n_cols / Format::kBlock)};
     if (x.n_rows == 1) return push_vectors<Format, 1>(arguments, stream);
     if (x.n_rows == 2) return push_vectors<Format, 2>(arguments, stream);
     if (x.n_rows <= 4) return push_vectors<Format, 4>(arguments, stream);
@@ -178,13 +211,13 @@ struct BiasArguments {
   const float* bias;
   float* out;
   int64_t out_stride;
-  int64_t n_rows;
-  int64_t n_out;
+  uint32_t n_rows;
+  uint32_t n_out;
 };
 
 __global__ void bias_kernel(BiasArguments a) {
-  const int64_t thread = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const int64_t row = thread / a.n_out, output = thread - row * a.n_out;
+  const uint32_t thread = blockIdx.x * kBiasThreads + threadIdx.x;
+  const uint32_t row = thread / a.n_out, output = thread - row * a.n_out;
   if (row < a.n_rows) a.out[row * a.out_stride + output] += a.bias[output];
 }
 
@@ -213,7 +246,8 @@ void multiply_many(Matrix<const float> x, const TensorView& weight, const float*
     }
   }
   if (bias == nullptr) return;
-  const BiasArguments arguments{bias, out.data, out.row_stride, out.n_rows, out.n_cols};
+  const BiasArguments arguments{bias, out.data, out.row_stride, static_cast<uint32_t>(out.n_rows),
+                                static_cast<uint32_t>(out.n_cols)};
   stream.push(make_launch("bias", bias_kernel, {.x = blocks_for(out.n_rows * out.n_cols, kBiasThreads)},
                           {.x = kBiasThreads}, arguments));
 }

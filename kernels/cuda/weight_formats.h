@@ -5,7 +5,7 @@
 // format:
 //   kBlock, kBytes           elements and bytes of a block; rows are whole blocks
 //   kParts                   parts of a block
-//   element(part, g, run)    the block's element that a run begins with
+//   first_element(part), offset(g, run)  their sum is the block's element that a run begins with
 //   Part                     what load(block, part) reads: scale[g] where kScaled, least[g] where kLeast
 //   unscaled(p, g, run, out) the run before its scale: a value is scale * unscaled + least, rounded twice
 // Blocks are read in words as wide as every block of the format is aligned, given that the first one lies at an address
@@ -14,6 +14,7 @@
 
 #include <array>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/base/check.h"
 #include "kernels/base/dtype.h"
@@ -82,10 +83,13 @@ struct BlockFormat {
   static constexpr bool kLeast = kHasLeast;
   static constexpr int kAlignment = alignment_of_blocks(kBlockBytes);
 
-  struct Part {
+  struct WithLeast {
+    float least[kGroups];
+  };
+  struct WithoutLeast {};
+  struct Part : std::conditional_t<kHasLeast, WithLeast, WithoutLeast> {
     uint32_t codes[kGroups][kRuns];
     float scale[kGroups];
-    float least[kGroups];
   };
 
   // 2^23 + code is the float whose lowest bits are the code, so that taking 2^23 away converts it exactly.
@@ -100,9 +104,8 @@ struct BlockFormat {
 // Blocks of 32 in 16 bytes of nibbles, the low ones first: a part is 8 of these bytes.
 template <int kBlockBytes, int kZero, bool kHasLeast>
 struct NibbleFormat : BlockFormat<32, kBlockBytes, 2, 1, kZero, kHasLeast> {
-  __device__ static constexpr int element(int part, int /*group*/, int run) {
-    return 8 * part + run / 2 * 16 + run % 2 * 4;
-  }
+  __device__ static constexpr int first_element(int part) { return 8 * part; }
+  __device__ static constexpr int offset(int /*group*/, int run) { return run / 2 * 16 + run % 2 * 4; }
   __device__ static void split(const uint32_t (&words)[2], uint32_t (&codes)[1][4]) {
     for (int i = 0; i < 2; ++i) {
       codes[0][i] = words[i] & kLowNibbles;
@@ -171,7 +174,8 @@ struct FloatFormat {
   struct Part {
     uint32_t words[4];
   };
-  __device__ static constexpr int element(int /*part*/, int /*group*/, int run) { return kRun * run; }
+  __device__ static constexpr int first_element(int /*part*/) { return 0; }
+  __device__ static constexpr int offset(int /*group*/, int run) { return kRun * run; }
   __device__ static Part load(const uint8_t* block, int /*part*/) {
     Part p;
     load_words<16>(block, p.words);
@@ -217,7 +221,8 @@ struct SingleFormat {
   struct Part {
     float value;
   };
-  __device__ static constexpr int element(int /*part*/, int /*group*/, int /*run*/) { return 0; }
+  __device__ static constexpr int first_element(int /*part*/) { return 0; }
+  __device__ static constexpr int offset(int /*group*/, int /*run*/) { return 0; }
   __device__ static void unscaled(const Part& p, int /*group*/, int /*run*/, float (&out)[kRun]) { out[0] = p.value; }
 };
 
@@ -285,7 +290,8 @@ struct Q5_1 : NibbleFormat<24, 0, true> {
 
 // f16 d; 32 signed bytes, to which the codes add 128.
 struct Q8_0 : BlockFormat<32, 34, 4, 1, 128, false> {
-  __device__ static constexpr int element(int part, int /*group*/, int run) { return 8 * part + 4 * run; }
+  __device__ static constexpr int first_element(int part) { return 8 * part; }
+  __device__ static constexpr int offset(int /*group*/, int run) { return 4 * run; }
   __device__ static Part load(const uint8_t* block, int part) {
     Part p;
     load_words<kAlignment>(block + 2 + 8 * part, p.codes[0]);
@@ -326,10 +332,9 @@ template <int kBlockBytes, int kZero, bool kHasLeast>
 struct PairFormat : BlockFormat<256, kBlockBytes, 8, 4, kZero, kHasLeast> {
   __device__ static constexpr int half(int part) { return part / 4; }
   __device__ static constexpr int first_byte(int part) { return part % 4 * 8; }  // of the half
-  __device__ static constexpr int element(int part, int group, int run) {
-    return 128 * half(part) + 32 * group + first_byte(part) + 4 * run;
-  }
-  __device__ static constexpr int scale_of(int part, int group) { return element(part, group, 0) / 16; }
+  __device__ static constexpr int first_element(int part) { return 128 * half(part) + first_byte(part); }
+  __device__ static constexpr int offset(int group, int run) { return 32 * group + 4 * run; }
+  __device__ static constexpr int scale_of(int part, int group) { return (first_element(part) + 32 * group) / 16; }
 };
 
 // 16 bytes, each scale (low nibble) and minimum (high nibble) of 16 elements; pairs of bits; f16 d, f16 dmin.
@@ -397,9 +402,8 @@ template <int kBlockBytes>
 struct NibbleSuperFormat : BlockFormat<256, kBlockBytes, 8, 2, 0, true> {
   using Base = BlockFormat<256, kBlockBytes, 8, 2, 0, true>;
   __device__ static constexpr int first_byte(int part) { return part % 2 * 16; }  // of the 32
-  __device__ static constexpr int element(int part, int group, int run) {
-    return part / 2 * 64 + 32 * group + first_byte(part) + 4 * run;
-  }
+  __device__ static constexpr int first_element(int part) { return part / 2 * 64 + first_byte(part); }
+  __device__ static constexpr int offset(int group, int run) { return 32 * group + 4 * run; }
   __device__ static void load_nibbles(const uint8_t* nibbles, int part, typename Base::Part& p) {
     uint32_t words[4];
     load_words<Base::kAlignment>(nibbles + 16 * part, words);
@@ -456,9 +460,8 @@ struct Q5_K : NibbleSuperFormat<176> {
 // f16 d; 8 pairs of upper bits, 8 nibbles: six-bit scales of 32 elements; nibbles that pick a value, 16 bytes for 32
 // elements, which are a part.
 struct IQ4_XS : BlockFormat<256, 136, 8, 1, 128, false> {
-  __device__ static constexpr int element(int part, int /*group*/, int run) {
-    return 32 * part + run / 4 * 16 + run % 4 * 4;
-  }
+  __device__ static constexpr int first_element(int part) { return 32 * part; }
+  __device__ static constexpr int offset(int /*group*/, int run) { return run / 4 * 16 + run % 4 * 4; }
   __device__ static Part load(const uint8_t* block, int part) {
     Part p;
     uint32_t header[2], words[4];
