@@ -175,15 +175,20 @@ std::shared_ptr<const Model> load_model(const std::filesystem::path& path, int n
   return model ? *model : nullptr;
 }
 
-void expect_matches_golden(const std::filesystem::path& model_path, const std::filesystem::path& golden,
-                           const GoldenBounds& bounds) {
-  const auto model = load_model(model_path);
+void expect_matches_golden(const std::shared_ptr<const Model>& model, const std::filesystem::path& golden,
+                           const GoldenBounds& bounds, const std::vector<int64_t>& batch_sizes) {
   ASSERT_NE(model, nullptr);
   const std::vector<int32_t> tokens = read_npy<int32_t>(golden / "tokens.npy").values;
-  for (const int64_t batch_rows : {static_cast<int64_t>(tokens.size()), int64_t{1}, int64_t{7}}) {
-    SCOPED_TRACE("batches of " + std::to_string(batch_rows));
-    compare(measure(model, tokens, batch_rows), golden, bounds);
+  for (const int64_t batch_size : batch_sizes) {
+    const int64_t n_rows = batch_size == 0 ? static_cast<int64_t>(tokens.size()) : batch_size;
+    SCOPED_TRACE("batches of " + std::to_string(n_rows));
+    compare(measure(model, tokens, n_rows), golden, bounds);
   }
+}
+
+void expect_matches_golden(const std::filesystem::path& model, const std::filesystem::path& golden,
+                           const GoldenBounds& bounds) {
+  expect_matches_golden(load_model(model), golden, bounds, {0, 1, 7});
 }
 
 }  // namespace orrery::testing

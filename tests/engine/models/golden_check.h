@@ -49,9 +49,12 @@ Measured measure(const std::shared_ptr<const Model>& model, const std::vector<in
 
 std::shared_ptr<const Model> load_model(const std::filesystem::path& path, int n_threads = 2);
 
-// Runs the model with several batch sizes (all at once, one by one, 7 at a time) and compares with the golden's files;
-// those that the golden lacks are not compared, but logits must be there. attention_steps names the steps whose rows
-// attention_row has; without it, it has all.
+// Runs the model in batches of each of these sizes (0: all at once) and compares with the golden's files; those that
+// the golden lacks are not compared, but logits must be there. attention_steps names the steps whose rows attention_row
+// has; without it, it has all.
+void expect_matches_golden(const std::shared_ptr<const Model>& model, const std::filesystem::path& golden,
+                           const GoldenBounds& bounds, const std::vector<int64_t>& batch_sizes);
+// The same on the CPU: all at once, one by one, 7 at a time.
 void expect_matches_golden(const std::filesystem::path& model, const std::filesystem::path& golden,
                            const GoldenBounds& bounds = {});
 

@@ -1,0 +1,76 @@
+// Whole models on the CUDA backend against transformers: the goldens of the CPU's tests, in a batch and in steps.
+#include <algorithm>
+
+#include "tests/engine/cuda/on_backend.h"
+#include "tests/engine/models/golden_check.h"
+
+namespace orrery::testing {
+namespace {
+
+// Logits: the project's bound for devices. The rest: 10 times the CPU's.
+constexpr GoldenBounds kDevice{.logits = 2e-3, .attention_row = 2e-3, .norm_relative = 1e-2, .probability = 1e-2};
+
+struct Golden {
+  const char* model;
+  const char* golden;
+};
+
+// What differs between kernels: dtypes, grouped heads, biases, windows, QK norms, caps, activations, both pairings.
+constexpr Golden kGoldens[] = {
+    {"tiny-llama-a", "llama/a"},
+    {"tiny-llama-c.f16.gguf", "llama/c-f16"},
+    {"tiny-llama-c-bf16", "llama/c-bf16"},
+    {"tiny-llama-c.q4_0.gguf", "llama/c-q4_0"},
+    {"tiny-llama-c.q4_1.gguf", "llama/c-q4_1"},
+    {"tiny-llama-d", "llama/d"},
+    {"tiny-llama-e", "llama/e"},
+    {"tiny-qwen2", "decoders/tiny-qwen2"},
+    {"tiny-qwen3-b.q8_0.gguf", "decoders/tiny-qwen3-b.q8_0"},
+    {"tiny-mistral", "decoders/tiny-mistral"},
+    {"tiny-gemma2.f32.gguf", "decoders/tiny-gemma2"},
+    {"tiny-gemma3", "decoders/tiny-gemma3"},
+};
+
+class CudaModels : public CudaOperation {
+ protected:
+  std::shared_ptr<const Model> load(const std::string& name) {
+    auto model = Model::load(asset("models") / name, backend_);
+    EXPECT_TRUE(model.has_value()) << (model ? "" : model.error().message);
+    return model ? *model : nullptr;
+  }
+};
+
+TEST_P(CudaModels, MatchTransformersInABatch) {
+  for (const Golden& golden : kGoldens) {
+    SCOPED_TRACE(golden.model);
+    expect_matches_golden(load(golden.model), asset("goldens") / golden.golden, kDevice, {0});
+  }
+}
+
+TEST_P(CudaModels, MatchTransformersInStepsSlow) {
+  for (const Golden& golden : kGoldens) {
+    SCOPED_TRACE(golden.model);
+    expect_matches_golden(load(golden.model), asset("goldens") / golden.golden, kDevice, {1, 7});
+  }
+}
+
+TEST_P(CudaModels, AreTheSameInEveryRun) {
+  const auto tokens = read_npy<int32_t>(asset("goldens/llama/c-q4_1/tokens.npy")).values;
+  const auto model = load("tiny-llama-c.q4_1.gguf");
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(measure(model, tokens, 20), measure(model, tokens, 20));
+}
+
+TEST_P(CudaModels, SaySizesWhereWeightsDoNotFit) {
+  const auto model = load("tiny-llama-a");
+  ASSERT_NE(model, nullptr);
+  const Result<std::unique_ptr<Allocation>> refused = backend_->allocate(size_t{1} << 55);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kOutOfMemory);
+  EXPECT_NE(refused.error().message.find("36028797018963968"), std::string::npos) << refused.error().message;
+}
+
+ORRERY_CUDA_OPERATION_TESTS(CudaModels);
+
+}  // namespace
+}  // namespace orrery::testing
