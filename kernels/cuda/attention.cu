@@ -16,9 +16,9 @@ constexpr uint32_t kThreads = 128;
 constexpr int64_t kRoundPages = 32;
 constexpr int64_t kRoundKeys = kRoundPages * kKvPageTokens;
 constexpr int64_t kMostSplits = 64;
-constexpr int64_t kMostStepQueries = 16;                   // of a run of rows that the step's kernel takes
-constexpr int64_t kEnoughBlocks = 1024;                    // to fill any device, two or more times
-constexpr int64_t kMostScratchFloats = int64_t{32} << 20;  // per chunk of rows: 128 MiB of scores, or of values
+constexpr int64_t kShortSplits = 16;      // where all keys fit the least table of pages
+constexpr int64_t kMostStepQueries = 16;  // of a run of rows that the step's kernel takes
+constexpr int64_t kEnoughBlocks = 1024;   // to fill any device, two or more times
 
 struct MergeArguments {
   const SoftmaxSum* sums;  // [n_rows, n_heads, n_splits]
@@ -189,8 +189,8 @@ void push_rows(const AttentionArgs& args, const AttentionStats& stats, const Pag
   const auto n_tiles = static_cast<int64_t>(tiles.size());
   pass.tiles = stream.upload(std::span<const QueryTile>(tiles));
   const int64_t row_pages = width_of(args.rows) / kKvPageTokens;
-  pass.n_splits = static_cast<int32_t>(
-      std::clamp<int64_t>(std::min(kEnoughBlocks / (n_tiles * args.n_kv_heads), row_pages / 2), 1, kMostSplits));
+  pass.n_splits = static_cast<int32_t>(std::clamp<int64_t>(kEnoughBlocks / (n_tiles * args.n_kv_heads), 1,
+                                                           row_pages > kRoundPages ? kMostSplits : kShortSplits));
   const Scratch scratch(n_queries, pass.n_splits, args.d_head_v, width, stream);
   pass.sums = scratch.sums;
   pass.values = scratch.values;
@@ -210,11 +210,12 @@ void push_rows(const AttentionArgs& args, const AttentionStats& stats, const Pag
 
 }  // namespace
 
-void attention(const AttentionArgs& args, const AttentionStats& stats, CommandStream& stream) {
+void attention(const AttentionArgs& args, const AttentionStats& stats, CommandStream& stream,
+               int64_t most_scratch_floats) {
   const PageTable table = table_of(args.sequences);
   const int64_t width = wants(stats) ? width_of(args.rows) : 0;
   const int64_t row_floats = args.n_heads * std::max<int64_t>(width, args.d_head_v);
-  const int64_t n_at_once = std::max<int64_t>(1, kMostScratchFloats / row_floats);
+  const int64_t n_at_once = std::max<int64_t>(1, most_scratch_floats / row_floats);
   for (int64_t row = 0; row < args.q.n_rows; row += n_at_once) {
     AttentionArgs part = args;
     const int64_t n = std::min(n_at_once, args.q.n_rows - row);

@@ -106,11 +106,6 @@ struct Query {
 
   __device__ bool exists() const { return row >= 0; }
   __device__ bool sees(int32_t key) const { return key >= keys.begin && key < keys.end; }
-  __device__ int32_t first_page() const { return keys.begin / static_cast<int32_t>(kKvPageTokens); }
-  __device__ bool sees_page(int32_t page) const {
-    constexpr auto kTokens = static_cast<int32_t>(kKvPageTokens);
-    return page >= keys.begin / kTokens && page * kTokens < keys.end;
-  }
 };
 
 // Query i of a tile for one key/value head. Heads h with h * n_kv_heads / n_heads == kv_head read it.
@@ -132,10 +127,11 @@ __device__ inline int64_t split_at(const AttentionPass& pass, const Query& query
   return (int64_t{query.row} * pass.n_heads + query.head) * pass.n_splits + split;
 }
 
-// Where the scores of a query against a page go.
-__device__ inline float* scores_of(const AttentionPass& pass, const Query& query, int32_t page) {
-  return pass.scores + (int64_t{query.row} * pass.n_heads + query.head) * pass.score_width +
-         (page - query.first_page()) * kKvPageTokens;
+// The place among pass.scores where a query's score of key 0 would be, though its first page is the first that is
+// there.
+__device__ inline int64_t scores_at(const AttentionPass& pass, const Query& query) {
+  return (int64_t{query.row} * pass.n_heads + query.head) * pass.score_width -
+         query.keys.begin / kKvPageTokens * kKvPageTokens;
 }
 
 // The first page of a split from `page` on.

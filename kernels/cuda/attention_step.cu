@@ -56,8 +56,10 @@ __global__ void attention_step_kernel(AttentionPass a) {
   constexpr int kOwn = (kQueries + kWarps - 1) / kWarps;
   Query own[kOwn];
   SoftmaxSum softmax[kOwn];
+  int64_t own_scores[kOwn] = {};
   for (int i = 0; i < kOwn; ++i) {
     if (warp + i * kWarps < kQueries) own[i] = query_of(a, tile, kv_head, warp + i * kWarps);
+    if (own[i].exists()) own_scores[i] = scores_at(a, own[i]);
     softmax[i] = {-infinity(), 0.0f};
   }
   // Values: this thread has one piece of a value's dimensions and every n_teams-th key.
@@ -109,7 +111,7 @@ __global__ void attention_step_kernel(AttentionPass a) {
         sees[j] = own[i].exists() && own[i].sees(page * kPageKeys + at);
         if (!sees[j]) continue;
         most = fmaxf(most, score[j]);
-        if (a.scores != nullptr && slice == 0) scores_of(a, own[i], page)[at] = score[j];
+        if (a.scores != nullptr && slice == 0) a.scores[own_scores[i] + page * kPageKeys + at] = score[j];
       }
       most = warp_max(most);
       const float factor = rescale(softmax[i].greatest, most);

@@ -103,6 +103,7 @@ __global__ void __launch_bounds__(kThreads) attention_tile_kernel(AttentionPass 
   ORRERY_SHARED(int64_t, q_at, kTileQueries);         // where a query begins; -1: there is none
   ORRERY_SHARED(int32_t, key_begin, kTileQueries);    // the keys that it sees: none, where there is none
   ORRERY_SHARED(int32_t, key_end, kTileQueries);
+  ORRERY_SHARED(int64_t, score_at, kTileQueries);  // where its score of key 0 would go
   const QueryTile tile = a.tiles[blockIdx.x];
   const auto kv_head = static_cast<int32_t>(blockIdx.y), split = static_cast<int32_t>(blockIdx.z) % a.n_splits;
   const int32_t slice = static_cast<int32_t>(blockIdx.z) / a.n_splits;
@@ -114,6 +115,7 @@ __global__ void __launch_bounds__(kThreads) attention_tile_kernel(AttentionPass 
     q_at[thread] = query.exists() ? query.row * a.q_stride + int64_t{query.head} * a.d_head_k : int64_t{-1};
     key_begin[thread] = query.keys.begin;
     key_end[thread] = query.keys.end;
+    score_at[thread] = query.exists() ? scores_at(a, query) : int64_t{0};
   }
   SoftmaxSum softmax[4];
   for (SoftmaxSum& one : softmax) one = {-infinity(), 0.0f};
@@ -137,18 +139,16 @@ __global__ void __launch_bounds__(kThreads) attention_tile_kernel(AttentionPass 
       }
     }
     for (int i = 0; i < 4; ++i) {
-      // Counted as j is.
-      const int32_t begin = key_begin[row * 4 + i] - page * kPageKeys - column * 4;
-      const int32_t end = key_end[row * 4 + i] - page * kPageKeys - column * 4;
+      const int32_t first_key = page * kPageKeys + column * 4;
+      const int32_t begin = key_begin[row * 4 + i] - first_key, end = key_end[row * 4 + i] - first_key;  // of j
       Four score;
       float most = softmax[i].greatest;
       for (int j = 0; j < 4; ++j) {
         score.of[j] = capped(scores[i][j], a.score_cap);
         if (j >= begin && j < end) most = fmaxf(most, score.of[j]);
       }
-      if (a.scores != nullptr && slice == 0) {
-        const Query query = query_of(a, tile, kv_head, row * 4 + i);
-        if (query.sees_page(page)) reinterpret_cast<Four*>(scores_of(a, query, page))[column] = score;
+      if (a.scores != nullptr && slice == 0 && begin < 4 && end > 0) {
+        *reinterpret_cast<Four*>(a.scores + score_at[row * 4 + i] + first_key) = score;
       }
       most = side_max(most);
       const float factor = rescale(softmax[i].greatest, most);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
 #include <span>
 #include <vector>
@@ -37,6 +38,14 @@ class CudaAttentionLaunches : public ::testing::Test {
   float* allocate(int64_t n) {
     memory_.push_back(reinterpret_cast<float*>(device_->allocate(static_cast<size_t>(n) * sizeof(float)).value()));
     return memory_.back();
+  }
+
+  // A page whose numbers differ.
+  float* filled_page() {
+    constexpr int64_t kNumbers = kHeads * kKvPageTokens * kDHead;
+    float* const page = allocate(kNumbers);
+    for (int64_t i = 0; i < kNumbers; ++i) page[i] = std::cos(static_cast<float>(3 * i));
+    return page;
   }
 
   // A step in which the second sequence has `length` tokens and the first twice as many.
@@ -87,6 +96,38 @@ TEST_F(CudaAttentionLaunches, AreEqualFromStepToStep) {
 TEST_F(CudaAttentionLaunches, ChangeWhereATableOfPagesIsFull) {
   for (const int64_t length : {1343, 1344, 1345, 1346}) step(length);
   EXPECT_EQ(stream_.n_replays(), 2) << "63 pages of both sequences, then 65";
+}
+
+// Parts that take no more than three rows' scores at once.
+TEST_F(CudaAttentionLaunches, TakeRowsInPartsWhereScratchIsShort) {
+  constexpr int64_t kRows = 8;
+  std::vector<float> q(kRows * kHeads * kDHead);
+  for (size_t i = 0; i < q.size(); ++i) q[i] = std::sin(static_cast<float>(i));
+  std::vector<AttentionRow> rows;
+  for (int64_t r = 0; r < kRows; ++r) rows.push_back({0, 0, 100 + r});
+  const std::vector<const std::byte*> pages(2, reinterpret_cast<const std::byte*>(filled_page()));
+  const KvPages sequences[] = {{pages, pages}};
+  AttentionArgs args;
+  args.q = Matrix<const float>(q.data(), kRows, kHeads * kDHead);
+  args.rows = rows;
+  args.sequences = sequences;
+  args.kv_dtype = DType::kF32;
+  args.n_heads = args.n_kv_heads = kHeads;
+  args.d_head_k = args.d_head_v = kDHead;
+  args.scale = 1.0f;
+  std::vector<float> outs[2], entropies[2];
+  for (const size_t in_parts : {0, 1}) {
+    outs[in_parts].resize(q.size());
+    entropies[in_parts].resize(kRows * kHeads);
+    args.out = Matrix<float>(outs[in_parts].data(), kRows, kHeads * kDHead);
+    AttentionStats stats;
+    stats.entropy = {entropies[in_parts].data(), kHeads};
+    attention(args, stats, stream_, in_parts == 1 ? 3 * kHeads * 2048 : int64_t{1} << 20);
+    ASSERT_TRUE(stream_.finish({}));
+  }
+  EXPECT_EQ(outs[0], outs[1]);
+  EXPECT_EQ(entropies[0], entropies[1]);
+  EXPECT_GT(entropies[0].back(), 1.0f);
 }
 
 }  // namespace
