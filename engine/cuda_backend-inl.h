@@ -164,9 +164,14 @@ class CudaBackend final : public Backend {
     ORRERY_CUDA_NAMESPACE::rms_norm(x, vector_of(weight), epsilon, out, stream_);
   }
   void matmul(Matrix<const float> x, std::span<const Product> products) override {
+    targets_.clear();
     for (const Product& product : products) {
-      ORRERY_CUDA_NAMESPACE::matmul(x, product.weight, vector_of(product.bias), product.out, stream_);
+      targets_.push_back({.weight = product.weight, .bias = {}, .out = product.out});
+      if (!product.bias.empty()) {
+        targets_.back().bias = {product.bias.f32(), static_cast<size_t>(product.out.n_cols)};
+      }
     }
+    ORRERY_CUDA_NAMESPACE::matmul(x, targets_, stream_);
   }
   void rope(Matrix<float> x, std::span<const int64_t> positions, int64_t length, const RopeConfig& rope,
             int32_t d_head) override {
@@ -227,6 +232,7 @@ class CudaBackend final : public Backend {
   CommandStream stream_;
   Uploader uploader_;
   std::vector<Turns> turns_;  // of the pass that is being queued
+  std::vector<MatmulTarget> targets_;
 };
 
 }  // namespace

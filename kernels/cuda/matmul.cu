@@ -9,22 +9,30 @@ namespace {
 // Few rows: packed weights times vectors.
 
 constexpr int64_t kFewRows = 8;
+constexpr size_t kMostTargets = 4;       // of a launch
 constexpr int kOutputs = 2;              // of a block: a run of x serves so many weights
 constexpr uint32_t kMostWarps = 8;       // of a block, which share its outputs
 constexpr int64_t kWarpsWanted = 16384;  // enough to hide the memory's latency on the largest device
 constexpr int64_t kLeastWarps = 2;
 
-struct VectorsArguments {
-  const float* x;
+// A weight, and the first of the grid's blocks that are for it.
+struct VectorsTarget {
   const uint8_t* weight;
   const float* bias;
   float* out;
-  int64_t row_bytes;  // of the weight
   int64_t out_stride;
+  uint32_t n_out;
+  uint32_t first_block;
+};
+
+struct VectorsArguments {
+  const float* x;
+  int64_t row_bytes;  // of each weight
   uint32_t x_stride;
   uint32_t n_rows;
-  uint32_t n_out;
-  uint32_t n_blocks;  // of a row of the weight
+  uint32_t n_blocks;  // of a row of a weight
+  uint32_t n_targets;
+  VectorsTarget targets[kMostTargets];
 };
 
 template <int kRun>
@@ -101,7 +109,7 @@ template <class Format, int kRows>
 constexpr int kAtOnce = kRows <= 2 && Format::kBlock / Format::kParts <= 16 ? 2 : 1;
 
 // Threads that share the registers of a multiprocessor: fewer where each has more sums.
-constexpr int resident_threads(int n_rows) { return n_rows == 1 ? 1024 : n_rows == 2 ? 768 : 384; }
+constexpr int resident_threads(int n_rows) { return n_rows == 1 ? 896 : n_rows == 2 ? 768 : 256; }
 
 // The same for kTurns blocks, `step` apart, beginning with `first`.
 template <class Format, int kRows, int kTurns>
@@ -127,11 +135,15 @@ __global__ void __launch_bounds__(resident_threads(kRows)) vectors_kernel(Vector
   constexpr int kSums = kOutputs * kRows;
   constexpr int kTurns = kAtOnce<Format, kRows>;
   ORRERY_SHARED(float, of_warps, kMostWarps* kSums);
+  uint32_t index = 0;
+  while (index + 1 < a.n_targets && blockIdx.x >= a.targets[index + 1].first_block) ++index;
+  const VectorsTarget& target = a.targets[index];
+  const uint32_t first_output = (blockIdx.x - target.first_block) * kOutputs;
   // Beyond the last output and row the last ones are read again, and not written.
   const uint8_t* weights[kOutputs];
   ORRERY_UNROLL for (uint32_t o = 0; o < kOutputs; ++o) {
-    const uint32_t output = blockIdx.x * kOutputs + o;
-    weights[o] = a.weight + (output < a.n_out ? output : a.n_out - 1) * a.row_bytes;
+    const uint32_t output = first_output + o < target.n_out ? first_output + o : target.n_out - 1;
+    weights[o] = target.weight + output * a.row_bytes;
   }
   uint32_t rows[kRows];
   ORRERY_UNROLL for (uint32_t r = 0; r < kRows; ++r) rows[r] = (r < a.n_rows ? r : a.n_rows - 1) * a.x_stride;
@@ -150,11 +162,11 @@ __global__ void __launch_bounds__(resident_threads(kRows)) vectors_kernel(Vector
   const uint32_t warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   if (lane % kLanes == 0) of_warps[warp * kSums + lane / kLanes] = of_warp;
   __syncthreads();
-  const uint32_t output = blockIdx.x * kOutputs + threadIdx.x / kRows, row = threadIdx.x % kRows;
-  if (threadIdx.x >= kSums || output >= a.n_out || row >= a.n_rows) return;
+  const uint32_t output = first_output + threadIdx.x / kRows, row = threadIdx.x % kRows;
+  if (threadIdx.x >= kSums || output >= target.n_out || row >= a.n_rows) return;
   float sum = of_warps[threadIdx.x];
   for (uint32_t w = 1; w < blockDim.x / kWarp; ++w) sum += of_warps[w * kSums + threadIdx.x];
-  a.out[row * a.out_stride + output] = a.bias == nullptr ? sum : sum + a.bias[output];
+  target.out[row * target.out_stride + output] = target.bias == nullptr ? sum : sum + target.bias[output];
 }
 
 // x, or where its rows cannot be read four values at once, a copy.
@@ -162,6 +174,7 @@ Matrix<const float> aligned_rows(Matrix<const float> x, CommandStream& stream) {
   if (reinterpret_cast<uintptr_t>(x.data) % sizeof(Float4) == 0 && x.row_stride % 4 == 0) return x;
   const int64_t stride = (x.n_cols + 3) / 4 * 4;
   const Matrix<float> copy(stream.scratch_floats(x.n_rows * stride), x.n_rows, x.n_cols, stride);
+  if (copy.data == nullptr) return x;  // nothing will run
   for (int64_t r = 0; r < x.n_rows; ++r) {
     stream.push_copy({.to = reinterpret_cast<std::byte*>(copy.row(r)),
                       .from = reinterpret_cast<const std::byte*>(x.row(r)),
@@ -171,8 +184,7 @@ Matrix<const float> aligned_rows(Matrix<const float> x, CommandStream& stream) {
 }
 
 template <class Format, int kRows>
-void push_vectors(const VectorsArguments& arguments, CommandStream& stream) {
-  const int64_t n_groups = (int64_t{arguments.n_out} + kOutputs - 1) / kOutputs;
+void push_vectors(const VectorsArguments& arguments, int64_t n_groups, CommandStream& stream) {
   const int64_t n_turns = (int64_t{arguments.n_blocks} * Format::kParts + kWarp - 1) / kWarp;
   const int64_t wanted = std::clamp(kWarpsWanted / n_groups, kLeastWarps, int64_t{kMostWarps});
   const auto n_warps = static_cast<uint32_t>(std::clamp<int64_t>(n_turns, 1, wanted));
@@ -180,25 +192,33 @@ void push_vectors(const VectorsArguments& arguments, CommandStream& stream) {
                           {.x = n_warps * kWarp}, arguments));
 }
 
-void multiply_few(Matrix<const float> x, const TensorView& weight, const float* bias, Matrix<float> out,
-                  CommandStream& stream) {
-  with_format(weight, [&]<class Format>(Format) {
+// Targets of one format, at most kMostTargets.
+void multiply_few(Matrix<const float> x, std::span<const MatmulTarget> targets, CommandStream& stream) {
+  with_format(targets.front().weight, [&]<class Format>(Format) {
     if constexpr (Format::kRun > 1) x = aligned_rows(x, stream);
-    const VectorsArguments arguments{
+    VectorsArguments arguments{
         .x = x.data,
-        .weight = reinterpret_cast<const uint8_t*>(weight.data),
-        .bias = bias,
-        .out = out.data,
-        .row_bytes = static_cast<int64_t>(row_bytes(weight.dtype, static_cast<size_t>(x.n_cols))),
-        .out_stride = out.row_stride,
+        .row_bytes = static_cast<int64_t>(row_bytes(targets.front().weight.dtype, static_cast<size_t>(x.n_cols))),
         .x_stride = static_cast<uint32_t>(x.row_stride),
         .n_rows = static_cast<uint32_t>(x.n_rows),
-        .n_out = static_cast<uint32_t>(out.n_cols),
-        .n_blocks = static_cast<uint32_t>(x.n_cols / Format::kBlock)};
-    if (x.n_rows == 1) return push_vectors<Format, 1>(arguments, stream);
-    if (x.n_rows == 2) return push_vectors<Format, 2>(arguments, stream);
-    if (x.n_rows <= 4) return push_vectors<Format, 4>(arguments, stream);
-    return push_vectors<Format, kFewRows>(arguments, stream);
+        .n_blocks = static_cast<uint32_t>(x.n_cols / Format::kBlock),
+        .n_targets = static_cast<uint32_t>(targets.size()),
+        .targets = {}};
+    int64_t n_groups = 0;
+    for (size_t i = 0; i < targets.size(); ++i) {
+      const MatmulTarget& target = targets[i];
+      arguments.targets[i] = {.weight = reinterpret_cast<const uint8_t*>(target.weight.data),
+                              .bias = target.bias.empty() ? nullptr : target.bias.data(),
+                              .out = target.out.data,
+                              .out_stride = target.out.row_stride,
+                              .n_out = static_cast<uint32_t>(target.out.n_cols),
+                              .first_block = static_cast<uint32_t>(n_groups)};
+      n_groups += (target.out.n_cols + kOutputs - 1) / kOutputs;
+    }
+    if (x.n_rows == 1) return push_vectors<Format, 1>(arguments, n_groups, stream);
+    if (x.n_rows == 2) return push_vectors<Format, 2>(arguments, n_groups, stream);
+    if (x.n_rows <= 4) return push_vectors<Format, 4>(arguments, n_groups, stream);
+    return push_vectors<Format, kFewRows>(arguments, n_groups, stream);
   });
 }
 
@@ -221,8 +241,9 @@ __global__ void bias_kernel(BiasArguments a) {
   if (row < a.n_rows) a.out[row * a.out_stride + output] += a.bias[output];
 }
 
-void multiply_many(Matrix<const float> x, const TensorView& weight, const float* bias, Matrix<float> out,
-                   CommandStream& stream) {
+void multiply_many(Matrix<const float> x, const MatmulTarget& target, CommandStream& stream) {
+  const TensorView& weight = target.weight;
+  const Matrix<float> out = target.out;
   const auto push_product = [&](const float* dequantized, int64_t first_output, int64_t n_outputs) {
     stream.push(Gemm{.x = x.data,
                      .weight = dequantized,
@@ -245,8 +266,8 @@ void multiply_many(Matrix<const float> x, const TensorView& weight, const float*
       push_product(dequantized, first, n);
     }
   }
-  if (bias == nullptr) return;
-  const BiasArguments arguments{bias, out.data, out.row_stride, static_cast<uint32_t>(out.n_rows),
+  if (target.bias.empty()) return;
+  const BiasArguments arguments{target.bias.data(), out.data, out.row_stride, static_cast<uint32_t>(out.n_rows),
                                 static_cast<uint32_t>(out.n_cols)};
   stream.push(make_launch("bias", bias_kernel, {.x = blocks_for(out.n_rows * out.n_cols, kBiasThreads)},
                           {.x = kBiasThreads}, arguments));
@@ -254,13 +275,21 @@ void multiply_many(Matrix<const float> x, const TensorView& weight, const float*
 
 }  // namespace
 
-void matmul(Matrix<const float> x, const TensorView& weight, const float* bias, Matrix<float> out,
-            CommandStream& stream) {
-  if (x.n_rows == 0 || out.n_cols == 0) return;
-  if (x.n_rows <= kFewRows) {
-    multiply_few(x, weight, bias, out, stream);
-  } else {
-    multiply_many(x, weight, bias, out, stream);
+void matmul(Matrix<const float> x, std::span<const MatmulTarget> targets, CommandStream& stream) {
+  if (x.n_rows == 0) return;
+  if (x.n_rows > kFewRows) {
+    for (const MatmulTarget& target : targets) multiply_many(x, target, stream);
+    return;
+  }
+  while (!targets.empty()) {
+    const TensorView& first = targets.front().weight;
+    size_t n = 1;
+    while (n < targets.size() && n < kMostTargets && targets[n].weight.dtype == first.dtype &&
+           is_wide(targets[n].weight) == is_wide(first)) {
+      ++n;
+    }
+    multiply_few(x, targets.first(n), stream);
+    targets = targets.subspan(n);
   }
 }
 

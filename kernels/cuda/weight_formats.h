@@ -476,12 +476,16 @@ struct IQ4_XS : BlockFormat<256, 136, 8, 1, 128, false> {
 
 }  // namespace stored
 
-// Calls `use` with the format of a tensor that matmul_supports(). Floats are read singly unless rows are whole blocks
-// of 16 bytes that lie at multiples of 16.
+// Whether rows are multiples of 16 bytes that lie at multiples of 16.
+inline bool is_wide(const TensorView& weight) {
+  return reinterpret_cast<uintptr_t>(weight.data) % 16 == 0 &&
+         row_bytes(weight.dtype, static_cast<size_t>(weight.n_cols())) % 16 == 0;
+}
+
+// Calls `use` with the format of a tensor that matmul_supports(). Floats that are not wide are read one by one.
 template <class Use>
 void with_format(const TensorView& weight, Use&& use) {
-  const bool wide = reinterpret_cast<uintptr_t>(weight.data) % 16 == 0 &&
-                    row_bytes(weight.dtype, static_cast<size_t>(weight.n_cols())) % 16 == 0;
+  const bool wide = is_wide(weight);
   switch (weight.dtype) {
     case DType::kF32:
       return wide ? use(stored::F32()) : use(stored::SingleF32());

@@ -157,6 +157,35 @@ TEST_P(CudaMatmul, RowsMayLieApart) {
   }
 }
 
+// Neighbours of one type share a launch, up to four; others begin one.
+TEST_P(CudaMatmul, ProductsOfOneInputAreThoseOfEachAlone) {
+  const int64_t n_in = 256;
+  constexpr DType kTypes[] = {DType::kQ8_0, DType::kQ8_0, DType::kQ6_K, DType::kF32,  DType::kF32,
+                              DType::kF32,  DType::kF32,  DType::kF32,  DType::kBF16, DType::kQ8_0};
+  for (const int64_t n_rows : {1, 3, 9}) {
+    std::vector<Problem> problems;
+    const std::vector<float> x = random(n_rows * n_in);
+    for (const DType dtype : kTypes) {
+      const auto n_out = static_cast<int64_t>(1 + problems.size() * 3 % 8);
+      problems.push_back(problem(dtype, n_rows, n_in, n_out, problems.size() % 2 == 0));
+      problems.back().x = x;
+    }
+    OnBackend on(*backend_);
+    std::vector<Product> products;
+    for (const Problem& one : problems) {
+      products.push_back({placed(on, one.weight.view()), vector_view(on, one.bias), on.output(n_rows, one.n_out)});
+    }
+    backend_->matmul(on.matrix(x, n_rows, n_in), products);
+    const std::vector<float> got = on.results();
+    auto from = got.begin();
+    for (const Problem& one : problems) {
+      const auto to = from + n_rows * one.n_out;
+      EXPECT_LE(squared_distance({from, to}, one.reference()) / one.power(), kSumBound) << one.name();
+      from = to;
+    }
+  }
+}
+
 class CudaMatmulSlow : public CudaMatmul {};
 
 // More weights than are dequantized at once.

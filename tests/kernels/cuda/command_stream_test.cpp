@@ -93,6 +93,19 @@ TEST_F(CudaCommands, ScratchIsAlignedDisjointAndTheSameInEveryPass) {
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(first[i][sizes[i] - 1], std::byte(i));
 }
 
+TEST_F(CudaCommands, SharedScratchIsOnePieceUntilMoreIsAskedFor) {
+  const std::byte* const first = stream_.shared_scratch(1000);
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(stream_.shared_scratch(400), first);
+  EXPECT_EQ(stream_.shared_scratch(1000), first);
+  std::byte* const larger = stream_.shared_scratch(5000);
+  EXPECT_TRUE(larger >= first + 1000 || larger + 5000 <= first);
+  EXPECT_EQ(stream_.shared_scratch(1000), larger);
+  EXPECT_NE(stream_.scratch(1), larger);
+  ASSERT_TRUE(stream_.finish({}));
+  EXPECT_EQ(stream_.shared_scratch(1000), first);
+}
+
 TEST_F(CudaCommands, MemoryThatCannotBeHadFailsThePassBeforeItRuns) {
   EXPECT_EQ(stream_.scratch(size_t{1} << 60), nullptr);
   const Result<void> failed = pass({1.0f});
