@@ -129,6 +129,41 @@ check "lists operations beside the CPU" grep -qF '| rms_norm | 1x8 | F32 |  | 2.
 check "relates decoding to copying" grep -qF '| m | 9 | off | 50 | 40.0 | 25.00 | 20 % | 0.0 % |' "$work/results.md"
 check "keeps all figures" python3 -c "import json; assert json.load(open('$work/results.json'))['tests']['failures'] == ['B']"
 
+# The whole run, on a device, a build and programs that only pretend.
+device=$work/device
+mkdir -p "$device/tests/bench" "$device/cmake"
+cp "$repository/tests/gpu.sh" "$device/tests/"
+cp "$repository/cmake/prepare.sh" "$device/cmake/"
+cp "$repository/tests/bench/gpu_report.py" "$device/tests/bench/"
+echo 'import sys; open(sys.argv[3], "w").write("0" * 1000)' >"$device/tests/bench/make_model.py"
+echo 'raise SystemExit(1)' >"$device/tests/bench/hooks_bench.py"
+cp -r "$work/bin" "$work/device-bin"
+in_device_bin() { # name, body
+  printf '#!/bin/bash\n%s\n' "$2" >"$work/device-bin/$1"
+  chmod +x "$work/device-bin/$1"
+}
+in_device_bin nvidia-smi 'echo "NVIDIA Pretended, 9.0, 580.1"'
+in_device_bin nvcc 'echo "Cuda compilation tools, release 13.0, V13.0.88"'
+in_device_bin cmake "case \$1 in
+-S) echo \"\$*\" >'$work/cmake'; mkdir -p '$device/build/gpu/tests' ;;
+*)
+  printf '#!/bin/bash\necho bench \"\$*\" >>\"$work/benched\"; [[ \"\$*\" != *4096* ]] && cat \"$work/gpu/model-m.json\"\n' >'$device/build/gpu/orrery'
+  printf '#!/bin/bash\nfor o; do case \$o in --benchmark_out=*) cp \"$work/gpu/benchmarks.json\" \"\${o#*=}\" ;; esac; done\n' \
+    >'$device/build/gpu/tests/backend_bench'
+  chmod +x '$device/build/gpu/orrery' '$device/build/gpu/tests/backend_bench' ;;
+esac"
+in_device_bin ctest "while [ \$# -gt 0 ]; do [ \"\$1\" != --output-junit ] || cp '$work/gpu/tests.xml' \"\$2\"; shift; done
+echo '50% tests passed, 1 tests failed out of 2'; exit 8"
+in_device_bin ninja ''
+in_device_bin c++ ''
+on_device() { PATH=$work/device-bin:$PATH bash "$device/tests/gpu.sh" --commit abc "$@" >"$work/out" 2>"$work/err"; }
+check "a run with a failed test fails" fails on_device
+check "and says where the log is" grep -q 'a test failed: .*/tests.log' "$work/err"
+check "builds for the device at hand" grep -q 'preset gpu .*ARCHITECTURES=90' "$work/cmake"
+check "writes all the same" grep -qF 'NVIDIA Pretended, driver 580.1, CUDA 13.0; commit abc' "$device/tests/bench/gpu-results.md"
+check "times every model it made" test "$(grep -c -- '--prompt 256' "$work/benched")" -eq 3
+check "with a shorter prompt where the long one fails" grep -q -- '--model .*/8b-Q8_0.gguf .*--prompt 4096' "$work/benched"
+
 check "every package is named once" test -z "$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$repository"/packages*.txt | sort | uniq -d)"
 
 [ "$failed" -eq 0 ] && echo "all passed"
