@@ -4,27 +4,12 @@
 #include "app/library/installed_models.h"
 
 namespace orrery {
-namespace {
-
-constexpr int kMaxThreads = 1024;
-
-}  // namespace
 
 Error OpenedModel::need_tokenizer() const {
   return {ErrorCode::kNotFound, no_tokenizer + "; give token ids with --tokens instead"};
 }
 
 std::string kv_name(DType dtype) { return dtype == DType::kF32 ? "f32" : "f16"; }
-
-Result<std::shared_ptr<Backend>> open_backend(const std::string& name, int threads) {
-  if (threads < 0 || threads > kMaxThreads) {
-    return Error{ErrorCode::kInvalidArgument, "--threads takes a number from 1 to " + std::to_string(kMaxThreads) +
-                                                  "; leave it out to use all cores"};
-  }
-  if (name.empty() || name == "cpu") return make_cpu_backend(threads);
-  return Error{ErrorCode::kUnsupported,
-               "this build computes on the CPU only; use --backend cpu instead of --backend " + name};
-}
 
 Result<std::shared_ptr<const Tokenizer>> open_tokenizer(std::shared_ptr<const ModelFile> file) {
   if (const GgufFile* gguf = file->gguf()) {
@@ -40,12 +25,14 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const std::filesystem::p
   return open_tokenizer(std::move(file));
 }
 
-Result<OpenedModel> open_model(const ModelChoice& choice, const std::function<bool(double)>& progress) {
+Result<OpenedModel> open_model(const ModelChoice& choice, const std::function<bool(double)>& progress,
+                               const BackendMakers& makers) {
   OpenedModel opened;
   ORRERY_ASSIGN_OR_RETURN(const std::filesystem::path path, resolve_model(choice.model));
-  ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Backend> backend, open_backend(choice.backend, choice.threads));
   ORRERY_ASSIGN_OR_RETURN(opened.file, ModelFile::open(path));
-  ORRERY_ASSIGN_OR_RETURN(opened.model, Model::load(opened.file, std::move(backend), {.progress = progress}));
+  ORRERY_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(opened.file, choice.backend, {.progress = progress}, makers));
+  opened.model = std::move(loaded.model);
+  opened.remark = std::move(loaded.remark);
   Result<std::shared_ptr<const Tokenizer>> tokenizer = open_tokenizer(opened.file);
   if (tokenizer) {
     opened.tokenizer = std::move(*tokenizer);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "app/backend_choice.h"
 #include "engine/model.h"
 #include "engine/model_file.h"
 #include "engine/tokenizer.h"
@@ -17,9 +18,8 @@ namespace orrery {
 
 // --model, --backend, --threads, --kv as given.
 struct ModelChoice {
-  std::string model;        // a path, or the name of an installed model
-  std::string backend;      // "cpu", "cuda", "cuda-emulated"; empty: the default
-  int threads = 0;          // 0: all usable cores
+  std::string model;  // a path, or the name of an installed model
+  BackendChoice backend;
   std::optional<DType> kv;  // none: the model's default
 };
 
@@ -30,16 +30,15 @@ struct OpenedModel {
   std::string no_tokenizer;
   std::string fingerprint;
   DType kv = DType::kF16;
+  std::string remark;  // one sentence that the user should read about the backend; mostly empty
 
   // The sentence to fail with where text is needed.
   Error need_tokenizer() const;
 };
 
-// kUnsupported for a backend that this build does not have.
-Result<std::shared_ptr<Backend>> open_backend(const std::string& name, int threads);
-
 // A missing or unusable tokenizer is no failure. Blocks while weights are placed; `progress` as in Model::LoadOptions.
-Result<OpenedModel> open_model(const ModelChoice& choice, const std::function<bool(double)>& progress = {});
+Result<OpenedModel> open_model(const ModelChoice& choice, const std::function<bool(double)>& progress = {},
+                               const BackendMakers& makers = {});
 
 // The tokenizer of a model file alone, and why there is none.
 Result<std::shared_ptr<const Tokenizer>> open_tokenizer(std::shared_ptr<const ModelFile> file);

@@ -26,6 +26,7 @@ RunRecord make_run_record(const OpenedModel& opened, const PromptRecord& prompt,
   settings.threads = backend.n_threads();
   settings.kv = kv_name(opened.kv);
   settings.instruction_set = backend.instruction_set();
+  settings.device = backend.description();
   settings.temperature = request.sampler.temperature;
   settings.top_k = request.sampler.top_k;
   settings.top_p = request.sampler.top_p;

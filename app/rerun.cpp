@@ -33,6 +33,10 @@ std::vector<std::string> other_conditions(const RunRecord& record, const OpenedM
   };
   hold("backend", record.backend, backend.name());
   hold("instruction set", record.settings.instruction_set, backend.instruction_set());
+  // Two devices of one architecture share work differently, and cuBLAS chooses other algorithms.
+  if (backend.name() == "cuda" && record.backend == "cuda") {
+    hold("device", record.settings.device, backend.description());
+  }
   hold("build", record.build, build_id());
   hold("cache type", record.settings.kv, kv_name(opened.kv));
   return other;

@@ -35,7 +35,7 @@ Result<FrameHistory> open_history(SessionReader& reader, const RunRecord& record
 }
 
 Result<void> fetch_wanted(SessionReader& reader, const RunRecord& record, const View& view, const ViewState& state,
-                          const OpenedModel* opened, RunControl& control, FrameHistory& history) {
+                          const ModelOpener& open_model, RunControl& control, FrameHistory& history) {
   const int64_t n_processed = history.n_processed();
   history.set_cursor(resolve(history, state).step);
   for (const Wanted& wanted : view.wanted(history, state)) {
@@ -43,9 +43,9 @@ Result<void> fetch_wanted(SessionReader& reader, const RunRecord& record, const 
     for (const auto& [from, to] : history.missing(*wanted.probe, wanted.begin, end)) {
       ORRERY_RETURN_IF_ERROR(add_recorded(reader, *wanted.probe, record.run, from, to, history));
     }
-    if (opened == nullptr) continue;
     const auto missing = history.missing(*wanted.probe, wanted.begin, end);
-    if (missing.empty()) continue;
+    if (missing.empty() || !open_model) continue;
+    ORRERY_ASSIGN_OR_RETURN(const OpenedModel* opened, open_model());
     ExtraTaps taps;
     taps.mask.probes = {wanted.probe};
     taps.begin = missing.front().first;

@@ -1,6 +1,7 @@
 // What a view draws of a recorded run, without a window: the history that it wants, fetched from the session.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,9 +19,12 @@ namespace orrery {
 // Tokens, events and newest steps of the run; the rest comes by fetch_wanted. Holds all that a picture needs.
 Result<FrameHistory> open_history(SessionReader& reader, const RunRecord& record, int64_t n_processed);
 
-// Adds the recorded frames that the view would draw. With `opened`, what was not recorded is recomputed.
+// Hands over the model that made the run, opened when it is first asked for.
+using ModelOpener = std::function<Result<const OpenedModel*>()>;
+
+// Adds the recorded frames that the view would draw. With `open_model`, what was not recorded is recomputed.
 Result<void> fetch_wanted(SessionReader& reader, const RunRecord& record, const View& view, const ViewState& state,
-                          const OpenedModel* opened, RunControl& control, FrameHistory& history);
+                          const ModelOpener& open_model, RunControl& control, FrameHistory& history);
 
 // The texts of ids by a tokenizer.
 class TokenizerTexts final : public TokenTexts {

@@ -122,6 +122,7 @@ std::string settings_to_json(const RunSettings& settings) {
       {"threads", settings.threads},
       {"kv", settings.kv},
       {"instruction_set", settings.instruction_set},
+      {"device", settings.device},
       {"temperature", settings.temperature},
       {"top_k", settings.top_k},
       {"top_p", settings.top_p},
@@ -164,6 +165,7 @@ Result<RunSettings> settings_from_json(std::string_view text) {
   fields.read("threads", settings.threads, 0, 1 << 16);
   fields.read("kv", settings.kv);
   fields.read("instruction_set", settings.instruction_set);
+  fields.read("device", settings.device);
   fields.read("temperature", settings.temperature);
   fields.read("top_k", settings.top_k, 0, std::numeric_limits<int32_t>::max());
   fields.read("top_p", settings.top_p);

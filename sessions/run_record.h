@@ -51,7 +51,8 @@ struct RunSettings {
   std::string model_path;
   int32_t threads = 0;
   std::string kv;               // "f32" or "f16"
-  std::string instruction_set;  // "AVX3_SPR", as Highway names it
+  std::string instruction_set;  // "AVX3_SPR", as Highway names it; "sm_90"; "emulated"
+  std::string device;  // what computed, for people: "CPU, AVX3_SPR, 2 threads"; "NVIDIA H200, sm_90, CUDA 13.0"
   double temperature = 0.8;
   int32_t top_k = 40;
   double top_p = 0.95;
@@ -81,7 +82,7 @@ struct RunRecord {
   PromptRecord prompt;
   RunSettings settings;
   std::string edits = "[]";  // JSON array; begin_run refuses other text
-  std::string backend;       // "cpu"
+  std::string backend;       // "cpu", "cuda", "cuda-emulated"
   std::string build;         // version and compiler of the program that ran it
   RunEnd end = RunEnd::kRecording;
 };

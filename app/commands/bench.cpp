@@ -174,6 +174,7 @@ CommandResult run(const CommandContext& context) {
   show_progress({});
   nlohmann::json object{{"model", opened.file->name()},
                         {"backend", opened.model->backend()->name()},
+                        {"device", opened.model->backend()->description()},
                         {"instruction_set", opened.model->backend()->instruction_set()},
                         {"threads", opened.model->backend()->n_threads()},
                         {"kv", kv_name(opened.kv)},

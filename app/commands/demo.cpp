@@ -94,9 +94,10 @@ CommandResult run(const CommandContext& context) {
     choice.model = path.string();
   }
   if (has_display() && context.desktop.available()) {
-    return context.desktop.run_window(
-        context.argc, context.argv,
-        {.file = choice.model, .prompt = kDemoPrompt, .generate = true, .threads = std::max(choice.threads, 0)});
+    WindowOptions window{.file = choice.model, .prompt = kDemoPrompt, .generate = true};
+    window.threads = std::max(choice.backend.threads, 0);
+    if (options.has("--backend")) window.backend = choice.backend.name;
+    return context.desktop.run_window(context.argc, context.argv, window);
   }
   if (!context.desktop.available()) return no_desktop("demo");
   ORRERY_RETURN_IF_ERROR(remove_old_session());

@@ -244,7 +244,8 @@ std::string run_text(const json& run) {
   text += line("model", text_of(run["model"]) + " (" + text_of(run["architecture"]) + ")");
   text += line("tokens", text_of(run["tokens"]) + ", of which " + text_of(run["prompt_tokens"]) + " were given");
   text += line("level", text_of(run["level"]));
-  text += line("run on", text_of(run["backend"]) + ", " + text_of(run["build"]));
+  const std::string device = run["settings"].value("device", "");
+  text += line("run on", (device.empty() ? text_of(run["backend"]) : device) + ", " + text_of(run["build"]));
   for (const json& probe : run["probes"]) {
     std::string steps;
     for (const json& range : probe["steps"]) {

@@ -17,7 +17,9 @@ std::vector<OptionSpec> with_model_options(std::vector<OptionSpec> more, bool mo
        .required = model_required},
       {.name = "--backend",
        .value = "B",
-       .help = "cpu, cuda or cuda-emulated (default: the best that works here)",
+       .help = "What computes: cpu; cuda, the first NVIDIA device (it needs driver 580 or newer); cuda-emulated, the "
+               "CUDA kernels emulated on the CPU, slow, for tests and tiny models (default: cuda where a device works, "
+               "else cpu)",
        .choices = {"cpu", "cuda", "cuda-emulated"}},
       {.name = "--threads",
        .value = "N",
@@ -35,9 +37,9 @@ std::vector<OptionSpec> with_model_options(std::vector<OptionSpec> more, bool mo
 ModelChoice model_choice(const Options& options) {
   ModelChoice choice;
   choice.model = options.text("--model");
-  choice.backend = options.text("--backend");
-  choice.threads = static_cast<int>(std::clamp<int64_t>(options.integer("--threads", 0), -1, 1 << 20));
-  if (options.has("--threads") && choice.threads < 1) choice.threads = -1;
+  choice.backend.name = options.text("--backend");
+  choice.backend.threads = static_cast<int>(std::clamp<int64_t>(options.integer("--threads", 0), -1, 1 << 20));
+  if (options.has("--threads") && choice.backend.threads < 1) choice.backend.threads = -1;
   if (options.has("--kv")) choice.kv = options.text("--kv") == "f32" ? DType::kF32 : DType::kF16;
   return choice;
 }
@@ -51,6 +53,7 @@ Result<OpenedModel> open_chosen_model(const ModelChoice& choice) {
     return !interrupted();
   });
   show_progress({});
+  if (opened && !opened->remark.empty()) say(opened->remark);
   return opened;
 }
 

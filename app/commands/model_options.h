@@ -14,7 +14,7 @@ std::vector<OptionSpec> with_model_options(std::vector<OptionSpec> more, bool mo
 
 ModelChoice model_choice(const Options& options);
 
-// open_model with progress on the terminal; Ctrl-C cancels.
+// open_model with progress on the terminal, and its remark; Ctrl-C cancels.
 Result<OpenedModel> open_chosen_model(const ModelChoice& choice);
 
 // "A:B", a half-open range of steps with 0 <= A < B; either may be left out where `end` (the run's length) is known.

@@ -62,16 +62,22 @@ CommandResult run(const CommandContext& context) {
   ORRERY_RETURN_IF_ERROR(check_out(request.out, run.reader->path()));
   if (request.out.ends_with(".png") && !context.desktop.available()) return no_desktop(request.out);
   ORRERY_ASSIGN_OR_RETURN(FrameHistory history, open_history(*run.reader, run.record, run.n_processed));
-  OpenedModel opened;
+  std::optional<OpenedModel> opened;
+  ModelOpener open_model;
   if (options.has("--model")) {
-    ORRERY_ASSIGN_OR_RETURN(opened, open_recorded_model(run.record, options));
+    ORRERY_RETURN_IF_ERROR(find_recorded_model(run.record, options.text("--model")));
+    open_model = [&]() -> Result<const OpenedModel*> {
+      if (!opened) {
+        ORRERY_ASSIGN_OR_RETURN(opened, open_recorded_model(run.record, options));
+      }
+      return &*opened;
+    };
   }
   RunControl control;
   control.watch(&interrupted());
-  ORRERY_RETURN_IF_ERROR(fetch_wanted(*run.reader, run.record, *request.view, request.state,
-                                      opened.model != nullptr ? &opened : nullptr, control, history));
-  std::shared_ptr<const Tokenizer> tokenizer = opened.tokenizer;
-  if (tokenizer == nullptr) tokenizer = recorded_tokenizer(run.record, "");
+  ORRERY_RETURN_IF_ERROR(
+      fetch_wanted(*run.reader, run.record, *request.view, request.state, open_model, control, history));
+  const std::shared_ptr<const Tokenizer> tokenizer = recorded_tokenizer(run.record, options.text("--model"));
   const std::unique_ptr<TokenizerTexts> texts = tokenizer ? std::make_unique<TokenizerTexts>(tokenizer) : nullptr;
   ORRERY_RETURN_IF_ERROR(write_picture(request, history, texts.get(), context.desktop));
   return 0;

@@ -16,6 +16,12 @@ std::string number(double value) {
   return buffer;
 }
 
+std::string tolerance_text(const Probe& probe) {
+  const Tolerance tolerance = tolerance_of(probe);
+  if (tolerance.absolute == 0 && tolerance.relative == 0) return "none";
+  return number(tolerance.absolute) + " + " + number(tolerance.relative) + " of the value";
+}
+
 std::string difference_text(const FrameDifference& difference) {
   std::string text = std::string(difference.probe->name) + ", step " + std::to_string(difference.step);
   if (difference.layer >= 0) text += ", layer " + std::to_string(difference.layer);
@@ -68,14 +74,16 @@ void say_report(const OpenedRun& run, const VerifyReport& report) {
     say("within the tolerances, not bit-identical: " + what);
     for (const auto& [name, totals] : report.frames.totals()) {
       if (totals.n_other_bits == 0) continue;
-      const Tolerance tolerance = tolerance_of(*find_probe(name));
       say("  " + name + ": greatest difference " + number(totals.greatest_difference) + ", tolerance " +
-          number(tolerance.absolute) + " + " + number(tolerance.relative) + " of the value");
+          tolerance_text(*find_probe(name)));
     }
   } else {
     say("different: " + what);
   }
-  if (const auto& first = report.frames.first_difference()) say("first difference: " + difference_text(*first));
+  if (const auto& first = report.frames.first_difference()) {
+    say("first difference: " + difference_text(*first) + ", tolerance " +
+        (report.bits_expected() ? "none" : tolerance_text(*first->probe)));
+  }
   if (report.n_sampled_other > 0) {
     say("tokens drawn otherwise with the same seed: " + std::to_string(report.n_sampled_other) + " of " +
         std::to_string(report.n_sampled) + ", the first at step " + std::to_string(report.first_sampled_other));

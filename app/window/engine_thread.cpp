@@ -16,7 +16,8 @@ constexpr int64_t kPinnedSteps = 512;
 
 }  // namespace
 
-EngineThread::EngineThread() : thread_([this] { thread_main(); }) {}
+EngineThread::EngineThread(BackendMakers backends)
+    : backends_(std::move(backends)), thread_([this] { thread_main(); }) {}
 
 EngineThread::~EngineThread() {
   {
@@ -88,6 +89,8 @@ void EngineThread::wait_for_pace() {
 }
 
 void EngineThread::thread_main() {
+  const Result<void> cuda = backends_.find_cuda();
+  post(engine_event::BackendsFound{cuda ? "" : cuda.error().message});
   while (true) {
     std::optional<ModelChoice> load;
     std::optional<GenerateRequest> generate;
@@ -111,18 +114,39 @@ void EngineThread::thread_main() {
   }
 }
 
+// A device's memory may not hold two models: the open one goes, once the file has shown that it is a model.
+void EngineThread::make_room_for(const ModelChoice& choice) {
+  if (!model_ || !model_->model->backend()->free_bytes()) return;
+  const Result<std::shared_ptr<const ModelFile>> file = ModelFile::open(choice.model);
+  if (!file || !read_config(**file)) return;
+  run_.reset();
+  generator_.reset();
+  model_.reset();
+}
+
 void EngineThread::do_load(const ModelChoice& choice) {
-  Result<OpenedModel> opened = open_model(choice, [this](double share) {
+  make_room_for(choice);
+  const auto go_on = [this](double share) {
     post(engine_event::LoadProgress{share});
     return !cancel_load_.load();
-  });
-  if (!opened) return post(engine_event::LoadFailed{opened.error()});
+  };
+  Result<OpenedModel> opened = open_model(choice, go_on, backends_);
+  if (!opened) return post(engine_event::LoadFailed{opened.error(), !model_});
   run_.reset();  // it uses the generator and the model
   generator_.reset();
   model_ = *opened;
   generator_ = std::make_unique<Generator>(model_->model, model_->kv);
-  engine_event::ModelLoaded loaded{
-      .model = *model_, .has_chat = false, .no_chat = {}, .no_system = {}, .default_system = {}};
+  const Backend& backend = *model_->model->backend();
+  engine_event::ModelLoaded loaded{.model = {.file = model_->file,
+                                             .tokenizer = model_->tokenizer,
+                                             .fingerprint = model_->fingerprint,
+                                             .backend = backend.name(),
+                                             .device = backend.description(),
+                                             .remark = model_->remark},
+                                   .has_chat = false,
+                                   .no_chat = {},
+                                   .no_system = {},
+                                   .default_system = {}};
   if (model_->tokenizer == nullptr) {
     loaded.no_chat = model_->no_tokenizer;
   } else if (const auto chat = ChatTemplate::from_tokenizer(*model_->tokenizer, model_->file->name()); chat) {

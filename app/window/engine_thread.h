@@ -42,12 +42,27 @@ struct GenerateRequest {
   std::function<void()> after_token;
 };
 
+// What the rest of the window knows of the open model. The weights stay with the engine alone, so that their memory is
+// free when it lets go of them.
+struct OpenModel {
+  std::shared_ptr<const ModelFile> file;
+  std::shared_ptr<const Tokenizer> tokenizer;  // null where there is none
+  std::string fingerprint;
+  std::string backend;  // "cpu"
+  std::string device;   // "CPU, AVX3_DL, 2 threads"
+  std::string remark;   // on the backend; mostly empty
+};
+
 namespace engine_event {
+// First of all events, once.
+struct BackendsFound {
+  std::string no_cuda;  // why CUDA cannot be used; empty where it can
+};
 struct LoadProgress {
   double share = 0;  // 0..1
 };
 struct ModelLoaded {
-  OpenedModel model;
+  OpenModel model;
   bool has_chat = false;
   std::string no_chat;         // why it has none
   std::string no_system;       // why a chat takes no system message; empty where it does
@@ -55,6 +70,7 @@ struct ModelLoaded {
 };
 struct LoadFailed {
   Error error;
+  bool none_is_open = false;  // the one before had to make room
 };
 // The run's Frames come through `ring`; they carry info.run.
 struct RunStarted {
@@ -79,12 +95,13 @@ struct RunEnded {
 };
 }  // namespace engine_event
 
-using EngineEvent = std::variant<engine_event::LoadProgress, engine_event::ModelLoaded, engine_event::LoadFailed,
-                                 engine_event::RunStarted, RunProgress, engine_event::RunEnded>;
+using EngineEvent =
+    std::variant<engine_event::BackendsFound, engine_event::LoadProgress, engine_event::ModelLoaded,
+                 engine_event::LoadFailed, engine_event::RunStarted, RunProgress, engine_event::RunEnded>;
 
 class EngineThread {
  public:
-  EngineThread();
+  explicit EngineThread(BackendMakers backends = {});
   ~EngineThread();  // stops what runs, closes its session, joins
   EngineThread(const EngineThread&) = delete;
   EngineThread& operator=(const EngineThread&) = delete;
@@ -106,6 +123,7 @@ class EngineThread {
  private:
   void thread_main();
   void do_load(const ModelChoice& choice);
+  void make_room_for(const ModelChoice& choice);
   void do_generate(const GenerateRequest& request);
   Result<RunResult> run_new(const GenerateRequest& request);
   Result<RunResult> run_on(const GenerateRequest& request);
@@ -125,6 +143,8 @@ class EngineThread {
   std::atomic<int64_t> n_passes_{0};
   std::atomic<double> rate_{0};
   RunControl control_;
+
+  const BackendMakers backends_;
 
   // Engine thread only.
   std::chrono::steady_clock::time_point last_token_{};

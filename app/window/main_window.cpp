@@ -36,7 +36,10 @@ const char* const kExamplePrompt = "How does a rainbow form?";
 }  // namespace
 
 MainWindow::MainWindow(const WindowOptions& options, QWidget* parent)
-    : QMainWindow(parent), options_(options), controller_(options.threads) {
+    : QMainWindow(parent),
+      options_(options),
+      controller_({.name = options.backend.value_or(BackendMenu::stored_choice()), .threads = options.threads},
+                  options.backends) {
   setObjectName(QStringLiteral("main_window"));
   setWindowTitle(QStringLiteral("Orrery"));
   setDockOptions(QMainWindow::AllowNestedDocks | QMainWindow::AllowTabbedDocks);

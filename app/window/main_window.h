@@ -9,6 +9,7 @@
 #include <map>
 #include <vector>
 
+#include "app/window/backend_menu.h"
 #include "app/window/canvas.h"
 #include "app/window/frame_times.h"
 #include "app/window/inspector_dock.h"
@@ -143,6 +144,7 @@ class MainWindow final : public QMainWindow {
   QAction* record_action_ = nullptr;
   QAction* overlay_action_ = nullptr;
   QMenu* recent_menu_ = nullptr;
+  BackendMenu* backend_menu_ = nullptr;
 
   QTimer clock_;
   int64_t n_ticks_ = 0;

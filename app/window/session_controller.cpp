@@ -22,8 +22,10 @@ QString text_of(const std::string& utf8) { return QString::fromStdString(utf8); 
 
 }  // namespace
 
-SessionController::SessionController(int n_threads, QObject* parent)
-    : QObject(parent), n_threads_(n_threads), history_(kHistoryBytes) {}
+SessionController::SessionController(BackendChoice backend, BackendMakers backends, QObject* parent)
+    : QObject(parent), engine_(std::move(backends)), backend_(std::move(backend)), history_(kHistoryBytes) {
+  backend_.advice = "choose another in the menu Run, Backend";
+}
 
 SessionController::~SessionController() {
   for (auto& [tag, reader] : opening_) reader.join();
@@ -58,10 +60,26 @@ void SessionController::apply(const Command& command) {
 void SessionController::open_model(const std::string& name_or_path) {
   const auto path = resolve_model(name_or_path);
   if (!path) return Q_EMIT failed(text_of(path.error().message));
+  load(path->string());
+}
+
+void SessionController::load(const std::string& path) {
   loading_ = true;
+  loading_path_ = path;
   load_share_ = 0;
-  engine_.load({.model = path->string(), .backend = "", .threads = n_threads_, .kv = std::nullopt});
+  engine_.load({.model = path, .backend = backend_, .kv = std::nullopt});
   Q_EMIT status_changed();
+}
+
+void SessionController::set_backend(const std::string& name) {
+  if (name == backend_.name) return;
+  backend_.name = name;
+  if (loading_) return load(loading_path_);
+  Q_EMIT status_changed();
+}
+
+void SessionController::reload_model() {
+  if (model_) load(model_->file->path());
 }
 
 void SessionController::cancel_load() {
@@ -334,7 +352,10 @@ void SessionController::end_live(const engine_event::RunEnded& ended) {
 }
 
 void SessionController::handle(const EngineEvent& event) {
-  if (const auto* progress = std::get_if<engine_event::LoadProgress>(&event)) {
+  if (const auto* found = std::get_if<engine_event::BackendsFound>(&event)) {
+    no_cuda_ = found->no_cuda;
+  } else if (const auto* progress = std::get_if<engine_event::LoadProgress>(&event)) {
+    loading_ = true;  // also after one that a newer one replaced has failed
     load_share_ = progress->share;
   } else if (const auto* loaded = std::get_if<engine_event::ModelLoaded>(&event)) {
     loading_ = false;
@@ -344,8 +365,13 @@ void SessionController::handle(const EngineEvent& event) {
     no_system_ = loaded->no_system;
     default_system_ = loaded->default_system;
     shows_last_run_ = false;  // the engine let go of it
+    if (!model_->remark.empty()) Q_EMIT noticed(text_of(model_->remark));
   } else if (const auto* refused = std::get_if<engine_event::LoadFailed>(&event)) {
     loading_ = false;
+    if (refused->none_is_open) {
+      model_.reset();
+      shows_last_run_ = false;
+    }
     if (refused->error.code != ErrorCode::kCancelled) Q_EMIT failed(text_of(refused->error.message));
   } else if (const auto* started = std::get_if<engine_event::RunStarted>(&event)) {
     begin_live(*started);

@@ -32,7 +32,8 @@ class SessionController final : public QObject, public TokenTexts {
     kReplay,  // a recorded run, growing at the recorded pace
   };
 
-  explicit SessionController(int n_threads, QObject* parent = nullptr);
+  // `backend`: what models are opened on, until set_backend says otherwise.
+  explicit SessionController(BackendChoice backend, BackendMakers backends = {}, QObject* parent = nullptr);
   ~SessionController() override;
 
   // --- what is open ---
@@ -43,7 +44,11 @@ class SessionController final : public QObject, public TokenTexts {
   double load_share() const { return load_share_; }
   bool fetching() const { return fetcher_ && fetcher_->busy(); }
   bool opening_session() const { return !opening_.empty(); }
-  const OpenedModel* model() const { return model_ ? &*model_ : nullptr; }
+  const OpenModel* model() const { return model_ ? &*model_ : nullptr; }
+  // The BackendKind that models are opened on; empty: CUDA where a device works, else the CPU.
+  const std::string& backend() const { return backend_.name; }
+  // Why CUDA cannot be used, empty where it can; none until the engine has looked.
+  const std::optional<std::string>& no_cuda() const { return no_cuda_; }
   bool has_chat() const { return has_chat_; }
   const std::string& no_chat() const { return no_chat_; }
   const std::string& no_system() const { return no_system_; }            // why a chat takes no system message
@@ -70,6 +75,9 @@ class SessionController final : public QObject, public TokenTexts {
   void apply(const Command& command);
   void open_model(const std::string& name_or_path);
   void cancel_load();
+  // Holds from the next model on, or from the one that is being loaded.
+  void set_backend(const std::string& name);
+  void reload_model();
   void open_session(const std::string& path, int64_t run = 0);
   // A new run, or where request.go_on says so, the next turn of the one on the screen. Its session_path is filled in
   // here.
@@ -103,6 +111,7 @@ class SessionController final : public QObject, public TokenTexts {
 
  private:
   void handle(const EngineEvent& event);
+  void load(const std::string& path);
   void begin_live(const engine_event::RunStarted& started);
   void take_live(const engine_event::RunStarted& started);
   std::string why_not_live() const;
@@ -115,15 +124,17 @@ class SessionController final : public QObject, public TokenTexts {
   void finish_save();
 
   EngineThread engine_;
-  const int n_threads_;
+  BackendChoice backend_;
+  std::optional<std::string> no_cuda_;
   FrameHistory history_;
   ViewState view_;
   Mode mode_ = Mode::kEmpty;
 
-  std::optional<OpenedModel> model_;
+  std::optional<OpenModel> model_;
   bool has_chat_ = false;
   std::string no_chat_, no_system_, default_system_;
   bool loading_ = false;
+  std::string loading_path_;
   double load_share_ = 0;
 
   uint64_t last_tag_ = 0;        // of the newest request to generate

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "app/backend_choice.h"
 #include "kernels/base/result.h"
 #include "views/scene.h"
 #include "views/text_metrics.h"
@@ -20,6 +22,8 @@ struct WindowOptions {
   std::string prompt;     // put into the prompt box; empty: the box keeps its example
   bool generate = false;  // with a model: starts generating as soon as it is loaded (the demo of ./run)
   int threads = 0;        // of the engine; 0: all usable cores
+  std::optional<std::string> backend = {};  // as --backend takes it; none: what was last chosen in the window
+  BackendMakers backends = {};              // tests put others in their place
 };
 
 // Shows the window and returns the program's exit status when it is closed. Main thread, at most once in a process,

@@ -98,6 +98,9 @@ void MainWindow::build_run_menu() {
   step_action_ = add_action(run, tr("Step one token"), QKeySequence(Qt::Key_F10), [this] { controller_.step(); });
   stop_action_ = add_action(run, tr("Stop"), QKeySequence(Qt::CTRL | Qt::Key_Period), [this] { controller_.stop(); });
   run->addSeparator();
+  backend_menu_ = new BackendMenu(controller_, this);
+  run->addMenu(backend_menu_);
+  for (QAction* action : backend_menu_->actions()) actions_.push_back(action);
   record_action_ = add_action(run, tr("Do not record the next runs"), {}, [] {});
   record_action_->setCheckable(true);
   add_action(run, tr("Write a prompt"), QKeySequence(Qt::CTRL | Qt::Key_L), [this] { prompt_->focus_text(); });
@@ -167,6 +170,7 @@ void MainWindow::build_toolbar() {
   model_label_->setObjectName(QStringLiteral("model_label"));
   model_label_->setTextFormat(Qt::PlainText);
   bar->addWidget(model_label_);
+  bar->addWidget(backend_menu_->make_button());
   gap(6);
   bar->addSeparator();
   run_action_->setToolTip(tr("Run, pause or replay (Space)"));

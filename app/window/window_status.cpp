@@ -13,7 +13,7 @@ namespace orrery {
 namespace {
 
 // What the user knows the model by: its title where it is a known one, else the name it gives itself.
-QString model_title(const OpenedModel& model) {
+QString model_title(const OpenModel& model) {
   const QString file = QFileInfo(QString::fromStdString(model.file->path())).fileName();
   for (const KnownModel& known : known_models()) {
     // A title may go on after a colon; the name before it is enough.
@@ -58,7 +58,7 @@ QString rate_text(const SessionController& c) {
 
 void MainWindow::refresh_page() {
   const bool has_run = controller_.mode() != SessionController::Mode::kEmpty;
-  const OpenedModel* model = controller_.model();
+  const OpenModel* model = controller_.model();
   const QString name = model ? model_title(*model) : QString();
   prompt_->setVisible(model != nullptr);
   if (model) {
@@ -92,7 +92,7 @@ void MainWindow::refresh_page() {
 void MainWindow::refresh_status() {
   status_at_ = std::chrono::steady_clock::now();
   const SessionController& c = controller_;
-  const OpenedModel* model = c.model();
+  const OpenModel* model = c.model();
   model_label_->setText(c.loading_model() ? tr("loading…") : model ? model_title(*model) : tr("no model"));
   const bool live = c.running();
   const bool playing = live ? !c.paused() : c.replay_playing();
@@ -108,6 +108,7 @@ void MainWindow::refresh_status() {
   refresh_speed_choices();
   refresh_progress();
   refresh_record_state();
+  backend_menu_->refresh();
   state_label_->setText(state_text(c));
   rate_label_->setText(rate_text(c));
   const QString file = QFileInfo(QString::fromStdString(c.session_path())).completeBaseName();

@@ -16,9 +16,10 @@ namespace orrery::testing {
 
 inline std::string asset(const std::string& name) { return std::string(ORRERY_SOURCE_DIR) + "/assets/" + name; }
 
-inline OpenedModel open_tiny(const std::string& name = "tiny-text.q8_0.gguf", int threads = 1) {
+inline OpenedModel open_tiny(const std::string& name = "tiny-text.q8_0.gguf", int threads = 1,
+                             const std::string& backend = "cpu") {
   Result<OpenedModel> opened =
-      open_model({.model = asset("models/" + name), .backend = "cpu", .threads = threads, .kv = {}});
+      open_model({.model = asset("models/" + name), .backend = {.name = backend, .threads = threads}, .kv = {}});
   EXPECT_TRUE(opened) << (opened ? "" : opened.error().message);
   return std::move(*opened);
 }
