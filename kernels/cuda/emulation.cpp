@@ -1,52 +1,26 @@
-#include "kernels/cuda/emulation.h"
-
+// Runs a launch block after block; the threads of a block are fibers that take turns.
 #include <sys/mman.h>
 
 #include <boost/context/fiber.hpp>
 #include <boost/context/stack_context.hpp>
-#include <limits>
-#include <map>
-#include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ORRERY_EMULATION_ASAN 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define ORRERY_EMULATION_ASAN 1
-#endif
+#include "kernels/cuda/emulated_block.h"
+
 #ifdef ORRERY_EMULATION_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif
 
 namespace orrery::cuda_emulated {
 
+thread_local Block* current_block = nullptr;
+
 namespace {
 
-constexpr uint32_t kWarpSize = 32;
-constexpr uint32_t kMaxThreads = 1024;        // of a block, on every device
-constexpr size_t kMaxSharedBytes = 48 << 10;  // what every device gives a block without being asked
+constexpr uint32_t kMaxThreads = 1024;  // of a block, on every device
 constexpr size_t kStackBytes = size_t{128} << 10;
-constexpr uint32_t kNobody = std::numeric_limits<uint32_t>::max();
-
-enum class Wait : uint8_t { kNothing, kBarrier, kWarp, kLeft };
-
-// Who touched an element of shared memory, and how many barriers of the block and of its warp that thread had passed.
-struct Access {
-  uint32_t thread = kNobody;
-  uint32_t block_epoch = 0;
-  uint32_t warp_epoch = 0;
-};
-
-struct Element {
-  Access writer;
-  Access reader;
-  bool many_readers = false;  // since the last barrier of the block
-};
 
 // Stacks are mapped once per thread and used again by every block.
 class StackPool {
@@ -100,21 +74,6 @@ class PooledStack {
   const void** bottom_;
 };
 
-struct Thread {
-  boost::context::fiber fiber;   // suspended; empty while it runs
-  boost::context::fiber caller;  // the block's loop, while it runs
-  const void* stack_bottom = nullptr;
-  Index index;
-  Wait wait = Wait::kNothing;
-  std::source_location where;
-  // Of the warp's exchange that it waits at.
-  uint32_t mask = 0;
-  uint32_t source_lane = 0;
-  uint64_t given = 0;
-  uint64_t received = 0;
-  uint32_t ballot = 0;
-};
-
 std::string place(const std::source_location& where) {
   const std::string_view file = where.file_name();
   return std::string(file.substr(file.rfind('/') + 1)) + ":" + std::to_string(where.line());
@@ -122,66 +81,20 @@ std::string place(const std::source_location& where) {
 
 }  // namespace
 
-struct Array {
-  std::string name;
-  size_t element_bytes = 0;
-  std::vector<std::byte> bytes;
-  std::vector<Element> elements;
-};
-
-// The block that runs.
-struct Block {
-  explicit Block(const Launch& of) : launch(of), threads(of.block.volume()) {}
-
-  const Launch& launch;
-  std::vector<Thread> threads;
-  std::map<const void*, std::unique_ptr<Array>> shared;
-  size_t shared_bytes = 0;
-  uint32_t running = 0;
-  uint32_t block_epoch = 0;
-  std::vector<uint32_t> warp_epochs;
-  std::optional<Error> error;
-#ifdef ORRERY_EMULATION_ASAN
-  const void* loop_stack = nullptr;
-  size_t loop_stack_bytes = 0;
-#endif
-
-  uint32_t n_threads() const { return static_cast<uint32_t>(threads.size()); }
-  Thread& current() { return threads[running]; }
-  void run_threads();
-  void start(uint32_t thread);
-  void resume(uint32_t thread);
-  void suspend(Wait wait, std::source_location where);
-  [[noreturn]] void fail(const std::string& mistake);
-  bool release_warps();
-  bool release_barrier();
-  void check_read(Array& array, size_t i);
-  void check_write(Array& array, size_t i);
-  bool is_ordered(const Access& earlier) const;
-  Access access() const;
-};
-
-namespace {
-
-thread_local Block* current_block = nullptr;
-
-std::string thread_name(const Block& block, uint32_t thread) {
-  const Index& index = block.threads[thread].index;
+std::string Block::thread_name(uint32_t thread) const {
+  const Index& index = threads[thread].index;
   std::string text = "thread ";
   text += std::to_string(index.x);
-  if (block.launch.block.y > 1 || block.launch.block.z > 1) text.append(",").append(std::to_string(index.y));
-  if (block.launch.block.z > 1) text.append(",").append(std::to_string(index.z));
+  if (launch.block.y > 1 || launch.block.z > 1) text.append(",").append(std::to_string(index.y));
+  if (launch.block.z > 1) text.append(",").append(std::to_string(index.z));
   return text;
 }
 
-}  // namespace
-
-// Keeps the first mistake and leaves the thread for good.
 void Block::fail(const std::string& mistake) {
   if (!error) {
     error = Error{ErrorCode::kMismatch, "kernel " + std::string(launch.name) + ", block " + std::to_string(blockIdx.x) +
                                             "," + std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) + ", " +
-                                            thread_name(*this, running) + ": " + mistake};
+                                            thread_name(running) + ": " + mistake};
   }
   throw *error;
 }
@@ -319,8 +232,7 @@ void Block::run_threads() {
           Error{ErrorCode::kMismatch,
                 "kernel " + std::string(launch.name) + ", block " + std::to_string(blockIdx.x) + "," +
                     std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) + ": not all threads reach " + what +
-                    " at " + place(threads[i].where) + ": " + thread_name(*this, i) + " waits, " +
-                    thread_name(*this, absent) +
+                    " at " + place(threads[i].where) + ": " + thread_name(i) + " waits, " + thread_name(absent) +
                     (threads[absent].wait == Wait::kLeft ? " has left" : " waits at " + place(threads[absent].where))};
       break;
     }
@@ -330,86 +242,6 @@ void Block::run_threads() {
     if (threads[i].wait != Wait::kLeft) resume(i);
   }
 }
-
-Access Block::access() const { return {running, block_epoch, warp_epochs[running / kWarpSize]}; }
-
-// Whether what `earlier` did is certain to be seen by the thread that runs.
-bool Block::is_ordered(const Access& earlier) const {
-  if (earlier.thread == running || earlier.block_epoch < block_epoch) return true;
-  const uint32_t warp = running / kWarpSize;
-  return earlier.thread / kWarpSize == warp && earlier.warp_epoch < warp_epochs[warp];
-}
-
-void Block::check_read(Array& array, size_t i) {
-  if (i >= array.elements.size()) {
-    fail("reads " + array.name + "[" + std::to_string(i) + "] of " + std::to_string(array.elements.size()) +
-         " elements of shared memory");
-  }
-  Element& element = array.elements[i];
-  if (element.writer.thread == kNobody) {
-    fail("reads shared memory that was not written: " + array.name + "[" + std::to_string(i) + "]");
-  }
-  if (!is_ordered(element.writer)) {
-    fail("reads " + array.name + "[" + std::to_string(i) + "], which " + thread_name(*this, element.writer.thread) +
-         " wrote with no barrier between");
-  }
-  if (element.reader.thread != kNobody && element.reader.block_epoch == block_epoch &&
-      element.reader.thread != running && !is_ordered(element.reader)) {
-    element.many_readers = true;
-  } else if (element.reader.block_epoch != block_epoch) {
-    element.many_readers = false;
-  }
-  element.reader = access();
-}
-
-void Block::check_write(Array& array, size_t i) {
-  if (i >= array.elements.size()) {
-    fail("writes " + array.name + "[" + std::to_string(i) + "] of " + std::to_string(array.elements.size()) +
-         " elements of shared memory");
-  }
-  Element& element = array.elements[i];
-  if (element.writer.thread != kNobody && !is_ordered(element.writer)) {
-    fail("writes " + array.name + "[" + std::to_string(i) + "], which " + thread_name(*this, element.writer.thread) +
-         " wrote with no barrier between");
-  }
-  const bool read_now = element.reader.thread != kNobody && element.reader.block_epoch == block_epoch;
-  if (read_now && (element.many_readers || !is_ordered(element.reader))) {
-    fail("writes " + array.name + "[" + std::to_string(i) + "], which " + thread_name(*this, element.reader.thread) +
-         " read with no barrier between");
-  }
-  element.writer = access();
-}
-
-SharedMemory::SharedMemory(const void* key, const char* name, size_t element_bytes, size_t n) : array_(nullptr) {
-  Block& block = *current_block;
-  std::unique_ptr<Array>& found = block.shared[key];
-  if (found == nullptr) {
-    if (key == nullptr) n = block.launch.dynamic_shared_bytes / element_bytes;
-    found = std::make_unique<Array>();
-    found->name = name;
-    found->element_bytes = element_bytes;
-    found->bytes.resize(n * element_bytes);
-    found->elements.resize(n);
-    block.shared_bytes += n * element_bytes;
-    if (block.shared_bytes > kMaxSharedBytes) {
-      block.fail("a block's shared memory is at most " + std::to_string(kMaxSharedBytes) + " bytes, but " + name +
-                 " brings it to " + std::to_string(block.shared_bytes));
-    }
-  }
-  array_ = found.get();
-}
-
-std::byte* SharedMemory::read(size_t i) const {
-  current_block->check_read(*array_, i);
-  return array_->bytes.data() + i * array_->element_bytes;
-}
-
-std::byte* SharedMemory::write(size_t i) const {
-  current_block->check_write(*array_, i);
-  return array_->bytes.data() + i * array_->element_bytes;
-}
-
-size_t SharedMemory::size() const { return array_->elements.size(); }
 
 void __syncthreads(std::source_location where) { current_block->suspend(Wait::kBarrier, where); }
 
