@@ -109,7 +109,7 @@ class Uploader {
   size_t next_ = 0;
 };
 
-const float* vector_of(const TensorView& tensor) { return tensor.empty() ? nullptr : tensor.f32(); }
+inline const float* vector_of(const TensorView& tensor) { return tensor.empty() ? nullptr : tensor.f32(); }
 
 class CudaBackend final : public Backend {
  public:

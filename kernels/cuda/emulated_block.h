@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <source_location>
 #include <string>
 #include <vector>
 
@@ -48,7 +47,7 @@ struct Thread {
   const void* stack_bottom = nullptr;
   Index index;
   Wait wait = Wait::kNothing;
-  std::source_location where;
+  Place where;
   // Of the warp's exchange that it waits at.
   uint32_t mask = 0;
   uint32_t source_lane = 0;
@@ -86,7 +85,7 @@ struct Block {
   void run_threads();
   void start(uint32_t thread);
   void resume(uint32_t thread);
-  void suspend(Wait wait, std::source_location where);
+  void suspend(Wait wait, Place where);
   // Keeps the first mistake and leaves the running thread for good.
   [[noreturn]] void fail(const std::string& mistake);
   std::string thread_name(uint32_t thread) const;

@@ -74,9 +74,9 @@ class PooledStack {
   const void** bottom_;
 };
 
-std::string place(const std::source_location& where) {
-  const std::string_view file = where.file_name();
-  return std::string(file.substr(file.rfind('/') + 1)) + ":" + std::to_string(where.line());
+std::string place(const Place& where) {
+  const std::string_view file = where.file;
+  return std::string(file.substr(file.rfind('/') + 1)) + ":" + std::to_string(where.line);
 }
 
 }  // namespace
@@ -135,7 +135,7 @@ void Block::resume(uint32_t thread) {
 #endif
 }
 
-void Block::suspend(Wait wait, std::source_location where) {
+void Block::suspend(Wait wait, Place where) {
   Thread& self = current();
   self.wait = wait;
   self.where = where;
@@ -163,11 +163,11 @@ bool Block::release_warps() {
       const Thread& one = threads[first + i];
       if (one.wait != Wait::kWarp) continue;
       const uint32_t mask = one.mask;
-      const std::source_location where = one.where;
+      const Place where = one.where;
       bool complete = (arrived & mask) == mask;
       for (uint32_t j = 0; complete && j < n_lanes; ++j) {
         const Thread& other = threads[first + j];
-        if ((mask >> j & 1u) != 0) complete = other.mask == mask && other.where.line() == where.line();
+        if ((mask >> j & 1u) != 0) complete = other.mask == mask && other.where == where;
       }
       if (!complete) continue;
       uint32_t ballot = 0;
@@ -193,8 +193,7 @@ bool Block::release_warps() {
 bool Block::release_barrier() {
   const Thread& first = threads.front();
   for (const Thread& thread : threads) {
-    if (thread.wait != Wait::kBarrier || thread.where.line() != first.where.line() ||
-        thread.where.file_name() != first.where.file_name()) {
+    if (thread.wait != Wait::kBarrier || thread.where != first.where) {
       return false;
     }
   }
@@ -225,7 +224,7 @@ void Block::run_threads() {
       const char* const what = threads[i].wait == Wait::kBarrier ? "the barrier" : "the warp's exchange";
       uint32_t absent = 0;
       while (absent + 1 < n_threads() && threads[absent].wait == threads[i].wait &&
-             threads[absent].where.line() == threads[i].where.line()) {
+             threads[absent].where == threads[i].where) {
         ++absent;
       }
       error =
@@ -243,11 +242,11 @@ void Block::run_threads() {
   }
 }
 
-void __syncthreads(std::source_location where) { current_block->suspend(Wait::kBarrier, where); }
+void __syncthreads(const char* file, int line) { current_block->suspend(Wait::kBarrier, {file, line}); }
 
 uint32_t lane() { return current_block->running % kWarpSize; }
 
-uint64_t exchange(uint32_t mask, uint64_t bits, uint32_t source_lane, std::source_location where, uint32_t* ballot) {
+uint64_t exchange(uint32_t mask, uint64_t bits, uint32_t source_lane, Place where, uint32_t* ballot) {
   Block& block = *current_block;
   if ((mask >> lane() & 1u) == 0) block.fail("is not in the mask of the exchange at " + place(where));
   Thread& self = block.current();
@@ -259,7 +258,7 @@ uint64_t exchange(uint32_t mask, uint64_t bits, uint32_t source_lane, std::sourc
   return self.received;
 }
 
-void __syncwarp(uint32_t mask, std::source_location where) { exchange(mask, 0, lane(), where, nullptr); }
+void __syncwarp(uint32_t mask, const char* file, int line) { exchange(mask, 0, lane(), {file, line}, nullptr); }
 
 Result<void> run(const Launch& launch) {
   CHECK(launch.call != nullptr, "a kernel of a device cannot be emulated");

@@ -9,7 +9,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <source_location>
 #include <type_traits>
 
 #include "kernels/base/dtype.h"
@@ -39,10 +38,11 @@ struct Index {
   uint32_t y = 0;
   uint32_t z = 0;
 };
-inline thread_local Index threadIdx;  // NOLINT(readability-identifier-naming): CUDA's names, here and below
-inline thread_local Index blockIdx;   // NOLINT
-inline thread_local Index blockDim;   // NOLINT
-inline thread_local Index gridDim;    // NOLINT
+// NOLINTBEGIN(readability-identifier-naming): CUDA's names, here and below
+inline thread_local Index threadIdx;
+inline thread_local Index blockIdx;
+inline thread_local Index blockDim;
+inline thread_local Index gridDim;
 
 using std::isfinite;
 using std::isnan;
@@ -80,7 +80,9 @@ class Shared {
       std::memcpy(memory_.write(i_), &value, sizeof(T));
       return *this;
     }
-    const Element& operator=(const Element& other) const { return *this = static_cast<T>(other); }  // NOLINT
+    const Element& operator=(const Element& other) const {  // NOLINT: the same
+      return *this = static_cast<T>(other);
+    }
     const Element& operator+=(T value) const { return *this = static_cast<T>(*this) + value; }
     const Element& operator-=(T value) const { return *this = static_cast<T>(*this) - value; }
     const Element& operator*=(T value) const { return *this = static_cast<T>(*this) * value; }
@@ -96,14 +98,21 @@ class Shared {
   SharedMemory memory_;
 };
 
+// A place of a kernel's source.
+struct Place {
+  const char* file = "";
+  int line = 0;
+  bool operator==(const Place& other) const = default;
+};
+
 // All threads of the block; the place is part of the barrier: all must wait at the same one.
-void __syncthreads(std::source_location where = std::source_location::current());  // NOLINT
+void __syncthreads(const char* file = __builtin_FILE(), int line = __builtin_LINE());
 // The threads of the warp that `mask` names, which all must call it.
-void __syncwarp(uint32_t mask = 0xffffffffu, std::source_location where = std::source_location::current());  // NOLINT
+void __syncwarp(uint32_t mask = 0xffffffffu, const char* file = __builtin_FILE(), int line = __builtin_LINE());
 
 // A warp's exchange: every lane of the mask gives 8 bytes and gets those of the lane that it names (its own where that
 // lane is not in the mask). Returns the bits; `ballot` gets the lanes that gave anything but 0.
-uint64_t exchange(uint32_t mask, uint64_t bits, uint32_t source_lane, std::source_location where, uint32_t* ballot);
+uint64_t exchange(uint32_t mask, uint64_t bits, uint32_t source_lane, Place where, uint32_t* ballot);
 uint32_t lane();
 
 template <typename T>
@@ -115,7 +124,7 @@ uint64_t to_bits(T value) {
 }
 
 template <typename T>
-T shuffle(uint32_t mask, T value, uint32_t source, std::source_location where) {
+T shuffle(uint32_t mask, T value, uint32_t source, Place where) {
   const uint64_t bits = exchange(mask, to_bits(value), source, where, nullptr);
   T result;
   std::memcpy(&result, &bits, sizeof(T));
@@ -124,60 +133,58 @@ T shuffle(uint32_t mask, T value, uint32_t source, std::source_location where) {
 
 // Whole warps only: the width is always 32.
 template <typename T>
-T __shfl_sync(uint32_t mask, T value, uint32_t source,  // NOLINT
-              std::source_location where = std::source_location::current()) {
-  return shuffle(mask, value, source % 32, where);
+T __shfl_sync(uint32_t mask, T value, uint32_t source, const char* file = __builtin_FILE(),
+              int line = __builtin_LINE()) {
+  return shuffle(mask, value, source % 32, {file, line});
 }
 template <typename T>
-T __shfl_xor_sync(uint32_t mask, T value, uint32_t lanes,  // NOLINT
-                  std::source_location where = std::source_location::current()) {
-  return shuffle(mask, value, (lane() ^ lanes) % 32, where);
+T __shfl_xor_sync(uint32_t mask, T value, uint32_t lanes, const char* file = __builtin_FILE(),
+                  int line = __builtin_LINE()) {
+  return shuffle(mask, value, (lane() ^ lanes) % 32, {file, line});
 }
 template <typename T>
-T __shfl_down_sync(uint32_t mask, T value, uint32_t offset,  // NOLINT
-                   std::source_location where = std::source_location::current()) {
-  return shuffle(mask, value, lane() + offset < 32 ? lane() + offset : lane(), where);
+T __shfl_down_sync(uint32_t mask, T value, uint32_t offset, const char* file = __builtin_FILE(),
+                   int line = __builtin_LINE()) {
+  return shuffle(mask, value, lane() + offset < 32 ? lane() + offset : lane(), {file, line});
 }
 template <typename T>
-T __shfl_up_sync(uint32_t mask, T value, uint32_t offset,  // NOLINT
-                 std::source_location where = std::source_location::current()) {
-  return shuffle(mask, value, lane() >= offset ? lane() - offset : lane(), where);
+T __shfl_up_sync(uint32_t mask, T value, uint32_t offset, const char* file = __builtin_FILE(),
+                 int line = __builtin_LINE()) {
+  return shuffle(mask, value, lane() >= offset ? lane() - offset : lane(), {file, line});
 }
 
-inline uint32_t __ballot_sync(uint32_t mask, int predicate,  // NOLINT
-                              std::source_location where = std::source_location::current()) {
+inline uint32_t __ballot_sync(uint32_t mask, int predicate, const char* file = __builtin_FILE(),
+                              int line = __builtin_LINE()) {
   uint32_t ballot = 0;
-  exchange(mask, predicate != 0 ? 1 : 0, lane(), where, &ballot);
+  exchange(mask, predicate != 0 ? 1 : 0, lane(), {file, line}, &ballot);
   return ballot;
 }
-inline int __any_sync(uint32_t mask, int predicate,  // NOLINT
-                      std::source_location where = std::source_location::current()) {
-  return __ballot_sync(mask, predicate, where) != 0 ? 1 : 0;
+inline int __any_sync(uint32_t mask, int predicate, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  return __ballot_sync(mask, predicate, file, line) != 0 ? 1 : 0;
 }
-inline int __all_sync(uint32_t mask, int predicate,  // NOLINT
-                      std::source_location where = std::source_location::current()) {
-  return __ballot_sync(mask, predicate, where) == mask ? 1 : 0;
+inline int __all_sync(uint32_t mask, int predicate, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  return __ballot_sync(mask, predicate, file, line) == mask ? 1 : 0;
 }
 
 // On global memory. Fibers switch only where they meet, so a plain update is one.
 template <typename T>
-T atomicAdd(T* address, T value) {  // NOLINT
+T atomicAdd(T* address, T value) {
   const T old = *address;
   *address = old + value;
   return old;
 }
 template <typename T>
-T atomicMax(T* address, T value) {  // NOLINT
+T atomicMax(T* address, T value) {
   const T old = *address;
   *address = std::max(old, value);
   return old;
 }
 
-inline int __popc(uint32_t bits) { return __builtin_popcount(bits); }              // NOLINT
-inline int __ffs(uint32_t bits) { return __builtin_ffs(static_cast<int>(bits)); }  // NOLINT
-inline int __clz(uint32_t bits) { return bits == 0 ? 32 : __builtin_clz(bits); }   // NOLINT
+inline int __popc(uint32_t bits) { return __builtin_popcount(bits); }
+inline int __ffs(uint32_t bits) { return __builtin_ffs(static_cast<int>(bits)); }
+inline int __clz(uint32_t bits) { return bits == 0 ? 32 : __builtin_clz(bits); }
 // Bytes of the 8 of `low` and `high` that the 4 lowest nibbles of `selectors` name, by their 3 lowest bits.
-inline uint32_t __byte_perm(uint32_t low, uint32_t high, uint32_t selectors) {  // NOLINT
+inline uint32_t __byte_perm(uint32_t low, uint32_t high, uint32_t selectors) {
   const uint64_t bytes = uint64_t{high} << 32 | low;
   uint32_t picked = 0;
   for (uint32_t i = 0; i < 4; ++i) {
@@ -186,6 +193,8 @@ inline uint32_t __byte_perm(uint32_t low, uint32_t high, uint32_t selectors) {  
   return picked;
 }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+
+// NOLINTEND(readability-identifier-naming)
 
 inline float half_to_float(uint16_t bits) { return f16_to_f32(bits); }
 inline uint16_t float_to_half(float value) { return f32_to_f16(value); }
