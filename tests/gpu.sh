@@ -70,7 +70,7 @@ find_cuda() {
   done
   nvcc=$(command -v nvcc) || stop "nvcc was not found: put it on the PATH, or set CUDA_HOME"
   cuda=$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')
-  if ldconfig -p 2>/dev/null | grep -q "libcublas.so.${cuda%%.*} "; then return; fi
+  if ldconfig -p 2>/dev/null | grep "libcublas.so.${cuda%%.*} " >/dev/null; then return; fi
   local places=("$(dirname "$(dirname "$(readlink -f "$nvcc")")")")
   # Python's packages of CUDA's libraries.
   found=$(python3 -c 'import nvidia; print(*nvidia.__path__, sep="\n")' 2>/dev/null) && mapfile -t -O 1 places <<<"$found"
@@ -125,7 +125,11 @@ make_models() {
     dtype=${shape#*:} shape=${shape%:*}
     file=$build/models/$shape-$dtype.gguf
     [ ! -f "$file" ] || continue
-    python3 "$root/tests/bench/make_model.py" "$shape" "$dtype" "$file.part" && mv "$file.part" "$file"
+    if timeout "$(left)" python3 "$root/tests/bench/make_model.py" "$shape" "$dtype" "$file.part"; then
+      mv "$file.part" "$file"
+    else
+      rm -f "$file.part"
+    fi
   done
 }
 
