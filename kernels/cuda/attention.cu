@@ -61,6 +61,7 @@ __global__ void attention_merge_kernel(MergeArguments a) {
 struct PageTable {
   std::vector<PagePair> pages;
   std::vector<int32_t> page_zero;  // per sequence
+  const PagePair* on_device = nullptr;
 };
 
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -172,7 +173,7 @@ void push_rows(const AttentionArgs& args, const AttentionStats& stats, const Pag
   AttentionPass pass;
   pass.q = args.q.data;
   pass.rows = stream.upload(std::span<const RowKeys>(rows));
-  pass.pages = stream.upload(std::span<const PagePair>(table.pages));
+  pass.pages = table.on_device;
   pass.q_stride = args.q.row_stride;
   pass.score_width = width;
   pass.n_heads = args.n_heads;
@@ -204,15 +205,17 @@ void push_rows(const AttentionArgs& args, const AttentionStats& stats, const Pag
                              args.out.row_stride, args.n_heads, args.d_head_v,  pass.n_splits};
   stream.push(make_launch("attention_merge", attention_merge_kernel, {.x = static_cast<uint32_t>(n_queries)},
                           {.x = kThreads}, merge));
-  if (width > 0)
+  if (width > 0) {
     push_attention_stats({pass.scores, scratch.merged, pass.rows, width, n_rows, args.n_heads}, stats, stream);
+  }
 }
 
 }  // namespace
 
 void attention(const AttentionArgs& args, const AttentionStats& stats, CommandStream& stream,
                int64_t most_scratch_floats) {
-  const PageTable table = table_of(args.sequences);
+  PageTable table = table_of(args.sequences);
+  table.on_device = stream.upload(std::span<const PagePair>(table.pages));
   const int64_t width = wants(stats) ? width_of(args.rows) : 0;
   const int64_t row_floats = args.n_heads * std::max<int64_t>(width, args.d_head_v);
   const int64_t n_at_once = std::max<int64_t>(1, most_scratch_floats / row_floats);

@@ -287,7 +287,7 @@ __global__ void attention_stats_kernel(StatsArguments a) {
   }
 }
 
-// Two to sixteen pages to a warp, but for the longest rows.
+// Up to eight pages to a warp; more in the longest rows.
 uint32_t threads_for(int64_t width) {
   return std::clamp(std::bit_ceil(static_cast<uint32_t>(width / 16)), uint32_t{kLeastThreads}, uint32_t{kMostThreads});
 }
