@@ -1,3 +1,5 @@
+#include <bit>
+
 #include "tests/engine/cuda/on_backend.h"
 #include "tests/kernels/random_tensors.h"
 
@@ -11,7 +13,7 @@ class CudaEmbedding : public CudaOperation {
     const std::vector<float> expected = operation(*cpu_), got = operation(*backend_);
     ASSERT_EQ(got.size(), expected.size());
     for (size_t i = 0; i < got.size(); ++i) {
-      ASSERT_EQ(std::memcmp(&got[i], &expected[i], sizeof(float)), 0)
+      ASSERT_EQ(std::bit_cast<uint32_t>(got[i]), std::bit_cast<uint32_t>(expected[i]))
           << what << " at " << i << ": " << got[i] << ", " << expected[i];
     }
   }
