@@ -6,7 +6,8 @@ namespace orrery {
 namespace {
 
 Error no_cuda() {
-  return {ErrorCode::kUnsupported, "this build has no CUDA backend (no nvcc was found when it was configured)"};
+  return {ErrorCode::kUnsupported,
+          "this build has no CUDA backend (it was configured without nvcc, or with ORRERY_CUDA=OFF)"};
 }
 
 }  // namespace
