@@ -111,7 +111,7 @@ SCRIPT
 tested() {
   timeout "$(left)" ctest --test-dir "$build" --output-on-failure --parallel "$(nproc)" --timeout 120 "$@" \
     --output-junit "$build/tests.xml" >"$build/tests.log" 2>&1 || {
-    grep -E 'tests passed|\(Failed\)|\(Timeout\)|\(Not Run\)|\*\*\*' "$build/tests.log" >&2 || tail -n 5 "$build/tests.log" >&2
+    grep -E 'tests passed|\((Failed|Timeout|Not Run|SEGFAULT|Subprocess aborted)\)' "$build/tests.log" >&2 || tail -n 5 "$build/tests.log" >&2
     return 1
   }
   grep 'tests passed' "$build/tests.log" >&2
