@@ -15,7 +15,8 @@ HWY_BEFORE_NAMESPACE();
 namespace orrery {
 namespace HWY_NAMESPACE {
 
-#if HWY_TARGET == HWY_SCALAR
+// Without instructions for it, Highway does not round to the nearest even.
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SSE2
 
 void store_halves(const float* from, uint16_t* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = f32_to_f16(from[i]);
