@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <vector>
 
 #include "kernels/attention.h"
@@ -36,8 +35,10 @@ struct RowWeights {
 };
 
 void write_top(const RowWeights& row, int64_t r, int32_t head, const AttentionStats& stats) {
-  std::vector<size_t> order(row.weights.size());
-  std::iota(order.begin(), order.end(), size_t{0});
+  std::vector<size_t> order;  // a weight that is not a number has no place
+  for (size_t i = 0; i < row.weights.size(); ++i) {
+    if (!std::isnan(row.weights[i])) order.push_back(i);
+  }
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return row.weights[a] > row.weights[b]; });
   const size_t n_top = std::min(order.size(), static_cast<size_t>(kAttentionTopKeys));
   if (stats.top) {
@@ -57,7 +58,7 @@ void write_stats(const RowWeights& row, int64_t r, int32_t head, const Attention
   double entropy = 0.0, distance = 0.0, sum = 0.0;
   for (int64_t key = row.key_begin; key <= row.position; ++key) {
     const double w = row.of(key);
-    if (w > 0.0) entropy -= w * std::log(w);
+    if (w != 0.0) entropy -= w * std::log(w);
     distance += w * static_cast<double>(row.position - key);
     sum += w;
   }
