@@ -2,6 +2,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -12,16 +14,36 @@ namespace orrery {
 
 namespace {
 
-constexpr size_t kAlignment = 256;  // as cudaMalloc's
+constexpr size_t kAlignment = 256;                 // as cudaMalloc's
+constexpr size_t kMemoryBytes = size_t{16} << 30;  // a device has an end too
 
 class EmulatedDevice final : public Device {
  public:
   std::string backend_name() const override { return "cuda-emulated"; }
   std::string description() const override { return "CUDA kernels emulated on the CPU"; }
   std::string instruction_set() const override { return "emulated"; }
-  std::optional<size_t> free_bytes() const override { return std::nullopt; }
+  std::optional<size_t> free_bytes() const override { return kMemoryBytes - used_bytes_; }
 
   Result<std::byte*> allocate(size_t n_bytes) override {
+    if (n_bytes > kMemoryBytes - used_bytes_) {
+      return Error{ErrorCode::kOutOfMemory, "the emulated CUDA device is out of memory: " + std::to_string(n_bytes) +
+                                                " bytes were needed, and there are " +
+                                                std::to_string(kMemoryBytes - used_bytes_)};
+    }
+    ORRERY_ASSIGN_OR_RETURN(std::byte * memory, allocate_pinned(n_bytes));
+    sizes_[memory] = n_bytes;
+    used_bytes_ += n_bytes;
+    return memory;
+  }
+  void free(std::byte* memory) override {
+    if (memory == nullptr) return;
+    const auto found = sizes_.find(memory);
+    CHECK(found != sizes_.end(), "memory that the emulated device did not give");
+    used_bytes_ -= found->second;
+    sizes_.erase(found);
+    std::free(memory);
+  }
+  Result<std::byte*> allocate_pinned(size_t n_bytes) override {
     const size_t rounded = (n_bytes + kAlignment) / kAlignment * kAlignment;
     auto* memory = rounded < n_bytes ? nullptr : static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
     if (memory == nullptr) {
@@ -31,8 +53,6 @@ class EmulatedDevice final : public Device {
     std::memset(memory, 0xff, rounded);
     return memory;
   }
-  void free(std::byte* memory) override { std::free(memory); }
-  Result<std::byte*> allocate_pinned(size_t n_bytes) override { return allocate(n_bytes); }
   void free_pinned(std::byte* memory) override { std::free(memory); }
 
   void zero(std::byte* memory, size_t n_bytes) override {
@@ -92,6 +112,8 @@ class EmulatedDevice final : public Device {
     }
   }
 
+  std::unordered_map<const std::byte*, size_t> sizes_;
+  size_t used_bytes_ = 0;
   Result<void> failure_;
   std::unique_ptr<RecordedCalls> captured_;
 };

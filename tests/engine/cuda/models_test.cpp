@@ -61,13 +61,14 @@ TEST_P(CudaModels, AreTheSameInEveryRun) {
   EXPECT_EQ(measure(model, tokens, 20), measure(model, tokens, 20));
 }
 
-TEST_P(CudaModels, SaySizesWhereWeightsDoNotFit) {
+TEST_P(CudaModels, SayBytesNeededAndThereWhereMemoryIsOut) {
   const auto model = load("tiny-llama-a");
   ASSERT_NE(model, nullptr);
   const Result<std::unique_ptr<Allocation>> refused = backend_->allocate(size_t{1} << 55);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kOutOfMemory);
   EXPECT_NE(refused.error().message.find("36028797018963968"), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find(" there are "), std::string::npos) << refused.error().message;
 }
 
 ORRERY_CUDA_OPERATION_TESTS(CudaModels);
