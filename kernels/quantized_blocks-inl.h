@@ -49,7 +49,7 @@ struct BlockForm {
 };
 
 // 16 bytes each of rows 0, 4, 8, 12 from `row` on, as far as there are lanes: block L holds row 4 L.
-HWY_INLINE VU load_every_fourth_row(const uint8_t* row, size_t stride) {
+HWY_INLINE VU load_every_fourth_row(const uint8_t* row, [[maybe_unused]] size_t stride) {
 #if HWY_TARGET <= HWY_AVX3
   const auto at = [=](size_t i)
                       HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + i * 4 * stride)); };
