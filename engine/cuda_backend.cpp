@@ -10,11 +10,11 @@
 namespace orrery {
 
 Result<std::shared_ptr<Backend>> make_cuda_backend() {
-  ORRERY_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, open_cuda_device());
 #ifdef ORRERY_HAVE_CUDA
+  ORRERY_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, open_cuda_device());
   return std::shared_ptr<Backend>(std::make_shared<cuda::CudaBackend>(std::move(device)));
 #else
-  return Error{ErrorCode::kUnsupported, "this build has no CUDA kernels"};
+  return open_cuda_device().error();
 #endif
 }
 

@@ -31,7 +31,7 @@ class Device {
   virtual std::string backend_name() const = 0;          // "cuda", "cuda-emulated"
   virtual std::string description() const = 0;           // "NVIDIA H200, sm_90, driver 13.0"
   virtual std::string instruction_set() const = 0;       // "sm_90", "emulated"
-  virtual std::optional<size_t> free_bytes() const = 0;  // none where memory is the host's
+  virtual std::optional<size_t> free_bytes() const = 0;  // none where it cannot be told
 
   // Uninitialised. kOutOfMemory says how many bytes were needed and how many are there.
   virtual Result<std::byte*> allocate(size_t n_bytes) = 0;

@@ -88,6 +88,7 @@ struct Block {
   void suspend(Wait wait, Place where);
   // Keeps the first mistake and leaves the running thread for good.
   [[noreturn]] void fail(const std::string& mistake);
+  std::string name() const;  // with the kernel's
   std::string thread_name(uint32_t thread) const;
   bool release_warps();
   bool release_barrier();

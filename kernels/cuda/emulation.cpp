@@ -90,11 +90,14 @@ std::string Block::thread_name(uint32_t thread) const {
   return text;
 }
 
+std::string Block::name() const {
+  return "kernel " + std::string(launch.name) + ", block " + std::to_string(blockIdx.x) + "," +
+         std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z);
+}
+
 void Block::fail(const std::string& mistake) {
   if (!error) {
-    error = Error{ErrorCode::kMismatch, "kernel " + std::string(launch.name) + ", block " + std::to_string(blockIdx.x) +
-                                            "," + std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) + ", " +
-                                            thread_name(running) + ": " + mistake};
+    error = Error{ErrorCode::kMismatch, name() + ", " + thread_name(running) + ": " + mistake};
   }
   throw *error;
 }
@@ -229,9 +232,8 @@ void Block::run_threads() {
       }
       error =
           Error{ErrorCode::kMismatch,
-                "kernel " + std::string(launch.name) + ", block " + std::to_string(blockIdx.x) + "," +
-                    std::to_string(blockIdx.y) + "," + std::to_string(blockIdx.z) + ": not all threads reach " + what +
-                    " at " + place(threads[i].where) + ": " + thread_name(i) + " waits, " + thread_name(absent) +
+                name() + ": not all threads reach " + what + " at " + place(threads[i].where) + ": " + thread_name(i) +
+                    " waits, " + thread_name(absent) +
                     (threads[absent].wait == Wait::kLeft ? " has left" : " waits at " + place(threads[absent].where))};
       break;
     }

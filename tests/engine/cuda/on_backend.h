@@ -73,13 +73,17 @@ class OnBackend {
   std::vector<std::unique_ptr<Allocation>> memory_;
 };
 
-// Cases run on "cuda-emulated", and on "cuda" where a device works; there they are skipped otherwise.
+// Cases run on "cuda-emulated", and on "cuda" where a device is found; without one those are skipped. A device that is
+// there and cannot be opened fails them.
 class CudaOperation : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     cpu_ = make_cpu_backend(1);
-    Result<std::shared_ptr<Backend>> opened = GetParam() == "cuda" ? make_cuda_backend() : make_cuda_emulated_backend();
-    if (!opened) GTEST_SKIP() << opened.error().message;
+    const bool on_device = GetParam() == "cuda";
+    const Result<void> found = on_device ? find_cuda_backend() : Result<void>();
+    if (!found) GTEST_SKIP() << found.error().message;
+    Result<std::shared_ptr<Backend>> opened = on_device ? make_cuda_backend() : make_cuda_emulated_backend();
+    ASSERT_TRUE(opened) << (opened ? "" : opened.error().message);
     backend_ = *opened;
   }
 
