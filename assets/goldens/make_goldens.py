@@ -2,6 +2,7 @@
 
     python assets/goldens/make_goldens.py llama
     python assets/goldens/make_goldens.py decoders
+    python assets/goldens/make_goldens.py hybrids [--only NAME]
     python assets/goldens/make_goldens.py quants
     python assets/goldens/make_goldens.py rope
     python assets/goldens/make_goldens.py tokenizer [--llama-python PYTHON] [--smollm2 MODEL.gguf]
@@ -20,11 +21,12 @@ from importlib.metadata import version
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["llama", "decoders", "rope", "tokenizer", "families", "smollm2", "gemma3", "quants", "chat"])
+    parser.add_argument("part", choices=["llama", "decoders", "hybrids", "rope", "tokenizer", "families", "smollm2", "gemma3", "quants", "chat"])
     parser.add_argument("--assets", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
     parser.add_argument("--llama-python", help="a Python that has llama_cpp (0.3.36 here)")
     parser.add_argument("--smollm2", type=pathlib.Path, help="SmolLM2-135M-Instruct, Q4_1, as GGUF")
     parser.add_argument("--gemma3", type=pathlib.Path, help="Gemma-3-270M, Q4_K_M, as GGUF")
+    parser.add_argument("--only", help="hybrids whose names begin so")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     names = ["torch", "transformers", "tokenizers", "gguf", "safetensors", "numpy"]
@@ -38,6 +40,9 @@ def main():
     if args.part == "decoders":
         import decoder_goldens
         decoder_goldens.make(args.assets)
+    if args.part == "hybrids":
+        import hybrid_goldens
+        hybrid_goldens.make(args.assets, args.only)
     if args.part == "rope":
         import rope_goldens
         rope_goldens.make(args.assets)
