@@ -170,6 +170,31 @@ def save_gguf(path, architecture, name, add_settings, tensors):
     writer.close()
 
 
+def stacked_experts(weights):
+    """Matrices of experts ("...experts.3.w1.weight") as one of three axes ("...experts.w1.weight")."""
+    stacks, rest = {}, {}
+    for name, w in weights.items():
+        place = re.fullmatch(r"(.*experts)\.(\d+)\.(.*)", name)
+        if place is None:
+            rest[name] = w
+        else:
+            stacks.setdefault(f"{place[1]}.{place[3]}", {})[int(place[2])] = w
+    return rest | {name: np.stack([experts[i] for i in sorted(experts)]) for name, experts in stacks.items()}
+
+
+def gguf_names(architecture, weights, renamed=()):
+    """Hugging Face weights under gguf's names for them, after the replacements (pattern, by) in `renamed`."""
+    arch = next(a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
+    names, out = gguf.get_tensor_name_map(arch, 100), {}
+    for name, w in weights.items():
+        for pattern, by in renamed:
+            name = re.sub(pattern, by, name)
+        found = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        assert found is not None, name
+        out[found] = w
+    return out
+
+
 # What a run computes inside.
 
 
@@ -311,7 +336,9 @@ def conv_taps(_case, model, tokens):
     """A `more`: conv_taps [T, layer, L] of the models that convolve by causal_conv1d_fn(z [1, C, T], weight [C, L])."""
     with recorded_calls(code_of(model), "causal_conv1d_fn") as calls:
         model(torch.tensor([list(map(int, tokens))]), use_cache=False)
-    return {"conv_taps": torch.stack([tap_parts(call.args[0][0], call.args[1]) for call in calls], 1).numpy()}
+    parts = [tap_parts(call.args[0][0], call.kwargs.get("weight", call.args[1] if len(call.args) > 1 else None))
+             for call in calls]
+    return {"conv_taps": torch.stack(parts, 1).numpy()}
 
 
 def keep_of(decays):

@@ -1,5 +1,6 @@
 """LFM2, LFM2 with experts and LFM3: gated short convolutions and attention."""
 
+import gguf
 import torch
 from transformers import Lfm2ForCausalLM, Lfm2MoeForCausalLM, Lfm3ForCausalLM
 
@@ -17,6 +18,39 @@ def gates_and_taps(case, model, tokens):
                    "conv_gate_out": torch.stack([c.mean(-1) for _, c, _ in parts], 1).numpy()}
 
 
+def save_twin(case, model, weights, folder):
+    config = model.config
+    has_experts = config.model_type == "lfm2_moe"
+    architecture = "lfm2moe" if has_experts else "lfm2"
+
+    def settings(writer):
+        writer.add_block_count(config.num_hidden_layers)
+        writer.add_context_length(config.max_position_embeddings)
+        writer.add_embedding_length(config.hidden_size)
+        writer.add_feed_forward_length(config.intermediate_size)
+        writer.add_head_count(config.num_attention_heads)
+        writer.add_head_count_kv([config.num_key_value_heads if kind == "full_attention" else 0
+                                  for kind in config.layer_types])
+        writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+        writer.add_layer_norm_rms_eps(config.norm_eps)
+        writer.add_vocab_size(config.vocab_size)
+        writer.add_shortconv_l_cache(config.conv_L_cache)
+        if has_experts:
+            writer.add_expert_count(config.num_experts)
+            writer.add_expert_used_count(config.num_experts_per_tok)
+            writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+            writer.add_leading_dense_block_count(config.num_dense_layers)
+            writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+            writer.add_expert_weights_scale(config.routed_scaling_factor)
+
+    renamed = [(r"experts\.w1", "experts.gate_proj"), (r"experts\.w2", "experts.down_proj"),
+               (r"experts\.w3", "experts.up_proj"), (r"feed_forward\.experts", "mlp.experts"),
+               (r"\.expert_bias$", ".expert_bias.bias")]
+    tensors = hybrid_goldens.gguf_names(architecture, hybrid_goldens.stacked_experts(weights), renamed)
+    tensors = {name: w.squeeze(1) if "shortconv.conv.weight" in name else w for name, w in tensors.items()}
+    hybrid_goldens.save_gguf(folder / f"{case.name}.f32.gguf", architecture, case.name, settings, tensors)
+
+
 CASES = [
     # Older spelling: rope_theta, block_ff_dim, full_attn_idxs, tie_embedding. The width of the feed-forward follows from
     # three settings: 2 * 37 / 3 * 1.3 is 31, rounded up to 35.
@@ -29,13 +63,13 @@ CASES = [
                   "intermediate_size": None, "block_ff_dim": 37, "tie_word_embeddings": None, "tie_embedding": True,
                   "dtype": None, "torch_dtype": "float32"}),
     # Newer spelling; an own unembedding, five taps, no biases.
-    Case("tiny-lfm2-b", Lfm2ForCausalLM, length=50, seed=202, more=gates_and_taps,
+    Case("tiny-lfm2-b", Lfm2ForCausalLM, length=50, seed=202, more=gates_and_taps, twins=save_twin,
          config=dict(vocab_size=47, hidden_size=28, intermediate_size=29, num_hidden_layers=4, num_attention_heads=2,
                      num_key_value_heads=1, max_position_embeddings=512, norm_eps=1e-5, conv_bias=False, conv_L_cache=5,
                      block_auto_adjust_ff_dim=False, tie_word_embeddings=False,
                      layer_types=["conv", "full_attention", "full_attention", "conv"],
                      rope_parameters={"rope_type": "default", "rope_theta": 1000.0})),
-    Case("tiny-lfm2-moe", Lfm2MoeForCausalLM, length=80, seed=203, more=gates_and_taps,
+    Case("tiny-lfm2-moe", Lfm2MoeForCausalLM, length=80, seed=203, more=gates_and_taps, twins=save_twin,
          config=dict(vocab_size=53, hidden_size=20, intermediate_size=31, moe_intermediate_size=9, num_hidden_layers=4,
                      num_attention_heads=5, num_key_value_heads=1, max_position_embeddings=512, norm_eps=1e-5,
                      conv_bias=False, conv_L_cache=4, num_dense_layers=1, num_experts=7, num_experts_per_tok=3,

@@ -1,5 +1,6 @@
 """Mamba, Falcon Mamba and Mamba-2."""
 
+import numpy as np
 import torch
 from transformers import FalconMambaForCausalLM, Mamba2ForCausalLM, MambaForCausalLM
 
@@ -37,11 +38,52 @@ def scalar_keep_and_taps(case, model, tokens):
     return taps | {"state_keep": torch.stack(keep, 1).numpy()}
 
 
+def put_away(name, w):
+    """As GGUF has the tensors of a state: A itself, taps without the axis of one input."""
+    if name.endswith("ssm_a"):
+        return -np.exp(w)
+    return w.squeeze(1) if name.endswith("ssm_conv1d.weight") else w
+
+
+def save_twin(case, model, weights, folder):
+    config = model.config
+    is_second = config.model_type == "mamba2"
+    architecture = "mamba2" if is_second else "mamba"
+    channels = int(config.expand * config.hidden_size)
+
+    def settings(writer):
+        writer.add_context_length(2**20)
+        writer.add_embedding_length(config.hidden_size)
+        writer.add_feed_forward_length(0)
+        writer.add_head_count(0)
+        writer.add_block_count(config.num_hidden_layers)
+        writer.add_ssm_conv_kernel(config.conv_kernel)
+        writer.add_ssm_inner_size(channels)
+        writer.add_ssm_state_size(config.state_size)
+        writer.add_ssm_time_step_rank(config.num_heads if is_second else config.time_step_rank)
+        if is_second:
+            writer.add_ssm_group_count(config.n_groups)
+        else:
+            writer.add_ssm_dt_b_c_rms(config.model_type == "falcon_mamba")
+        writer.add_layer_norm_rms_eps(config.layer_norm_epsilon)
+
+    def second(name, w):
+        if name.endswith(("ssm_a", "ssm_d")):
+            return w[:, None]
+        return w.reshape(config.n_groups, -1) if "ssm_norm" in name else w
+
+    tensors = hybrid_goldens.gguf_names(architecture, weights, [(r"\.dt_bias$", ".dt_proj.bias")])
+    tensors = {name: put_away(name, w) for name, w in tensors.items()}
+    if is_second:
+        tensors = {name: second(name, w) for name, w in tensors.items()}
+    hybrid_goldens.save_gguf(folder / f"{case.name}.f32.gguf", architecture, case.name, settings, tensors)
+
+
 X_PROJ = [(r"x_proj\.weight$", matrix(1.3)), (r"dt_proj\.weight$", matrix(1.0))]
 
 CASES = [
     Case("tiny-mamba", MambaForCausalLM, length=70, seed=211, state_norms=hybrid_goldens.norms_per_sixteenth,
-         more=selective_keep_and_taps, rules=X_PROJ,
+         more=selective_keep_and_taps, rules=X_PROJ, twins=save_twin,
          config=dict(vocab_size=61, hidden_size=26, state_size=5, num_hidden_layers=3, layer_norm_epsilon=2e-5, expand=2,
                      conv_kernel=4, use_bias=False, use_conv_bias=True, time_step_rank=3, residual_in_fp32=True,
                      tie_word_embeddings=True)),
@@ -57,17 +99,29 @@ CASES = [
          config=dict(vocab_size=53, hidden_size=22, state_size=6, num_hidden_layers=3, layer_norm_epsilon=1e-5, expand=2,
                      conv_kernel=4, use_bias=False, use_conv_bias=True, time_step_rank=3, mixer_rms_eps=3e-3,
                      tie_word_embeddings=False)),
+    # What a GGUF file can say: the same epsilon everywhere.
+    Case("tiny-falcon-mamba-b", FalconMambaForCausalLM, length=40, seed=216,
+         state_norms=hybrid_goldens.norms_per_sixteenth, more=selective_keep_and_taps, rules=X_PROJ, twins=save_twin,
+         config=dict(vocab_size=37, hidden_size=18, state_size=7, num_hidden_layers=2, layer_norm_epsilon=1e-3, expand=2,
+                     conv_kernel=3, use_bias=False, use_conv_bias=True, mixer_rms_eps=1e-3, tie_word_embeddings=True)),
     # Two groups, six heads, chunks crossed several times, steps of time limited on both sides.
     Case("tiny-mamba2", Mamba2ForCausalLM, length=70, seed=214, state_norms=hybrid_goldens.norms_per_head,
          states_by_prefixes=True, more=scalar_keep_and_taps,
          config=dict(vocab_size=59, hidden_size=21, state_size=5, num_hidden_layers=3, layer_norm_epsilon=2e-5, expand=2,
                      conv_kernel=4, num_heads=6, head_dim=7, n_groups=2, chunk_size=13, use_bias=True,
                      use_conv_bias=True, time_step_limit=[0.1, 0.9], tie_word_embeddings=False)),
-    # One group, no bias at all, an odd number of heads.
+    # Three groups, biases of the convolution only, as GGUF files have them; tied.
     Case("tiny-mamba2-b", Mamba2ForCausalLM, length=50, seed=215, state_norms=hybrid_goldens.norms_per_head,
-         more=scalar_keep_and_taps,
+         more=scalar_keep_and_taps, twins=save_twin,
          config=dict(vocab_size=43, hidden_size=20, state_size=11, num_hidden_layers=2, layer_norm_epsilon=1e-5,
-                     expand=3, conv_kernel=3, num_heads=5, head_dim=12, n_groups=1, chunk_size=32, use_bias=False,
-                     use_conv_bias=False, tie_word_embeddings=True),
+                     expand=3, conv_kernel=3, num_heads=6, head_dim=10, n_groups=3, chunk_size=32, use_bias=False,
+                     use_conv_bias=True, tie_word_embeddings=True),
          rules=[(r"dt_bias$", normal(-0.5, 1.0))]),
+    # One group, five heads, no bias at all; old spelling.
+    Case("tiny-mamba2-c", Mamba2ForCausalLM, length=40, seed=217, state_norms=hybrid_goldens.norms_per_head,
+         more=scalar_keep_and_taps,
+         config=dict(vocab_size=37, hidden_size=15, state_size=6, num_hidden_layers=2, layer_norm_epsilon=1e-5,
+                     expand=3, conv_kernel=5, num_heads=5, head_dim=9, n_groups=1, chunk_size=8, use_bias=False,
+                     use_conv_bias=False, tie_word_embeddings=False),
+         written={"dtype": None, "torch_dtype": "float32", "time_step_limit": [0.0, float("inf")]}),
 ]
