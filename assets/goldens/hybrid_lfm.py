@@ -41,7 +41,6 @@ def save_twin(case, model, weights, folder):
             writer.add_expert_feed_forward_length(config.moe_intermediate_size)
             writer.add_leading_dense_block_count(config.num_dense_layers)
             writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-            writer.add_expert_weights_scale(config.routed_scaling_factor)
 
     renamed = [(r"experts\.w1", "experts.gate_proj"), (r"experts\.w2", "experts.down_proj"),
                (r"experts\.w3", "experts.up_proj"), (r"feed_forward\.experts", "mlp.experts"),
@@ -73,16 +72,17 @@ CASES = [
          config=dict(vocab_size=53, hidden_size=20, intermediate_size=31, moe_intermediate_size=9, num_hidden_layers=4,
                      num_attention_heads=5, num_key_value_heads=1, max_position_embeddings=512, norm_eps=1e-5,
                      conv_bias=False, conv_L_cache=4, num_dense_layers=1, num_experts=7, num_experts_per_tok=3,
-                     norm_topk_prob=True, use_expert_bias=True, routed_scaling_factor=1.7,
+                     norm_topk_prob=True, use_expert_bias=True,
                      layer_types=["conv", "conv", "full_attention", "conv"],
                      rope_parameters={"rope_type": "default", "rope_theta": 20000.0}),
          rules=[(r"expert_bias$", normal(0.0, 0.5))]),
-    # Older spelling, biases of the convolution, no selection bias, weights as they come.
+    # Older spelling, biases of the convolution, no selection bias, weights as they come but for a factor.
     Case("tiny-lfm2-moe-b", Lfm2MoeForCausalLM, length=40, seed=204, more=gates_and_taps,
          config=dict(vocab_size=43, hidden_size=24, intermediate_size=29, moe_intermediate_size=11, num_hidden_layers=3,
                      num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512, norm_eps=1e-5,
                      conv_bias=True, conv_L_cache=3, num_dense_layers=0, num_experts=5, num_experts_per_tok=2,
-                     norm_topk_prob=False, use_expert_bias=False, tie_word_embeddings=False,
+                     norm_topk_prob=False, use_expert_bias=False, routed_scaling_factor=1.7,
+                     tie_word_embeddings=False,
                      layer_types=["conv", "full_attention", "conv"],
                      rope_parameters={"rope_type": "default", "rope_theta": 7000.0}),
          written={"rope_parameters": None, "rope_theta": 7000.0, "tie_word_embeddings": None, "tie_embedding": False,
