@@ -27,7 +27,8 @@ from transformers import DynamicCache
 import llama_goldens
 
 # The modules with CASES.
-FAMILIES = ["hybrid_lfm", "hybrid_mamba", "hybrid_jamba"]
+FAMILIES = ["hybrid_lfm", "hybrid_mamba", "hybrid_jamba", "hybrid_experts", "hybrid_gpt_oss", "hybrid_minimax",
+            "hybrid_retnet", "hybrid_samba"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -46,6 +47,8 @@ class Case:
     # Rules (pattern searched in the name, values(shape, rng)) for parameters, before those of fill_randomly.
     rules: list[tuple[str, Callable]] = dataclasses.field(default_factory=list)
     attention_steps: list[int] | None = None  # kept rows; None: a few at the ends
+    # What follows from random parameters: settle(model), once they are filled in.
+    settle: Callable | None = None
     # Frobenius norms per head of one layer's recurrent state; None: the model has no such state.
     state_norms: Callable[[torch.Tensor], np.ndarray] | None = None
     # How states come about: one-token steps through the reference's cache, or, where its step is not its sequence
@@ -361,6 +364,8 @@ def build(case):
     config.dtype = torch.float32
     model = case.model_class(config).to(torch.float32).eval()
     fill_randomly(model, case.seed, case.rules)
+    if case.settle is not None:
+        case.settle(model)
     return model
 
 
