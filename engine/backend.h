@@ -1,7 +1,9 @@
 // Backend: where the arithmetic happens. It allocates, copies and launches; everything above it only says what.
 // Matrices are float32, row major, in the backend's memory; rows are tokens of a batch. Operations are queued in order
-// and are trusted to have valid shapes (checked once, at load). A statistic is written where its StatSlot says. What
-// the host wants to see lies in a Readback and is there after finish(), where errors of the operations surface too.
+// and are trusted to have valid shapes (checked once, at load). Spans of weights and pointers to states and routes are
+// in the backend's memory; rows, positions, ids and key ranges in the host's. A statistic is written where its StatSlot
+// says. What the host wants to see lies in a Readback and is there after finish(), where errors of the operations
+// surface too.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +19,11 @@
 #include "kernels/attention.h"
 #include "kernels/base/result.h"
 #include "kernels/base/tensor.h"
+#include "kernels/causal_conv.h"
 #include "kernels/elementwise.h"
+#include "kernels/expert_matmul.h"
+#include "kernels/matrix_state.h"
+#include "kernels/moe.h"
 #include "kernels/output_stats.h"
 
 namespace orrery {
@@ -92,6 +98,7 @@ class Backend {
 
   // out[r] = scale * table[ids[r]]
   virtual void embed(const TensorView& table, std::span<const int32_t> ids, float scale, Matrix<float> out) = 0;
+  // weight [n_cols], empty, or [n, n_cols] of which row r takes the (r mod n)-th.
   virtual void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) = 0;
   virtual void matmul(Matrix<const float> x, std::span<const Product> products) = 0;
   // Rotates x [n_rows, n_heads * d_head] in place, with the frequencies of a sequence of `length` tokens.
@@ -108,10 +115,27 @@ class Backend {
                                  Matrix<float> out) = 0;
   // x = cap * tanh(x / cap)
   virtual void soft_cap(Matrix<float> x, float cap) = 0;
-  // x += delta
-  virtual void add(Matrix<float> x, Matrix<const float> delta) = 0;
+  // x += factor * delta
+  virtual void add(Matrix<float> x, Matrix<const float> delta, float factor) = 0;
+  // x *= factor
+  virtual void scale(Matrix<float> x, float factor) = 0;
+  // x[r, g * n + i] *= activation(gates[r, g]), n = x.n_cols / gates.n_cols
+  virtual void gate_groups(Activation activation, Matrix<const float> gates, Matrix<float> x) = 0;
+  // out = clamp(ln(1 + exp(x + bias))); bias [n_cols] f32 or empty; out may be x.
+  virtual void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) = 0;
+  virtual void causal_conv(const CausalConvArgs& args, StatSlot tap_means) = 0;
+  virtual void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats) = 0;
+  virtual void matrix_state_rows(const StateRowArgs& args, StatSlot rows) = 0;
+  // bias [n_experts] f32 or empty.
+  virtual void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config,
+                     const Routes& routes, const RouterStats& stats) = 0;
+  // Many rows are grouped by expert; with few, only the chosen experts' weights are read.
+  virtual void expert_matmul(Matrix<const float> x, const Routes& routes, std::span<const ExpertProduct> products) = 0;
+  virtual void sum_experts(Matrix<const float> x, const Routes& routes, Matrix<float> out) = 0;
   // L2 norm of each group of `group` consecutive columns: [n_cols / group] per row.
   virtual void group_norms(Matrix<const float> x, int64_t group, StatSlot out) = 0;
+  // Mean magnitude of each row.
+  virtual void mean_magnitudes(Matrix<const float> x, StatSlot out) = 0;
   virtual void output_stats(Matrix<const float> logits, const OutputStats& stats) = 0;
 };
 

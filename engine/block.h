@@ -11,11 +11,12 @@
 #include "engine/config.h"
 #include "engine/probe_plan.h"
 #include "engine/workspace.h"
+#include "kernels/state_rows.h"
 
 namespace orrery {
 
 // The rows of one forward pass: row r is tokens[r] at positions[r] of the sequence caches[sequences[r]]. Rows of one
-// sequence stand in order of position and continue its cache.
+// sequence stand one after the other, in order of position, and continue its cache.
 struct Batch {
   std::span<const int32_t> tokens;
   std::span<const int64_t> positions;
@@ -37,10 +38,12 @@ struct Step {
   int32_t iteration = 0;
 };
 
+// The rows of each sequence of the batch, with the memory of a state that this layer keeps, constant in the length.
+std::vector<StateRows> state_rows(const Step& step, StateKind kind);
+
 class Mixer {
  public:
   virtual ~Mixer() = default;
-  virtual MixerKind kind() const = 0;
   virtual std::vector<StateSpec> describe_state(DType kv_dtype) const = 0;
   // out [n_rows, d_model] = mixer(x [n_rows, d_model]); updates the rows' caches.
   virtual void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const = 0;
@@ -49,7 +52,6 @@ class Mixer {
 class FeedForward {
  public:
   virtual ~FeedForward() = default;
-  virtual FeedForwardKind kind() const = 0;
   virtual void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const = 0;
 };
 

@@ -11,6 +11,7 @@ namespace {
 
 size_t key_page_bytes(const StateSpec& spec) { return kv_page_bytes(spec.dtype, spec.n_kv_heads, spec.d_head_k); }
 size_t value_page_bytes(const StateSpec& spec) { return kv_page_bytes(spec.dtype, spec.n_kv_heads, spec.d_head_v); }
+constexpr int64_t kMostSpareHistory = 1024;  // tokens
 int64_t n_pages(int64_t n_tokens) { return (n_tokens + kKvPageTokens - 1) / kKvPageTokens; }
 
 // The first key that a row at `position` sees; no later row sees an earlier one.
@@ -60,31 +61,80 @@ int64_t StateSpec::unit_bytes() const {
 Cache::Cache(std::vector<LayerState> states, std::shared_ptr<Backend> backend)
     : backend_(std::move(backend)), states_(std::move(states)) {
   for (const LayerState& state : states_) {
-    // The other kinds arrive with their mixers; until then no model in the registry describes one.
-    CHECK(state.key.kind == StateKind::kKeysValues);
-    kv_[state.key].spec = state.spec;
+    if (state.spec.per_token()) {
+      kv_[state.key].spec = state.spec;
+    } else {
+      CHECK(state.spec.dtype == DType::kF32, "states that are constant in the length are float32");
+      CHECK(!constant_.contains(state.key), "a layer has two states of one kind");
+      constant_[state.key].spec = state.spec;
+    }
   }
 }
 
-Result<std::shared_ptr<Cache::Page>> Cache::new_page(const StateSpec& spec) const {
+Result<std::shared_ptr<Cache::Page>> Cache::new_page(size_t n_bytes) const {
   auto page = std::make_shared<Page>();
-  ORRERY_ASSIGN_OR_RETURN(page->memory, backend_->allocate(key_page_bytes(spec) + value_page_bytes(spec)));
+  ORRERY_ASSIGN_OR_RETURN(page->memory, backend_->allocate(n_bytes));
   return page;
 }
 
-Result<void> Cache::reserve(int64_t n) {
-  for (auto& [key, slot] : kv_) {
-    for (int64_t page = length_ / kKvPageTokens; page < n_pages(length_ + n); ++page) {
-      const Page* old =
-          page < slot.end_page() ? slot.pages[static_cast<size_t>(page - slot.first_page)].get() : nullptr;
-      if (old != nullptr && slot.pages[static_cast<size_t>(page - slot.first_page)].use_count() == 1) continue;
-      ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Page> fresh, new_page(slot.spec));
-      // A page that is shared with a fork is copied before it is written.
-      if (old != nullptr) backend_->copy(fresh->memory->data(), old->memory->data(), fresh->memory->n_bytes());
-      slot.put(page, std::move(fresh));
-    }
+Result<void> Cache::reserve(int64_t n, bool keeps_history) {
+  for (auto& [key, slot] : kv_) ORRERY_RETURN_IF_ERROR(reserve_pages(slot, n));
+  for (auto& [key, slot] : constant_) {
+    ORRERY_RETURN_IF_ERROR(reserve_state(slot));
+    if (keeps_history) ORRERY_RETURN_IF_ERROR(reserve_history(slot, length_ + n));
   }
   return {};
+}
+
+Result<void> Cache::reserve_pages(KvSlot& slot, int64_t n) {
+  for (int64_t page = length_ / kKvPageTokens; page < n_pages(length_ + n); ++page) {
+    const Page* old = page < slot.end_page() ? slot.pages[static_cast<size_t>(page - slot.first_page)].get() : nullptr;
+    if (old != nullptr && slot.pages[static_cast<size_t>(page - slot.first_page)].use_count() == 1) continue;
+    ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Page> fresh,
+                            new_page(key_page_bytes(slot.spec) + value_page_bytes(slot.spec)));
+    // A page that is shared with a fork is copied before it is written.
+    if (old != nullptr) backend_->copy(fresh->memory->data(), old->memory->data(), fresh->memory->n_bytes());
+    slot.put(page, std::move(fresh));
+  }
+  return {};
+}
+
+Result<void> Cache::reserve_state(ConstantSlot& slot) {
+  if (slot.memory != nullptr && slot.memory.use_count() == 1) return {};
+  ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Page> fresh, new_page(static_cast<size_t>(slot.spec.unit_bytes())));
+  if (slot.memory != nullptr) {
+    backend_->copy(fresh->memory->data(), slot.memory->memory->data(), fresh->memory->n_bytes());
+  }
+  slot.memory = std::move(fresh);
+  return {};
+}
+
+float* Cache::state(CacheKey key) {
+  const auto found = constant_.find(key);
+  CHECK(found != constant_.end() && found->second.memory != nullptr);
+  return reinterpret_cast<float*>(found->second.memory->memory->data());
+}
+
+Result<void> Cache::reserve_history(ConstantSlot& slot, int64_t n_tokens) {
+  const bool is_shared = slot.history != nullptr && slot.history.use_count() > 1;
+  if (slot.spec.history_width == 0 || (n_tokens <= slot.history_capacity && !is_shared)) return {};
+  const int64_t capacity = std::max(n_tokens, std::min(2 * slot.history_capacity, n_tokens + kMostSpareHistory));
+  ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Page> grown,
+                          new_page(static_cast<size_t>(capacity * slot.spec.history_width) * sizeof(float)));
+  if (slot.history != nullptr) {
+    const size_t n_bytes = std::min(slot.history->memory->n_bytes(), grown->memory->n_bytes());
+    backend_->copy(grown->memory->data(), slot.history->memory->data(), n_bytes);
+    ORRERY_RETURN_IF_ERROR(backend_->finish({}));  // before what is copied may be given back
+  }
+  slot.history = std::move(grown);
+  slot.history_capacity = capacity;
+  return {};
+}
+
+float* Cache::history(int32_t layer, int32_t iteration) {
+  const auto found = constant_.find({.layer = layer, .iteration = iteration, .kind = StateKind::kMatrixState});
+  CHECK(found != constant_.end() && found->second.history != nullptr);
+  return reinterpret_cast<float*>(found->second.history->memory->data());
 }
 
 void Cache::advance(int64_t n) {
@@ -100,6 +150,15 @@ Result<void> Cache::truncate(int64_t length) {
                                               " tokens: the window of layer " + std::to_string(key.layer) +
                                               " has forgotten what it saw there"};
   }
+  if (!constant_.empty() && length != length_ && length != 0) {
+    return Error{ErrorCode::kUnsupported, "this model's cache cannot be cut back to " + std::to_string(length) +
+                                              " tokens: the state of layer " +
+                                              std::to_string(constant_.begin()->first.layer) +
+                                              " has gone on to token " + std::to_string(length_)};
+  }
+  if (length == 0) {
+    for (auto& [key, slot] : constant_) slot.memory = nullptr;
+  }
   for (auto& [key, slot] : kv_) slot.drop_from(n_pages(length));
   length_ = length;
   return {};
@@ -108,6 +167,7 @@ Result<void> Cache::truncate(int64_t length) {
 Result<Cache> Cache::fork() const {
   Cache copy(states_, backend_);
   copy.kv_ = kv_;  // shares the pages
+  copy.constant_ = constant_;
   copy.length_ = length_;
   return copy;
 }
@@ -132,7 +192,10 @@ std::byte* Cache::value_page(int32_t layer, int32_t iteration, int64_t position)
   return kv.page_of(position) + key_page_bytes(kv.spec);
 }
 
-const StateSpec& Cache::spec(CacheKey key) const { return slot(key.layer, key.iteration).spec; }
+const StateSpec& Cache::spec(CacheKey key) const {
+  const auto constant = constant_.find(key);
+  return constant != constant_.end() ? constant->second.spec : slot(key.layer, key.iteration).spec;
+}
 
 LayerUsage usage_after(std::span<const LayerState> states, int32_t layer, int64_t t) {
   LayerUsage usage;

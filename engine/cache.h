@@ -5,6 +5,9 @@
 // A windowed layer holds only its window: a page is given back as soon as no later row can see any of its keys, so that
 // the memory of a layer with window W is at most ceil(W / 64) + 1 pages between passes, plus those that a batch of n
 // rows writes while it runs. What a layer remembers by its definition (usage_after) is exact to the key.
+//
+// The other kinds are one block of memory each, constant in the length and overwritten by every token: shared between
+// forks and copied before one of them goes on, and never cut back.
 #pragma once
 
 #include <array>
@@ -34,6 +37,7 @@ struct StateSpec {
   int64_t window = 0;
   // Other kinds: constant in the length.
   Shape shape;
+  int64_t history_width = 0;  // floats that each token puts into the state, for implied rows; 0: none are offered
 
   bool per_token() const { return kind == StateKind::kKeysValues; }
   // Bytes of one token's keys and values; of the whole state for the other kinds.
@@ -58,12 +62,14 @@ class Cache {
 
   int64_t length() const { return length_; }
 
-  // Makes room for positions [length, length + n); keeps what was there if it fails (kOutOfMemory).
-  Result<void> reserve(int64_t n);
+  // Makes room for positions [length, length + n); keeps what was there if it fails (kOutOfMemory). keeps_history: also
+  // for what they put into matrix states; what was put there by tokens before it was first asked for is not known.
+  Result<void> reserve(int64_t n, bool keeps_history = false);
   // The next n positions are written: length grows, pages that no later row can see are dropped.
   void advance(int64_t n);
   // Forgets positions from `length` on. kUnsupported, and nothing changes, where what a row at `length` needs is gone:
-  // keys that have left a window together with their page. To return for certain, fork before going on.
+  // keys that have left a window together with their page, or a state that later tokens have changed. To return for
+  // certain, fork before going on.
   Result<void> truncate(int64_t length);
   // The same past, from here on independent, windows included: pages are shared until one of the two writes.
   Result<Cache> fork() const;
@@ -73,6 +79,14 @@ class Cache {
   // The pages to write a position to (position >= length, reserved).
   std::byte* key_page(int32_t layer, int32_t iteration, int64_t position);
   std::byte* value_page(int32_t layer, int32_t iteration, int64_t position);
+
+  // The memory of a state that is constant in the length: shape as in its StateSpec, zero before the first token.
+  // Valid, and this sequence's own, from reserve() to the next fork(), truncate() or reserve().
+  float* state(CacheKey key);
+
+  // What tokens put into a matrix state, [tokens, history_width] with room for all that are reserved, where reserve()
+  // was asked to keep it. Not counted as cache.
+  float* history(int32_t layer, int32_t iteration);
 
   const StateSpec& spec(CacheKey key) const;
 
@@ -93,12 +107,22 @@ class Cache {
     void drop_before(int64_t page);
     void drop_from(int64_t page);
   };
-  Result<std::shared_ptr<Page>> new_page(const StateSpec& spec) const;
+  struct ConstantSlot {
+    StateSpec spec;
+    std::shared_ptr<Page> memory;  // none before the first reserve()
+    std::shared_ptr<Page> history;
+    int64_t history_capacity = 0;  // tokens
+  };
+  Result<std::shared_ptr<Page>> new_page(size_t n_bytes) const;
+  Result<void> reserve_pages(KvSlot& slot, int64_t n);
+  Result<void> reserve_state(ConstantSlot& slot);
+  Result<void> reserve_history(ConstantSlot& slot, int64_t n_tokens);
   const KvSlot& slot(int32_t layer, int32_t iteration) const;
 
   std::shared_ptr<Backend> backend_;
   std::vector<LayerState> states_;
   std::map<CacheKey, KvSlot> kv_;
+  std::map<CacheKey, ConstantSlot> constant_;
   int64_t length_ = 0;
 };
 

@@ -6,6 +6,22 @@ namespace orrery {
 
 namespace {
 
+std::string recurrence_name(Recurrence recurrence) {
+  switch (recurrence) {
+    case Recurrence::kMamba1:
+      return "Mamba";
+    case Recurrence::kMamba2:
+      return "Mamba-2";
+    case Recurrence::kGatedDelta:
+      return "gated delta net";
+    case Recurrence::kRetention:
+      return "retention";
+    case Recurrence::kLightning:
+      return "lightning attention";
+  }
+  return "";
+}
+
 std::string mixer_name(MixerKind kind, const LayerConfig& layer) {
   switch (kind) {
     case MixerKind::kAttention: {
@@ -15,7 +31,7 @@ std::string mixer_name(MixerKind kind, const LayerConfig& layer) {
     case MixerKind::kShortConv:
       return "convolution";
     case MixerKind::kMatrixState:
-      return "recurrent state";
+      return recurrence_name(layer.state.recurrence);
   }
   return "";
 }

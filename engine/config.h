@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "kernels/elementwise.h"
+#include "kernels/matrix_state.h"
+#include "kernels/moe.h"
 #include "kernels/rope.h"
 
 namespace orrery {
@@ -35,6 +37,9 @@ struct RopeConfig {
   bool operator==(const RopeConfig&) const = default;
 };
 
+// What an attention's output is multiplied with, by sigmoid(of a projection of the layer's input).
+enum class AttentionGate : uint8_t { kNone, kElement, kHead };
+
 struct AttentionConfig {
   int32_t n_heads = 0;
   int32_t n_kv_heads = 0;
@@ -42,17 +47,44 @@ struct AttentionConfig {
   int32_t d_head_v = 0;
   float scale = 0.0f;
   float score_cap = 0.0f;  // scaled scores x become cap * tanh(x / cap); 0: they stay
-  bool qk_norm = false;    // queries and keys are normed head by head before they turn
-  int64_t window = 0;      // keys t - window + 1 .. t are seen; 0: all of them
+  bool qk_norm = false;    // queries and keys are normed, head by head or as a whole, before they turn
+  bool has_sinks = false;  // a learned logit per head takes a share of the softmax
+  AttentionGate gate = AttentionGate::kNone;
+  int64_t window = 0;  // keys t - window + 1 .. t are seen; 0: all of them
   RopeConfig rope;
+};
+
+// The short convolution of a layer: a mixer by itself (gated), or the one before a recurrence.
+struct ConvConfig {
+  int32_t n_taps = 0;  // 0: none
+  int64_t n_channels = 0;
+  bool is_gated = false;  // gates before and after it
+};
+
+// What a layer with a matrix state computes around the recurrence of kernels/matrix_state.h.
+enum class Recurrence : uint8_t { kMamba1, kMamba2, kGatedDelta, kRetention, kLightning };
+
+struct MatrixStateConfig {
+  Recurrence recurrence = Recurrence::kMamba2;
+  MatrixStateSizes sizes;
+  int32_t n_stat_heads = 0;  // along the head axis of state.*: the heads, or groups of Mamba-1's channels
+};
+
+struct MoeConfig {
+  RouterConfig router;
+  int64_t d_expert = 0;  // width of an expert's feed-forward
+  int64_t d_shared = 0;  // of the one that every token takes; 0: none
 };
 
 struct LayerConfig {
   std::vector<MixerKind> mixers;  // more than one: they run in parallel and are summed
   AttentionConfig attention;      // meaningful where mixers has kAttention
+  ConvConfig conv;                // where it has kShortConv, and for recurrences that have one
+  MatrixStateConfig state;        // where it has kMatrixState
   FeedForwardKind feed_forward = FeedForwardKind::kDense;
-  int64_t d_ffn = 0;
-  Activation activation = Activation::kSilu;  // of a dense feed-forward
+  int64_t d_ffn = 0;                          // of a dense feed-forward
+  Activation activation = Activation::kSilu;  // of a feed-forward, dense or of experts
+  MoeConfig moe;                              // meaningful where feed_forward is kMoe
 
   bool has(MixerKind kind) const {
     for (const MixerKind mixer : mixers) {
@@ -70,6 +102,7 @@ struct ModelConfig {
   float norm_epsilon = 0.0f;
   bool tied_embedding = false;
   float embedding_scale = 1.0f;  // multiplies the embeddings
+  float logit_scale = 1.0f;      // multiplies the logits, before the cap
   float logit_cap = 0.0f;        // logits x become cap * tanh(x / cap); 0: they stay
   std::vector<LayerConfig> layers;
 

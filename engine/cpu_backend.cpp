@@ -6,11 +6,15 @@
 
 #include "engine/backend.h"
 #include "kernels/attention.h"
+#include "kernels/causal_conv.h"
 #include "kernels/cpu_info.h"
 #include "kernels/elementwise.h"
 #include "kernels/embedding.h"
+#include "kernels/expert_matmul.h"
 #include "kernels/kv_store.h"
 #include "kernels/matmul.h"
+#include "kernels/matrix_state.h"
+#include "kernels/moe.h"
 #include "kernels/output_stats.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
@@ -105,7 +109,7 @@ class CpuBackend final : public Backend {
 
   void embed(const TensorView& table, std::span<const int32_t> ids, float factor, Matrix<float> out) override {
     for (size_t r = 0; r < ids.size(); ++r) dequantize_row(table, ids[r], out.row_span(static_cast<int64_t>(r)));
-    if (factor != 1.0f) scale(out, factor, out, pool_);
+    if (factor != 1.0f) scale(out, factor);
   }
 
   void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) override {
@@ -145,10 +149,39 @@ class CpuBackend final : public Backend {
     orrery::activate_multiply(activation, gate, up, out, pool_);
   }
   void soft_cap(Matrix<float> x, float cap) override { orrery::soft_cap(x, cap, x, pool_); }
-  void add(Matrix<float> x, Matrix<const float> delta) override { orrery::add(x, delta, x, pool_); }
+  void add(Matrix<float> x, Matrix<const float> delta, float factor) override {
+    orrery::add(x, delta, factor, x, pool_);
+  }
+  void scale(Matrix<float> x, float factor) override { orrery::scale(x, factor, x, pool_); }
+  void gate_groups(Activation activation, Matrix<const float> gates, Matrix<float> x) override {
+    orrery::gate_groups(activation, gates, x, pool_);
+  }
+  void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) override {
+    orrery::softplus(x, vector_of(bias), range, out, pool_);
+  }
+  void causal_conv(const CausalConvArgs& args, StatSlot tap_means) override {
+    orrery::causal_conv(args, tap_means, pool_);
+  }
+  void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats) override {
+    orrery::matrix_state(args, stats, pool_);
+  }
+  void matrix_state_rows(const StateRowArgs& args, StatSlot rows) override {
+    orrery::matrix_state_rows(args, rows, pool_);
+  }
+  void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config, const Routes& routes,
+             const RouterStats& stats) override {
+    orrery::route(logits, vector_of(bias), config, routes, stats, pool_);
+  }
+  void expert_matmul(Matrix<const float> x, const Routes& routes, std::span<const ExpertProduct> products) override {
+    orrery::expert_matmul(x, routes, products, expert_scratch_, pool_);
+  }
+  void sum_experts(Matrix<const float> x, const Routes& routes, Matrix<float> out) override {
+    orrery::sum_experts(x, routes, out, pool_);
+  }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override {
     orrery::group_norms(x, group, out, pool_);
   }
+  void mean_magnitudes(Matrix<const float> x, StatSlot out) override { orrery::mean_magnitudes(x, out, pool_); }
   void output_stats(Matrix<const float> logits, const OutputStats& stats) override {
     orrery::output_stats(logits, stats, pool_);
   }
@@ -179,6 +212,7 @@ class CpuBackend final : public Backend {
 
   ThreadPool pool_;
   MatmulScratch scratch_;
+  ExpertMatmulScratch expert_scratch_;
   std::vector<MatmulTarget> targets_;  // reused
   std::vector<KvSlot> slots_;          // reused
   std::array<Turns, 2> turns_;         // the latest ones: layers share them, or alternate between two kinds

@@ -11,12 +11,16 @@
 
 #include "engine/backend.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/causal_conv.h"
 #include "kernels/cuda/command_stream.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/embedding.h"
+#include "kernels/cuda/expert_matmul.h"
 #include "kernels/cuda/kv_store.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda/matrix_state.h"
+#include "kernels/cuda/moe.h"
 #include "kernels/cuda/output_stats.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
@@ -161,7 +165,7 @@ class CudaBackend final : public Backend {
     ORRERY_CUDA_NAMESPACE::embed(table, ids, scale, out, stream_);
   }
   void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) override {
-    ORRERY_CUDA_NAMESPACE::rms_norm(x, vector_of(weight), epsilon, out, stream_);
+    ORRERY_CUDA_NAMESPACE::rms_norm(x, vector_of(weight), weight.n_rows(), epsilon, out, stream_);
   }
   void matmul(Matrix<const float> x, std::span<const Product> products) override {
     targets_.clear();
@@ -193,9 +197,40 @@ class CudaBackend final : public Backend {
     ORRERY_CUDA_NAMESPACE::activate_multiply(activation, gate, up, out, stream_);
   }
   void soft_cap(Matrix<float> x, float cap) override { ORRERY_CUDA_NAMESPACE::soft_cap(x, cap, x, stream_); }
-  void add(Matrix<float> x, Matrix<const float> delta) override { ORRERY_CUDA_NAMESPACE::add(x, delta, x, stream_); }
+  void add(Matrix<float> x, Matrix<const float> delta, float factor) override {
+    ORRERY_CUDA_NAMESPACE::add(x, delta, factor, x, stream_);
+  }
+  void scale(Matrix<float> x, float factor) override { ORRERY_CUDA_NAMESPACE::scale(x, factor, x, stream_); }
+  void gate_groups(Activation activation, Matrix<const float> gates, Matrix<float> x) override {
+    ORRERY_CUDA_NAMESPACE::gate_groups(activation, gates, x, stream_);
+  }
+  void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::softplus(x, vector_of(bias), range, out, stream_);
+  }
+  void causal_conv(const CausalConvArgs& args, StatSlot tap_means) override {
+    ORRERY_CUDA_NAMESPACE::causal_conv(args, tap_means, stream_);
+  }
+  void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats) override {
+    ORRERY_CUDA_NAMESPACE::matrix_state(args, stats, stream_);
+  }
+  void matrix_state_rows(const StateRowArgs& args, StatSlot rows) override {
+    ORRERY_CUDA_NAMESPACE::matrix_state_rows(args, rows, stream_);
+  }
+  void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config, const Routes& routes,
+             const RouterStats& stats) override {
+    ORRERY_CUDA_NAMESPACE::route(logits, vector_of(bias), config, routes, stats, stream_);
+  }
+  void expert_matmul(Matrix<const float> x, const Routes& routes, std::span<const ExpertProduct> products) override {
+    ORRERY_CUDA_NAMESPACE::expert_matmul(x, routes, products, stream_);
+  }
+  void sum_experts(Matrix<const float> x, const Routes& routes, Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::sum_experts(x, routes, out, stream_);
+  }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override {
     ORRERY_CUDA_NAMESPACE::group_norms(x, group, out, stream_);
+  }
+  void mean_magnitudes(Matrix<const float> x, StatSlot out) override {
+    ORRERY_CUDA_NAMESPACE::mean_magnitudes(x, out, stream_);
   }
   void output_stats(Matrix<const float> logits, const OutputStats& stats) override {
     ORRERY_CUDA_NAMESPACE::output_stats(logits, stats, stream_);

@@ -12,6 +12,24 @@ namespace {
 // Rows of logits that are held at once where only their statistics are wanted: enough to use the matrix kernel well.
 constexpr int64_t kLogitRows = 32;
 
+// Floats per row that a layer's mixers take of the workspace; those in parallel may be there at once.
+int64_t mixer_width(const LayerConfig& layer) {
+  const AttentionConfig& attention = layer.attention;
+  const int64_t heads = int64_t{attention.n_heads} * (2 * attention.d_head_k + 2 * attention.d_head_v);
+  const int64_t kv_heads = int64_t{attention.n_kv_heads} * (attention.d_head_k + attention.d_head_v);
+  const MatrixStateSizes& state = layer.state.sizes;
+  // Its inputs before and after the convolution, gate, output, rates; Mamba-1's low-rank time steps are narrower.
+  const int64_t recurrence =
+      4 * int64_t{state.n_heads} * (state.d_value + 2) + 6 * int64_t{state.n_groups} * state.d_key;
+  return heads + kv_heads + recurrence + 4 * layer.conv.n_channels;
+}
+
+int64_t feed_forward_width(const LayerConfig& layer, int64_t d_model) {
+  if (layer.feed_forward != FeedForwardKind::kMoe) return 2 * layer.d_ffn;
+  const RouterConfig& router = layer.moe.router;
+  return router.n_experts + router.n_chosen * (2 * layer.moe.d_expert + d_model + 2) + 2 * layer.moe.d_shared + d_model;
+}
+
 StatSlot from_row(StatSlot slot, int64_t row) {
   if (!slot) return {};
   return {slot.row(row), slot.row_stride};
@@ -46,10 +64,7 @@ int64_t Generator::scratch_bytes(int64_t n_rows) const {
   const ModelConfig& config = model_->config();
   int64_t widest = 0;
   for (const LayerConfig& layer : config.layers) {
-    const AttentionConfig& attention = layer.attention;
-    const int64_t heads = int64_t{attention.n_heads} * (attention.d_head_k + attention.d_head_v);
-    const int64_t kv_heads = int64_t{attention.n_kv_heads} * (attention.d_head_k + attention.d_head_v);
-    widest = std::max({widest, heads + kv_heads, 2 * layer.d_ffn});
+    widest = std::max({widest, mixer_width(layer), feed_forward_width(layer, config.d_model)});
   }
   // The residual stream, its norm and a block's output, the widest mixer or feed-forward, logits, and their norm;
   // a cache line for each matrix.
@@ -58,14 +73,14 @@ int64_t Generator::scratch_bytes(int64_t n_rows) const {
   return static_cast<int64_t>(sizeof(float)) * (n_rows * per_row + logit_rows * config.vocab_size) + 16 * 64;
 }
 
-Result<void> Generator::make_room(int64_t n_rows, LogitsWanted wanted) {
+Result<void> Generator::make_room(int64_t n_rows, const ProbePlan& plan, LogitsWanted wanted) {
   const int64_t logit_rows = wanted == LogitsWanted::kAll ? n_rows : 1;
   const auto logit_bytes = static_cast<size_t>(logit_rows * model_->config().vocab_size) * sizeof(float);
   if (logits_ == nullptr || logits_->n_bytes() < logit_bytes) {
     ORRERY_ASSIGN_OR_RETURN(logits_, model_->backend()->allocate_readback(logit_bytes));
   }
   ORRERY_RETURN_IF_ERROR(workspace_.reserve(static_cast<size_t>(scratch_bytes(n_rows))));
-  return cache_.reserve(n_rows);
+  return cache_.reserve(n_rows, plan.keeps_history);
 }
 
 Result<Matrix<const float>> Generator::feed(std::span<const int32_t> tokens, const ProbePlan& plan,
@@ -73,7 +88,7 @@ Result<Matrix<const float>> Generator::feed(std::span<const int32_t> tokens, con
   CHECK(!tokens.empty());
   ORRERY_RETURN_IF_ERROR(check_tokens(tokens));
   const auto n_rows = static_cast<int64_t>(tokens.size());
-  ORRERY_RETURN_IF_ERROR(make_room(n_rows, wanted));
+  ORRERY_RETURN_IF_ERROR(make_room(n_rows, plan, wanted));
   ORRERY_RETURN_IF_ERROR(probes_.prepare(plan, n_rows, length() + n_rows));
 
   std::vector<int64_t> positions(tokens.size());
@@ -120,6 +135,7 @@ void Generator::unembed(Matrix<const float> residual, Matrix<float> logits) {
   model_->backend()->rms_norm(residual, parts.output_norm, parts.config.norm_epsilon, normed);
   const Product product[] = {{parts.output, {}, logits}};
   model_->backend()->matmul(normed, product);
+  if (parts.config.logit_scale != 1.0f) model_->backend()->scale(logits, parts.config.logit_scale);
   if (parts.config.logit_cap > 0.0f) model_->backend()->soft_cap(logits, parts.config.logit_cap);
 }
 

@@ -47,7 +47,7 @@ class Generator {
 
  private:
   Result<void> check_tokens(std::span<const int32_t> tokens) const;
-  Result<void> make_room(int64_t n_rows, LogitsWanted wanted);
+  Result<void> make_room(int64_t n_rows, const ProbePlan& plan, LogitsWanted wanted);
   int64_t scratch_bytes(int64_t n_rows) const;
   void run_blocks(const Batch& batch, Matrix<float> residual);
   // Fills logits_ and returns how many rows of it.

@@ -55,8 +55,8 @@ Result<std::shared_ptr<const Model>> Model::load(const std::filesystem::path& pa
   return load(std::move(file), std::move(backend), {});
 }
 
-DType Model::default_kv_dtype() const {
-  for (const StoredTensor& tensor : file_->tensors().tensors()) {
+DType default_kv_dtype(const ModelFile& file) {
+  for (const StoredTensor& tensor : file.tensors().tensors()) {
     if (tensor.shape.rank() >= 2 && tensor.dtype != DType::kF32) return DType::kF16;
   }
   return DType::kF32;

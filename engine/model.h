@@ -24,9 +24,12 @@ struct ModelParts {
   TensorView output_norm;  // [d_model]
   TensorView output;       // [vocab_size, d_model]; the embedding where tied
   std::vector<std::unique_ptr<Block>> blocks;
-  std::vector<std::unique_ptr<Allocation>> memory;  // weights that the backend copied
-  std::vector<std::unique_ptr<float[]>> widened;    // vectors that are not f32 in the file
+  std::vector<std::unique_ptr<Allocation>> memory;   // weights that the backend copied
+  std::vector<std::unique_ptr<std::byte[]>> remade;  // weights that are computed with in another form than the file's
 };
+
+// f32 where the file's matrices are F32, else f16: the default of --kv.
+DType default_kv_dtype(const ModelFile& file);
 
 class Model {
  public:
@@ -46,8 +49,7 @@ class Model {
   const ModelFile& file() const { return *file_; }
   const std::shared_ptr<Backend>& backend() const { return backend_; }
 
-  // f32 where the matrices are F32, else f16: the default of --kv.
-  DType default_kv_dtype() const;
+  DType default_kv_dtype() const { return orrery::default_kv_dtype(*file_); }
   // What a sequence of this model remembers, layer by layer.
   std::vector<LayerState> states(DType kv_dtype) const;
 

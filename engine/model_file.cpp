@@ -1,6 +1,7 @@
 #include "engine/model_file.h"
 
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 namespace orrery {
@@ -23,6 +24,16 @@ const Json* member(const Json& object, std::string_view key) {
   if (found == object.end() || found->is_null()) return nullptr;
   if (dot == std::string_view::npos) return &*found;
   return found->is_object() ? member(*found, key.substr(dot + 1)) : nullptr;
+}
+
+// A number, or one that JSON lacks as transformers writes it.
+std::optional<double> number_or_infinity(const Json& value) {
+  if (value.is_number()) return value.get<double>();
+  const Json* word = value.is_object() ? member(value, "__float__") : nullptr;
+  if (word == nullptr) return std::nullopt;
+  if (*word == "Infinity") return std::numeric_limits<double>::infinity();
+  if (*word == "-Infinity") return -std::numeric_limits<double>::infinity();
+  return std::nullopt;
 }
 
 std::string with_layer(std::string_view pattern, int32_t layer) {
@@ -239,6 +250,16 @@ Result<std::vector<double>> ModelFile::numbers(ConfigKey key, int64_t n) const {
     values.push_back(item.get<double>());
   }
   return values;
+}
+
+Result<std::pair<double, double>> ModelFile::range(ConfigKey key, std::pair<double, double> fallback) const {
+  if (!has(key)) return fallback;
+  const Json* listed = folder_ ? json(key.hf) : nullptr;
+  if (listed != nullptr && listed->is_array() && listed->size() == 2) {
+    const auto least = number_or_infinity((*listed)[0]), greatest = number_or_infinity((*listed)[1]);
+    if (least && greatest && *least <= *greatest) return std::pair(*least, *greatest);
+  }
+  return bad_key(key, "a list of two numbers, the lesser first");
 }
 
 Result<std::vector<std::string>> ModelFile::texts_per_layer(ConfigKey key, int64_t n_layers) const {

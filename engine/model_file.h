@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/formats/gguf.h"
@@ -60,6 +61,8 @@ class ModelFile {
   Result<std::string> text(ConfigKey key, std::optional<std::string> fallback = {}) const;
   Result<std::vector<double>> numbers(ConfigKey key,
                                       int64_t n) const;  // n finite ones in config.json; GGUF has tensors
+  // [least, greatest] in config.json, least <= greatest; either may be infinite ({"__float__": "Infinity"}).
+  Result<std::pair<double, double>> range(ConfigKey key, std::pair<double, double> fallback) const;
   // An integer per layer, given as a list or as one that holds for all of them.
   Result<std::vector<int64_t>> integers_per_layer(ConfigKey key, int64_t n_layers, int64_t least, int64_t greatest,
                                                   std::optional<int64_t> fallback = {}) const;

@@ -32,6 +32,19 @@ enum class Quantity : uint8_t {
   kAttentionRest,
   kAttentionMass,
   kAttentionRow,
+  kStateNorm,
+  kStateWrite,
+  kStateErase,
+  kStateRead,
+  kStateKeep,
+  kStateRow,
+  kConvGateIn,
+  kConvGateOut,
+  kConvTaps,
+  kMoeExperts,
+  kMoeWeights,
+  kMoeMargin,
+  kMoeEntropy,
   kLensTop,
   kOutputTop,
   kOutputEntropy,
@@ -56,7 +69,7 @@ struct FieldWidth {
 struct ProbeField {
   Quantity quantity = Quantity::kResidualNorm;
   std::vector<int32_t> layers;  // ascending; empty for what belongs to no layer (output.*), which counts as one
-  std::vector<int32_t> heads;   // kAttentionRow: the query heads wanted, ascending; else empty
+  std::vector<int32_t> heads;   // kAttentionRow, kStateRow: the heads wanted, ascending; else empty
   FieldWidth width;
 
   int64_t n_layers() const { return layers.empty() ? 1 : static_cast<int64_t>(layers.size()); }
@@ -64,8 +77,11 @@ struct ProbeField {
 
 struct ProbePlan {
   std::vector<ProbeField> fields;
+  // Recurrences keep what every token puts into them, from now on: kStateRow can be asked for once this has been so
+  // since the sequence's first token.
+  bool keeps_history = false;
 
-  bool empty() const { return fields.empty(); }
+  bool empty() const { return fields.empty() && !keeps_history; }
   const ProbeField* find(Quantity quantity) const;
 };
 

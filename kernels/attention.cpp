@@ -38,6 +38,7 @@ void check_args(const AttentionArgs& args) {
   CHECK(args.kv_dtype == DType::kF16 || args.kv_dtype == DType::kF32, "keys and values are F16 or F32");
   CHECK(args.n_kv_heads > 0 && args.n_heads >= args.n_kv_heads && args.d_head_k > 0 && args.d_head_v > 0);
   CHECK(args.score_cap >= 0.0f);
+  CHECK(args.sinks.empty() || static_cast<int64_t>(args.sinks.size()) == args.n_heads, "not a sink for every head");
   CHECK(static_cast<int64_t>(args.rows.size()) == args.q.n_rows && args.out.n_rows == args.q.n_rows,
         "rows, q and out differ in length");
   CHECK(args.q.n_cols == int64_t{args.n_heads} * args.d_head_k, "q has another shape");

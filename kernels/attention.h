@@ -67,6 +67,9 @@ struct AttentionArgs {
   int32_t d_head_v = 0;
   float scale = 0.0f;
   float score_cap = 0.0f;  // 0: none
+  // [n_heads] or empty: a logit per head that takes its share of the softmax and has no value. Source: Agarwal et al.
+  // 2025 (gpt-oss). In the backend's memory.
+  std::span<const float> sinks;
 };
 
 // Deterministic for any number of threads; a row's result does not depend on the other rows of the batch.

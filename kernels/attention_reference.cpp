@@ -89,7 +89,8 @@ void attention_reference(const AttentionArgs& args, const AttentionStats& stats)
       const int64_t kv_head = int64_t{head} * args.n_kv_heads / args.n_heads;
       const float* q = args.q.row(r) + int64_t{head} * args.d_head_k;
       RowWeights row{seen.key_begin, seen.key_end - 1, {}};
-      double greatest = -INFINITY, sum = 0.0;
+      const double sink = args.sinks.empty() ? -INFINITY : double{args.sinks[static_cast<size_t>(head)]};
+      double greatest = sink;
       for (int64_t key = seen.key_begin; key < seen.key_end; ++key) {
         double score = 0.0;
         for (int32_t i = 0; i < args.d_head_k; ++i) {
@@ -99,6 +100,7 @@ void attention_reference(const AttentionArgs& args, const AttentionStats& stats)
         row.weights.push_back(args.score_cap > 0.0f ? args.score_cap * std::tanh(score / args.score_cap) : score);
         greatest = std::max(greatest, row.weights.back());
       }
+      double sum = std::exp(sink - greatest);
       for (double& w : row.weights) sum += w = std::exp(w - greatest);
       for (double& w : row.weights) w /= sum;
       for (int32_t i = 0; i < args.d_head_v; ++i) {

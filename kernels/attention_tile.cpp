@@ -167,9 +167,10 @@ HWY_INLINE void cap_scores(float* HWY_RESTRICT scores, int64_t n, float cap) {
   }
 }
 
-// Scores to weights in place; returns the entropy where it is wanted. n: a multiple of 64.
+// Scores to weights in place; returns the entropy where it is wanted. n: a multiple of 64. sink: a further score, which
+// takes its share; -infinity where there is none.
 template <bool kEntropy>
-HWY_INLINE float softmax(float* HWY_RESTRICT scores, int64_t n) {
+HWY_INLINE float softmax(float* HWY_RESTRICT scores, int64_t n, float sink) {
   const DF df;
   constexpr int64_t kSums = kKvPageTokens / kLanes;
   VF greatest[kSums], sums[kSums], weighted[kSums];
@@ -181,7 +182,7 @@ HWY_INLINE float softmax(float* HWY_RESTRICT scores, int64_t n) {
     for (int64_t j = 0; j < kSums; ++j) greatest[j] = hn::Max(greatest[j], hn::Load(df, scores + i + j * kLanes));
   }
   for (int64_t j = 1; j < kSums; ++j) greatest[0] = hn::Max(greatest[0], greatest[j]);
-  const VF most = hn::MaxOfLanes(df, greatest[0]);
+  const VF most = hn::Max(hn::MaxOfLanes(df, greatest[0]), hn::Set(df, sink));
   const VF least_exponent = hn::Set(df, -200.0f);  // exp is 0 there; keeps 0 * -inf out of the sum
   for (int64_t i = 0; i < n; i += kKvPageTokens) {
     for (int64_t j = 0; j < kSums; ++j) {
@@ -196,10 +197,10 @@ HWY_INLINE float softmax(float* HWY_RESTRICT scores, int64_t n) {
     sums[0] = hn::Add(sums[0], sums[j]);
     weighted[0] = hn::Add(weighted[0], weighted[j]);
   }
-  const float sum = sum_of(sums[0]);
-  const VF factor = hn::Set(df, 1.0f / sum);
+  const float sum = sum_of(sums[0]), total = sum + std::exp(sink - hn::GetLane(most));
+  const VF factor = hn::Set(df, 1.0f / total);
   for (int64_t i = 0; i < n; i += kLanes) hn::Store(hn::Mul(hn::Load(df, scores + i), factor), df, scores + i);
-  return kEntropy ? std::log(sum) - sum_of(weighted[0]) / sum : 0.0f;
+  return kEntropy ? std::log(total) * (sum / total) - sum_of(weighted[0]) / total : 0.0f;
 }
 
 // out[i] += sum over keys [begin, end) of a page of weights[i][key] * values[key], for kQueries queries and kChunks
@@ -356,10 +357,11 @@ void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats,
     if (args.score_cap > 0.0f) cap_scores(row, n, args.score_cap);
     std::fill(row, row + (query.key_begin - base), -HUGE_VALF);
     std::fill(row + (query.key_end - base), row + n, -HUGE_VALF);
+    const float sink = args.sinks.empty() ? -HUGE_VALF : args.sinks[static_cast<size_t>(query.head)];
     if (stats.entropy) {
-      stats.entropy.row(query.row)[query.head] = softmax<true>(row, n);
+      stats.entropy.row(query.row)[query.head] = softmax<true>(row, n, sink);
     } else {
-      softmax<false>(row, n);
+      softmax<false>(row, n, sink);
     }
     write_stats({row, base, query.key_begin, query.key_end}, query.row, query.head, stats, scratch.entries);
   }

@@ -1,5 +1,7 @@
 #include "kernels/elementwise.h"
 
+#include <vector>
+
 #include "kernels/base/check.h"
 #include "kernels/thread_pool.h"
 
@@ -23,7 +25,15 @@ void activate_multiply_simd(Activation activation, Matrix<const float> gate, Mat
   activate_multiply_reference(activation, gate, up, out);
 }
 void soft_cap_simd(Matrix<const float> x, float cap, Matrix<float> out) { soft_cap_reference(x, cap, out); }
-void add_simd(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) { add_reference(a, b, out); }
+void add_simd(Matrix<const float> a, Matrix<const float> b, float factor, Matrix<float> out) {
+  add_reference(a, b, factor, out);
+}
+void gate_groups_simd(Activation activation, Matrix<const float> gates, Matrix<float> x) {
+  gate_groups_reference(activation, gates, x);
+}
+void softplus_simd(Matrix<const float> x, std::span<const float> bias, SoftplusRange range, Matrix<float> out) {
+  softplus_reference(x, bias, range, out);
+}
 void scale_simd(Matrix<const float> x, float factor, Matrix<float> out) { scale_reference(x, factor, out); }
 
 #else
@@ -64,6 +74,13 @@ struct ReluSquared {
   }
 };
 
+struct Sigmoid {
+  HWY_INLINE VF operator()(VF x) const { return times_sigmoid(hn::Set(DF(), 1.0f), x); }
+};
+struct Identity {
+  HWY_INLINE VF operator()(VF x) const { return x; }
+};
+
 // Calls use(function of one vector) for the activation.
 template <class Use>
 HWY_INLINE void with_activation(Activation activation, const Use& use) {
@@ -76,6 +93,10 @@ HWY_INLINE void with_activation(Activation activation, const Use& use) {
       return use(Gelu());
     case Activation::kReluSquared:
       return use(ReluSquared());
+    case Activation::kSigmoid:
+      return use(Sigmoid());
+    case Activation::kIdentity:
+      return use(Identity());
   }
 }
 
@@ -91,8 +112,24 @@ struct SoftCap {
   VF cap, inverse;
   HWY_INLINE VF operator()(VF a, VF) const { return hn::Mul(cap, tanh_of(hn::Mul(a, inverse))); }
 };
-struct Sum {
-  HWY_INLINE VF operator()(VF a, VF b) const { return hn::Add(a, b); }
+struct ScaledSum {
+  VF factor;
+  HWY_INLINE VF operator()(VF a, VF b) const { return hn::MulAdd(factor, b, a); }
+};
+// ln(1 + exp(x)) = max(x, 0) + ln(1 + exp(-|x|)): the logarithm's argument lies in (1, 2].
+struct Softplus {
+  VF least, greatest;
+  HWY_INLINE VF operator()(VF x, VF bias) const {
+    const DF df;
+    const VF sum = hn::Add(x, bias);
+    const VF small = exp_of(hn::Neg(hn::Abs(sum)));
+    // ln(1 + u) = 2 atanh(u / (2 + u)), whose argument is at most 1/3: the series to the 13th power.
+    const VF z = hn::Div(small, hn::Add(hn::Set(df, 2.0f), small)), z2 = hn::Mul(z, z);
+    VF p = hn::Set(df, 2.0f / 13.0f);
+    for (const float odd : {11.0f, 9.0f, 7.0f, 5.0f, 3.0f, 1.0f}) p = hn::MulAdd(p, z2, hn::Set(df, 2.0f / odd));
+    const VF value = hn::MulAdd(p, z, hn::Max(sum, hn::Zero(df)));
+    return hn::Min(greatest, hn::Max(least, hn::IfThenElse(hn::Gt(sum, hn::Set(df, 20.0f)), sum, value)));
+  }
 };
 struct Product {
   VF factor;
@@ -125,9 +162,27 @@ void activate_multiply_simd(Activation activation, Matrix<const float> gate, Mat
 void soft_cap_simd(Matrix<const float> x, float cap, Matrix<float> out) {
   combine(x, x, out, SoftCap{hn::Set(DF(), cap), hn::Set(DF(), 1.0f / cap)});
 }
-void add_simd(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) { combine(a, b, out, Sum()); }
+void add_simd(Matrix<const float> a, Matrix<const float> b, float factor, Matrix<float> out) {
+  combine(a, b, out, ScaledSum{hn::Set(DF(), factor)});
+}
 void scale_simd(Matrix<const float> x, float factor, Matrix<float> out) {
   combine(x, x, out, Product{hn::Set(DF(), factor)});
+}
+void gate_groups_simd(Activation activation, Matrix<const float> gates, Matrix<float> x) {
+  const int64_t n = x.n_cols / gates.n_cols;
+  for (int64_t r = 0; r < x.n_rows; ++r) {
+    for (int64_t g = 0; g < gates.n_cols; ++g) {
+      const VF gate = hn::Set(DF(), gates.row(r)[g]);
+      const Matrix<float> group(x.row(r) + g * n, 1, n);
+      with_activation(activation, [&]<class F>(F) HWY_ATTR { combine(group, group, group, Product{F()(gate)}); });
+    }
+  }
+}
+void softplus_simd(Matrix<const float> x, std::span<const float> bias, SoftplusRange range, Matrix<float> out) {
+  const Softplus function{hn::Set(DF(), range.least), hn::Set(DF(), range.greatest)};
+  const std::vector<float> none(bias.empty() ? static_cast<size_t>(x.n_cols) : 0, 0.0f);
+  // The same bias for every row: rows that lie 0 apart.
+  combine(x, {bias.empty() ? none.data() : bias.data(), x.n_rows, x.n_cols, 0}, out, function);
 }
 
 #endif
@@ -157,6 +212,8 @@ HWY_EXPORT(activate_multiply_simd);
 HWY_EXPORT(soft_cap_simd);
 HWY_EXPORT(add_simd);
 HWY_EXPORT(scale_simd);
+HWY_EXPORT(gate_groups_simd);
+HWY_EXPORT(softplus_simd);
 
 void activate(Activation activation, Matrix<const float> x, Matrix<float> out, ThreadPool& pool) {
   check_shapes(x, x, out);
@@ -185,11 +242,11 @@ void soft_cap(Matrix<const float> x, float cap, Matrix<float> out, ThreadPool& p
   });
 }
 
-void add(Matrix<const float> a, Matrix<const float> b, Matrix<float> out, ThreadPool& pool) {
+void add(Matrix<const float> a, Matrix<const float> b, float factor, Matrix<float> out, ThreadPool& pool) {
   check_shapes(a, b, out);
   pool.parallel_for(out.n_rows, grain(out), [&](int64_t begin, int64_t end) {
     const int64_t n = end - begin;
-    HWY_DYNAMIC_DISPATCH(add_simd)(a.rows(begin, n), b.rows(begin, n), out.rows(begin, n));
+    HWY_DYNAMIC_DISPATCH(add_simd)(a.rows(begin, n), b.rows(begin, n), factor, out.rows(begin, n));
   });
 }
 
@@ -198,6 +255,24 @@ void scale(Matrix<const float> x, float factor, Matrix<float> out, ThreadPool& p
   pool.parallel_for(out.n_rows, grain(out), [&](int64_t begin, int64_t end) {
     const int64_t n = end - begin;
     HWY_DYNAMIC_DISPATCH(scale_simd)(x.rows(begin, n), factor, out.rows(begin, n));
+  });
+}
+
+void gate_groups(Activation activation, Matrix<const float> gates, Matrix<float> x, ThreadPool& pool) {
+  CHECK(gates.n_rows == x.n_rows && gates.n_cols > 0 && x.n_cols % gates.n_cols == 0, "gates do not divide x evenly");
+  pool.parallel_for(x.n_rows, grain(x), [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(gate_groups_simd)(activation, gates.rows(begin, n), x.rows(begin, n));
+  });
+}
+
+void softplus(Matrix<const float> x, std::span<const float> bias, SoftplusRange range, Matrix<float> out,
+              ThreadPool& pool) {
+  check_shapes(x, x, out);
+  CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == x.n_cols, "bias has another shape");
+  pool.parallel_for(out.n_rows, grain(out), [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(softplus_simd)(x.rows(begin, n), bias, range, out.rows(begin, n));
   });
 }
 

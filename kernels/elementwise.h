@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <span>
 
 #include "kernels/base/tensor.h"
 
@@ -10,12 +12,14 @@ namespace orrery {
 
 class ThreadPool;
 
-// The nonlinearity of a feed-forward.
+// The nonlinearity of a feed-forward or a gate.
 enum class Activation : uint8_t {
   kSilu,         // x / (1 + exp(-x)); Elfwing et al. 2017
   kGeluTanh,     // x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2; Hendrycks and Gimpel 2016, section 2
   kGelu,         // x (1 + erf(x / sqrt(2))) / 2; the same, exact
   kReluSquared,  // max(x, 0)^2; So et al. 2021
+  kSigmoid,      // 1 / (1 + exp(-x)): gates
+  kIdentity,     // x: products without a nonlinearity
 };
 
 // out = activation(x).
@@ -32,12 +36,26 @@ void activate_multiply_reference(Activation activation, Matrix<const float> gate
 void soft_cap(Matrix<const float> x, float cap, Matrix<float> out, ThreadPool& pool);
 void soft_cap_reference(Matrix<const float> x, float cap, Matrix<float> out);
 
-// out = a + b (the residual stream).
-void add(Matrix<const float> a, Matrix<const float> b, Matrix<float> out, ThreadPool& pool);
-void add_reference(Matrix<const float> a, Matrix<const float> b, Matrix<float> out);
+// out = a + factor * b (the residual stream).
+void add(Matrix<const float> a, Matrix<const float> b, float factor, Matrix<float> out, ThreadPool& pool);
+void add_reference(Matrix<const float> a, Matrix<const float> b, float factor, Matrix<float> out);
 
 // out = x * factor.
 void scale(Matrix<const float> x, float factor, Matrix<float> out, ThreadPool& pool);
 void scale_reference(Matrix<const float> x, float factor, Matrix<float> out);
+
+// x[r, g * n + i] *= activation(gates[r, g]) for n = x.n_cols / gates.n_cols: a gate per head, or one per row.
+void gate_groups(Activation activation, Matrix<const float> gates, Matrix<float> x, ThreadPool& pool);
+void gate_groups_reference(Activation activation, Matrix<const float> gates, Matrix<float> x);
+
+// out = clamp(ln(1 + exp(x + bias)), least, greatest): the time steps of state-space layers. bias: [n_cols] or empty.
+// Source: Gu and Dao 2023, section 3.6; above 20 the function is its argument, as torch.nn.functional.softplus has it.
+struct SoftplusRange {
+  float least = 0.0f;
+  float greatest = std::numeric_limits<float>::infinity();
+};
+void softplus(Matrix<const float> x, std::span<const float> bias, SoftplusRange range, Matrix<float> out,
+              ThreadPool& pool);
+void softplus_reference(Matrix<const float> x, std::span<const float> bias, SoftplusRange range, Matrix<float> out);
 
 }  // namespace orrery

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -17,6 +18,10 @@ double activation_of(Activation activation, double x) {
       return x * std::erfc(-x / std::numbers::sqrt2) / 2.0;
     case Activation::kReluSquared:
       return x > 0.0 ? x * x : 0.0;
+    case Activation::kSigmoid:
+      return 1.0 / (1.0 + std::exp(-x));
+    case Activation::kIdentity:
+      return x;
   }
   return 0.0;
 }
@@ -48,9 +53,30 @@ void soft_cap_reference(Matrix<const float> x, float cap, Matrix<float> out) {
   }
 }
 
-void add_reference(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) {
+void add_reference(Matrix<const float> a, Matrix<const float> b, float factor, Matrix<float> out) {
   for (int64_t r = 0; r < out.n_rows; ++r) {
-    for (int64_t i = 0; i < out.n_cols; ++i) out.row(r)[i] = a.row(r)[i] + b.row(r)[i];
+    for (int64_t i = 0; i < out.n_cols; ++i) {
+      out.row(r)[i] = static_cast<float>(double{a.row(r)[i]} + double{factor} * double{b.row(r)[i]});
+    }
+  }
+}
+
+void gate_groups_reference(Activation activation, Matrix<const float> gates, Matrix<float> x) {
+  const int64_t n = x.n_cols / gates.n_cols;
+  for (int64_t r = 0; r < x.n_rows; ++r) {
+    for (int64_t i = 0; i < x.n_cols; ++i) {
+      x.row(r)[i] = static_cast<float>(activation_of(activation, gates.row(r)[i / n]) * x.row(r)[i]);
+    }
+  }
+}
+
+void softplus_reference(Matrix<const float> x, std::span<const float> bias, SoftplusRange range, Matrix<float> out) {
+  for (int64_t r = 0; r < x.n_rows; ++r) {
+    for (int64_t i = 0; i < x.n_cols; ++i) {
+      const double sum = double{x.row(r)[i]} + (bias.empty() ? 0.0 : double{bias[static_cast<size_t>(i)]});
+      const double value = sum > 20.0 ? sum : std::log1p(std::exp(sum));
+      out.row(r)[i] = static_cast<float>(std::min(double{range.greatest}, std::max(double{range.least}, value)));
+    }
   }
 }
 

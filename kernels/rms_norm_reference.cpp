@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/rms_norm.h"
@@ -11,7 +12,8 @@ void rms_norm_reference(Matrix<const float> x, std::span<const float> weight, fl
     const double factor = 1.0 / std::sqrt(sum / static_cast<double>(x.n_cols) + epsilon);
     for (int64_t i = 0; i < x.n_cols; ++i) {
       const double normed = x.row(r)[i] * factor;
-      out.row(r)[i] = static_cast<float>(weight.empty() ? normed : normed * weight[static_cast<size_t>(i)]);
+      const int64_t at = (r * x.n_cols + i) % std::max<int64_t>(1, static_cast<int64_t>(weight.size()));
+      out.row(r)[i] = static_cast<float>(weight.empty() ? normed : normed * weight[static_cast<size_t>(at)]);
     }
   }
 }

@@ -44,6 +44,22 @@ void group_norms_simd(Matrix<const float> x, int64_t group_size, StatSlot out) {
 #endif
 }
 
+void mean_magnitudes_simd(Matrix<const float> x, StatSlot out) {
+#if HWY_TARGET == HWY_SCALAR
+  mean_magnitudes_reference(x, out);
+#else
+  const DF df;
+  const int64_t n = x.n_cols, whole = n - n % kLanes;
+  for (int64_t r = 0; r < x.n_rows; ++r) {
+    const float* const in = x.row(r);
+    VF sum = hn::Zero(df);
+    for (int64_t i = 0; i < whole; i += kLanes) sum = hn::Add(sum, hn::Abs(hn::LoadU(df, in + i)));
+    if (whole < n) sum = hn::Add(sum, hn::Abs(load_last(in + whole, n - whole)));
+    *out.row(r) = sum_of(sum) / static_cast<float>(n);
+  }
+#endif
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace orrery
 HWY_AFTER_NAMESPACE();
@@ -56,12 +72,20 @@ constexpr int64_t kElementsPerTask = 32768;  // some 2 us: below that, sharing c
 }
 
 HWY_EXPORT(group_norms_simd);
+HWY_EXPORT(mean_magnitudes_simd);
 
 void group_norms(Matrix<const float> x, int64_t group_size, StatSlot out, ThreadPool& pool) {
   CHECK(group_size > 0 && x.n_cols % group_size == 0, "columns do not fall into whole groups");
   pool.parallel_for(x.n_rows, kElementsPerTask / (x.n_cols + 1) + 1, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(group_norms_simd)
     (x.rows(begin, end - begin), group_size, StatSlot{out.row(begin), out.row_stride});
+  });
+}
+
+void mean_magnitudes(Matrix<const float> x, StatSlot out, ThreadPool& pool) {
+  pool.parallel_for(x.n_rows, kElementsPerTask / (x.n_cols + 1) + 1, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(mean_magnitudes_simd)
+    (x.rows(begin, end - begin), StatSlot{out.row(begin), out.row_stride});
   });
 }
 

@@ -1,4 +1,5 @@
-// L2 norms of groups of columns: `residual.norm` (one group), `attention.output` (groups of d_head).
+// Sizes of rows: L2 norms of groups of columns, for `residual.norm` (one group) and `attention.output` (groups of
+// d_head); mean magnitudes.
 #pragma once
 
 #include <cstdint>
@@ -14,5 +15,9 @@ class ThreadPool;
 // Finite wherever the norm itself is: f32 squares are summed in fixed lanes, in double where they would overflow.
 void group_norms(Matrix<const float> x, int64_t group_size, StatSlot out, ThreadPool& pool);
 void group_norms_reference(Matrix<const float> x, int64_t group_size, StatSlot out);
+
+// out.row(r)[0] = mean of |x[r, i]|: `conv.gate_in`, `conv.gate_out`.
+void mean_magnitudes(Matrix<const float> x, StatSlot out, ThreadPool& pool);
+void mean_magnitudes_reference(Matrix<const float> x, StatSlot out);
 
 }  // namespace orrery

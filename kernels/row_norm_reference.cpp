@@ -16,4 +16,12 @@ void group_norms_reference(Matrix<const float> x, int64_t group_size, StatSlot o
   }
 }
 
+void mean_magnitudes_reference(Matrix<const float> x, StatSlot out) {
+  for (int64_t r = 0; r < x.n_rows; ++r) {
+    double sum = 0.0;
+    for (const float value : x.row_span(r)) sum += std::abs(double{value});
+    *out.row(r) = static_cast<float>(sum / static_cast<double>(x.n_cols));
+  }
+}
+
 }  // namespace orrery

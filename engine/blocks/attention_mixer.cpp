@@ -40,14 +40,22 @@ void Attention::forward(const Step& step, Matrix<const float> x, Matrix<float> o
   const auto q = step.workspace.matrix(x.n_rows, int64_t{config_.n_heads} * config_.d_head_k);
   const auto k = step.workspace.matrix(x.n_rows, int64_t{config_.n_kv_heads} * config_.d_head_k);
   const auto v = step.workspace.matrix(x.n_rows, int64_t{config_.n_kv_heads} * config_.d_head_v);
-  const Product projections[] = {
-      {weights_.q, weights_.q_bias, q}, {weights_.k, weights_.k_bias, k}, {weights_.v, weights_.v_bias, v}};
-  step.backend.matmul(x, projections);
+  const auto gate = step.workspace.matrix(x.n_rows, weights_.gate.empty() ? 0 : weights_.gate.n_rows());
+  const Product projections[] = {{weights_.q, weights_.q_bias, q},
+                                 {weights_.k, weights_.k_bias, k},
+                                 {weights_.v, weights_.v_bias, v},
+                                 {weights_.gate, weights_.gate_bias, gate}};
+  step.backend.matmul(x, std::span(projections).first(weights_.gate.empty() ? 3 : 4));
   prepare(step, weights_.q_norm, q);
   prepare(step, weights_.k_norm, k);
   store(step, k, v);
   const auto heads = step.workspace.matrix(x.n_rows, int64_t{config_.n_heads} * config_.d_head_v);
   attend(step, q, heads);
+  if (config_.gate == AttentionGate::kElement) {
+    step.backend.activate_multiply(Activation::kSigmoid, gate, heads, heads);
+  } else if (config_.gate == AttentionGate::kHead) {
+    step.backend.gate_groups(Activation::kSigmoid, gate, heads);
+  }
   if (const StatSlot slot = step.probes.slot(Quantity::kAttentionOutput, step.layer)) {
     step.backend.group_norms(heads, config_.d_head_v, slot);
   }
@@ -57,8 +65,8 @@ void Attention::forward(const Step& step, Matrix<const float> x, Matrix<float> o
 
 void Attention::prepare(const Step& step, const TensorView& norm, Matrix<float> x) const {
   if (config_.qk_norm) {
-    const Matrix<float> heads(x.data, x.n_rows * x.n_cols / config_.d_head_k, config_.d_head_k);
-    step.backend.rms_norm(heads, norm, norm_epsilon_, heads);
+    const Matrix<float> normed(x.data, x.n_rows * x.n_cols / norm.n_cols(), norm.n_cols());
+    step.backend.rms_norm(normed, norm, norm_epsilon_, normed);
   }
   if (!config_.rope.inverse_frequencies.empty()) {
     step.backend.rope(x, step.batch.positions, step.batch.length, config_.rope, config_.d_head_k);
@@ -100,6 +108,7 @@ void Attention::attend(const Step& step, Matrix<const float> q, Matrix<float> he
   args.d_head_v = config_.d_head_v;
   args.scale = config_.scale;
   args.score_cap = config_.score_cap;
+  if (!weights_.sinks.empty()) args.sinks = {weights_.sinks.f32(), static_cast<size_t>(config_.n_heads)};
   step.backend.attention(args, stats_of(step.probes, step.layer));
 }
 

@@ -1,5 +1,6 @@
 // Attention: grouped-query softmax attention with a paged cache and rotary positions; by its configuration with a
-// window, a cap on scores, and queries and keys that are normed head by head (Henry et al. 2020; by RMS, without bias).
+// window, a cap on scores, queries and keys that are normed head by head or as a whole (Henry et al. 2020; by RMS,
+// without bias), sinks (gpt-oss), and gates on what the heads bring (Qiu et al. 2025).
 #pragma once
 
 #include <vector>
@@ -14,7 +15,11 @@ struct AttentionWeights {
   TensorView output;                  // [d_model, n_heads * d_head_v]
   TensorView q_bias, k_bias, v_bias;  // as many as rows, or empty
   TensorView output_bias;             // [d_model] or empty
-  TensorView q_norm, k_norm;          // [d_head_k]; used where the configuration has qk_norm
+  // Where the configuration has qk_norm: [d_head_k], or [n_heads * d_head_k] and [n_kv_heads * d_head_k] to norm all
+  // heads as one.
+  TensorView q_norm, k_norm;
+  TensorView gate, gate_bias;  // [n_heads * d_head_v or n_heads, d_model]; empty without a gate
+  TensorView sinks;            // [n_heads] or empty
 };
 
 class Attention final : public Mixer {
@@ -23,7 +28,6 @@ class Attention final : public Mixer {
   Attention(AttentionConfig config, const AttentionWeights& weights, float norm_epsilon)
       : config_(std::move(config)), weights_(weights), norm_epsilon_(norm_epsilon) {}
 
-  MixerKind kind() const override { return MixerKind::kAttention; }
   std::vector<StateSpec> describe_state(DType kv_dtype) const override;
   void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const override;
 

@@ -17,7 +17,6 @@ struct DenseFfnWeights {
 class DenseFfn final : public FeedForward {
  public:
   DenseFfn(Activation activation, const DenseFfnWeights& weights) : activation_(activation), weights_(weights) {}
-  FeedForwardKind kind() const override { return FeedForwardKind::kDense; }
   void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const override;
 
  private:

@@ -1,5 +1,6 @@
 #include "engine/formats/bounded_json.h"
 
+#include <array>
 #include <new>
 #include <set>
 
@@ -15,6 +16,37 @@ constexpr int kUniqueDepth = 2;  // of objects whose keys are held against each 
 struct Refusal {
   std::string reason;
 };
+
+// Python's word for a number that JSON cannot write, at the beginning of `text`; empty where there is none.
+std::string_view python_number(std::string_view text) {
+  constexpr std::array<std::string_view, 3> kWords = {"Infinity", "-Infinity", "NaN"};
+  for (const std::string_view word : kWords) {
+    if (text.starts_with(word)) return word;
+  }
+  return {};
+}
+
+// `text` with those words, where they stand outside strings, as objects.
+std::string with_python_numbers(std::string_view text) {
+  std::string out;
+  bool in_string = false;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const std::string_view word = in_string ? std::string_view() : python_number(text.substr(at));
+    if (!word.empty()) {
+      out.append("{\"__float__\": \"").append(word).append("\"}");
+      at += word.size() - 1;
+      continue;
+    }
+    if (text[at] == '"') in_string = !in_string;
+    if (in_string && text[at] == '\\' && at + 1 < text.size()) out += text[at++];
+    out += text[at];
+  }
+  return out;
+}
+
+bool may_have_python_numbers(std::string_view text) {
+  return text.find("Infinity") != std::string_view::npos || text.find("NaN") != std::string_view::npos;
+}
 
 }  // namespace
 
@@ -37,7 +69,9 @@ Result<nlohmann::json> parse_json_object(std::string_view text, size_t max_bytes
     return true;
   };
   try {
-    json parsed = json::parse(text, watch);
+    const bool is_of_python = may_have_python_numbers(text);
+    const std::string rewritten = is_of_python ? with_python_numbers(text) : std::string();
+    json parsed = json::parse(is_of_python ? std::string_view(rewritten) : text, watch);
     if (!parsed.is_object()) return invalid("its JSON is not an object, but " + std::string(parsed.type_name()));
     return parsed;
   } catch (const Refusal& refusal) {

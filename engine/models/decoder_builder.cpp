@@ -9,8 +9,8 @@
 namespace orrery {
 
 DecoderBuilder::DecoderBuilder(const ModelFile& file, ModelConfig config, const Placement& placement,
-                               float added_to_norms)
-    : place_(file, placement), config_(std::move(config)), added_to_norms_(added_to_norms) {}
+                               float added_to_norms, const DecoderNames& names)
+    : place_(file, placement), config_(std::move(config)), added_to_norms_(added_to_norms), names_(names) {}
 
 TensorView DecoderBuilder::norm(TensorName name, int32_t layer) {
   return place_.vector(name, layer, config_.d_model, added_to_norms_);
@@ -55,15 +55,15 @@ void DecoderBuilder::add(std::unique_ptr<Block> block) { blocks_.push_back(std::
 Result<ModelParts> DecoderBuilder::finish() {
   CHECK(static_cast<int32_t>(blocks_.size()) == config_.n_layers(), "a layer was left out");
   ModelParts parts;
-  parts.embedding = place_.matrix(kEmbedding, -1, config_.vocab_size, config_.d_model);
-  parts.output_norm = norm(kOutputNorm, -1);
+  parts.embedding = place_.matrix(names_.embedding, -1, config_.vocab_size, config_.d_model);
+  parts.output_norm = norm(names_.output_norm, -1);
   parts.output =
-      config_.tied_embedding ? parts.embedding : place_.matrix(kOutput, -1, config_.vocab_size, config_.d_model);
+      config_.tied_embedding ? parts.embedding : place_.matrix(names_.output, -1, config_.vocab_size, config_.d_model);
   ORRERY_RETURN_IF_ERROR(place_.status());
-  ORRERY_RETURN_IF_ERROR(place_.check_all_taken());
+  ORRERY_RETURN_IF_ERROR(place_.check_all_taken(names_.layers));
   parts.blocks = std::move(blocks_);
   parts.memory = place_.take_memory();
-  parts.widened = place_.take_widened();
+  parts.remade = place_.take_remade();
   parts.config = std::move(config_);
   return parts;
 }

@@ -14,7 +14,8 @@ namespace orrery {
 class DecoderBuilder {
  public:
   // added_to_norms: what the architecture's norms add to their stored weights; it is added once, here.
-  DecoderBuilder(const ModelFile& file, ModelConfig config, const Placement& placement, float added_to_norms = 0.0f);
+  DecoderBuilder(const ModelFile& file, ModelConfig config, const Placement& placement, float added_to_norms = 0.0f,
+                 const DecoderNames& names = {});
 
   int32_t n_layers() const { return config_.n_layers(); }
   float norm_epsilon() const { return config_.norm_epsilon; }
@@ -23,17 +24,20 @@ class DecoderBuilder {
   TensorView norm(TensorName name, int32_t layer);  // [d_model]
   std::unique_ptr<Mixer> attention(int32_t layer, const AttentionNames& names = {});
   std::unique_ptr<FeedForward> dense_ffn(int32_t layer, const FfnNames& names = {});
+  // Layer after layer; what an architecture places beyond these pieces, through place().
   void add(std::unique_ptr<Block> block);
+  TensorPlacer& place() { return place_; }
+  const ModelConfig& config() const { return config_; }
+  const LayerConfig& layer_config(int32_t layer) const { return config_.layers[static_cast<size_t>(layer)]; }
 
   // With embedding, final norm and unembedding; or the first error.
   Result<ModelParts> finish();
 
  private:
-  const LayerConfig& layer_config(int32_t layer) const { return config_.layers[static_cast<size_t>(layer)]; }
-
   TensorPlacer place_;
   ModelConfig config_;
   float added_to_norms_;
+  DecoderNames names_;
   std::vector<std::unique_ptr<Block>> blocks_;
 };
 

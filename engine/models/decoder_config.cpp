@@ -97,10 +97,9 @@ Result<ModelConfig> read_sizes(const ModelFile& file, const DecoderTraits& trait
   ORRERY_ASSIGN_OR_RETURN(config.d_model, file.integer({"embedding_length", "hidden_size"}, 1, kMostWidth));
   ORRERY_ASSIGN_OR_RETURN(const int64_t n_layers, file.integer({"block_count", "num_hidden_layers"}, 1, kMostLayers));
   config.layers.resize(static_cast<size_t>(n_layers));
-  ORRERY_ASSIGN_OR_RETURN(const double epsilon,
-                          file.number({"attention.layer_norm_rms_epsilon", "rms_norm_eps"}, 1e-6));
+  ORRERY_ASSIGN_OR_RETURN(const double epsilon, file.number(traits.epsilon_key, 1e-6));
   config.norm_epsilon = static_cast<float>(epsilon);
-  ORRERY_ASSIGN_OR_RETURN(const TensorView embedding, file.tensor(kEmbedding, -1, {-1, config.d_model}));
+  ORRERY_ASSIGN_OR_RETURN(const TensorView embedding, file.tensor(traits.names.embedding, -1, {-1, config.d_model}));
   config.vocab_size = embedding.shape[0];
   if (config.vocab_size > kMostWidth) {
     return must(file, "the vocabulary", "have at most " + std::to_string(kMostWidth) + " tokens", config.vocab_size);
@@ -112,7 +111,7 @@ Result<ModelConfig> read_sizes(const ModelFile& file, const DecoderTraits& trait
                 stated);
   }
   ORRERY_ASSIGN_OR_RETURN(const bool ties, file.boolean({"", "tie_word_embeddings"}, traits.tied_embedding));
-  config.tied_embedding = file.format() == ModelFile::Format::kGguf ? file.find(kOutput) == nullptr : ties;
+  config.tied_embedding = file.format() == ModelFile::Format::kGguf ? file.find(traits.names.output) == nullptr : ties;
   return config;
 }
 

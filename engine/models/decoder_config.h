@@ -18,6 +18,14 @@ inline constexpr TensorName kEmbedding{"token_embd.weight", "model.embed_tokens.
 inline constexpr TensorName kOutputNorm{"output_norm.weight", "model.norm.weight"};
 inline constexpr TensorName kOutput{"output.weight", "lm_head.weight"};
 
+// Those outside the layers, and what the layers' names begin with.
+struct DecoderNames {
+  TensorName embedding = kEmbedding;
+  TensorName output_norm = kOutputNorm;
+  TensorName output = kOutput;
+  TensorName layers{"blk.", "model.layers."};
+};
+
 struct AttentionNames {
   TensorName q{"blk.{}.attn_q.weight", "model.layers.{}.self_attn.q_proj.weight"};
   TensorName k{"blk.{}.attn_k.weight", "model.layers.{}.self_attn.k_proj.weight"};
@@ -47,6 +55,8 @@ struct DecoderTraits {
   bool tied_embedding = false;                         // a folder without tie_word_embeddings ties
   std::string_view activation_key = "hidden_act";      // config.json's; GGUF states none
   Activation activation = Activation::kSilu;           // where none is stated
+  ConfigKey epsilon_key{"attention.layer_norm_rms_epsilon", "rms_norm_eps"};
+  DecoderNames names = {};
 };
 
 // All but rotation and windows, for a decoder whose layers all are attention and a dense feed-forward. The functions

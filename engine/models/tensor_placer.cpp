@@ -1,5 +1,8 @@
 #include "engine/models/tensor_placer.h"
 
+#include <cstring>
+#include <numeric>
+
 #include "kernels/embedding.h"
 #include "kernels/matmul.h"
 
@@ -10,8 +13,8 @@ Result<TensorView> TensorPlacer::take(TensorName name, int32_t layer, Result<Ten
   return found;
 }
 
-Result<void> TensorPlacer::check_all_taken() const {
-  const std::string layers = file_.spelled(TensorName{"blk.", "model.layers."});
+Result<void> TensorPlacer::check_all_taken(TensorName layers_name) const {
+  const std::string layers = file_.spelled(layers_name);
   for (const StoredTensor& tensor : file_.tensors().tensors()) {
     if (!tensor.name.starts_with(layers) || taken_.contains(tensor.name)) continue;
     if (tensor.name.find("rotary_emb") != std::string::npos || tensor.name.find("rot_embd") != std::string::npos)
@@ -43,8 +46,7 @@ TensorView TensorPlacer::widened(Result<TensorView> found, float plus) {
   }
   if (found && !found->empty() && (found->dtype != DType::kF32 || plus != 0.0f)) {
     const auto n = static_cast<size_t>(found->n_cols());
-    widened_.push_back(std::make_unique<float[]>(n));
-    float* values = widened_.back().get();
+    auto* const values = reinterpret_cast<float*>(remake(n * sizeof(float)));
     dequantize_row(*found, 0, {values, n});
     for (size_t i = 0; i < n; ++i) values[i] += plus;
     found = TensorView{.dtype = DType::kF32, .shape = found->shape, .data = reinterpret_cast<const std::byte*>(values)};
@@ -52,14 +54,118 @@ TensorView TensorPlacer::widened(Result<TensorView> found, float plus) {
   return placed(std::move(found));
 }
 
+Result<TensorView> TensorPlacer::checked_matrix(TensorName name, int32_t layer, Shape shape) {
+  Result<TensorView> found = take(name, layer, file_.tensor(name, layer, shape));
+  if (!found || matmul_supports(found->dtype)) return found;
+  return Error{ErrorCode::kUnsupported,
+               file_.path() + ": the matrix " + file_.spelled(name, layer) +
+                   " is stored in a type that cannot be multiplied with: " + std::string(dtype_name(found->dtype))};
+}
+
 TensorView TensorPlacer::matrix(TensorName name, int32_t layer, int64_t n_rows, int64_t n_cols) {
-  Result<TensorView> found = take(name, layer, file_.tensor(name, layer, {n_rows, n_cols}));
-  if (found && !matmul_supports(found->dtype)) {
-    found = Error{ErrorCode::kUnsupported,
-                  file_.path() + ": the matrix " + file_.spelled(name, layer) +
-                      " is stored in a type that cannot be multiplied with: " + std::string(dtype_name(found->dtype))};
+  return placed(checked_matrix(name, layer, {n_rows, n_cols}));
+}
+
+std::byte* TensorPlacer::remake(size_t n_bytes) {
+  remade_.push_back(std::make_unique<std::byte[]>(n_bytes));
+  return remade_.back().get();
+}
+
+std::vector<float> TensorPlacer::numbers_of(const TensorView& tensor) const {
+  const auto n_cols = static_cast<size_t>(tensor.n_cols());
+  std::vector<float> numbers(static_cast<size_t>(tensor.n_rows()) * n_cols);
+  for (int64_t r = 0; r < tensor.n_rows(); ++r) {
+    dequantize_row(tensor, r, {numbers.data() + static_cast<size_t>(r) * n_cols, n_cols});
+  }
+  return numbers;
+}
+
+std::vector<float> TensorPlacer::values(TensorName name, int32_t layer, int64_t n) {
+  const StoredTensor* stored = file_.find(name, layer);
+  const bool fits = stored != nullptr && stored->shape.n_elements() == n;
+  const Result<TensorView> found = take(name, layer, file_.tensor(name, layer, fits ? stored->shape : Shape{n}));
+  if (!found) {
+    keep(found.error());
+    return {};
+  }
+  if (!is_float(found->dtype)) {
+    keep({ErrorCode::kUnsupported, file_.path() + ": " + file_.spelled(name, layer) +
+                                       " must be stored as F32, F16 or BF16, but is " +
+                                       std::string(dtype_name(found->dtype))});
+    return {};
+  }
+  return numbers_of(*found);
+}
+
+std::vector<float> TensorPlacer::optional_values(TensorName name, int32_t layer, int64_t n) {
+  return file_.find(name, layer) == nullptr ? std::vector<float>() : values(name, layer, n);
+}
+
+TensorView TensorPlacer::made(std::vector<float> values, Shape shape) {
+  if (values.empty()) return {};
+  CHECK(static_cast<int64_t>(values.size()) == shape.n_elements(), "values of another shape");
+  std::byte* const data = remake(values.size() * sizeof(float));
+  std::memcpy(data, values.data(), values.size() * sizeof(float));
+  return placed(TensorView{.dtype = DType::kF32, .shape = shape, .data = data});
+}
+
+TensorView TensorPlacer::taps(std::span<const TensorName> names, int32_t layer, std::span<const int64_t> n_channels,
+                              int64_t n_taps) {
+  const int64_t n_all = std::accumulate(n_channels.begin(), n_channels.end(), int64_t{0});
+  std::vector<float> turned(static_cast<size_t>(n_taps * n_all));
+  int64_t first = 0;
+  for (size_t i = 0; i < names.size(); first += n_channels[i++]) {
+    const std::vector<float> stored = values(names[i], layer, n_channels[i] * n_taps);
+    if (stored.empty()) return {};
+    for (int64_t c = 0; c < n_channels[i]; ++c) {
+      for (int64_t tap = 0; tap < n_taps; ++tap) {
+        turned[static_cast<size_t>(tap * n_all + first + c)] = stored[static_cast<size_t>(c * n_taps + tap)];
+      }
+    }
+  }
+  return made(std::move(turned), {n_taps, n_all});
+}
+
+TensorView TensorPlacer::matrix_rows(TensorName name, int32_t layer, int64_t n_rows, int64_t n_cols,
+                                     std::span<const int64_t> order) {
+  Result<TensorView> found = checked_matrix(name, layer, {n_rows, n_cols});
+  if (found && !found->empty()) {
+    const size_t n_bytes = row_bytes(found->dtype, static_cast<size_t>(n_cols));
+    std::byte* const data = remake(order.size() * n_bytes);
+    for (size_t i = 0; i < order.size(); ++i) std::memcpy(data + i * n_bytes, found->row(order[i]), n_bytes);
+    found->shape = {static_cast<int64_t>(order.size()), n_cols};
+    found->data = data;
   }
   return placed(std::move(found));
+}
+
+std::vector<TensorView> TensorPlacer::stacked(TensorName name, int32_t layer, int64_t n, int64_t n_rows,
+                                              int64_t n_cols) {
+  const TensorView all = placed(checked_matrix(name, layer, {n, n_rows, n_cols}));
+  if (all.empty()) return {};
+  std::vector<TensorView> matrices;
+  for (int64_t i = 0; i < n; ++i) {
+    matrices.push_back({.dtype = all.dtype, .shape = {n_rows, n_cols}, .data = all.row(i * n_rows)});
+  }
+  return matrices;
+}
+
+std::vector<TensorView> TensorPlacer::numbered(TensorName name, int32_t layer, int64_t n, int64_t n_rows,
+                                               int64_t n_cols) {
+  const auto with_number = [](std::string_view pattern, int64_t number) {
+    constexpr std::string_view kPlace = "{expert}";
+    std::string text(pattern);
+    if (const size_t at = text.find(kPlace); at != std::string::npos) {
+      text.replace(at, kPlace.size(), std::to_string(number));
+    }
+    return text;
+  };
+  std::vector<TensorView> matrices;
+  for (int64_t i = 0; i < n && !error_; ++i) {
+    const std::string gguf = with_number(name.gguf, i), hf = with_number(name.hf, i);
+    matrices.push_back(matrix({gguf, hf}, layer, n_rows, n_cols));
+  }
+  return matrices;
 }
 
 TensorView TensorPlacer::vector(TensorName name, int32_t layer, int64_t n, float plus) {

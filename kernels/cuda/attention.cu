@@ -24,6 +24,7 @@ struct MergeArguments {
   const SoftmaxSum* sums;  // [n_rows, n_heads, n_splits]
   const float* values;     // [n_rows, n_heads, n_splits, d_head_v]
   SoftmaxSum* merged;      // [n_rows, n_heads]
+  const float* sinks;      // [n_heads] or null
   float* out;
   int64_t out_stride;
   int32_t n_heads;
@@ -40,10 +41,12 @@ __global__ void attention_merge_kernel(MergeArguments a) {
   const int64_t query = blockIdx.x, row = query / a.n_heads, head = query % a.n_heads;
   const auto thread = static_cast<int32_t>(threadIdx.x);
   const SoftmaxSum part = thread < a.n_splits ? a.sums[query * a.n_splits + thread] : SoftmaxSum{-infinity(), 0.0f};
-  const float most = block_max(part.greatest, shared);
+  const float sink = a.sinks == nullptr ? -infinity() : a.sinks[head];
+  const float most = fmaxf(block_max(part.greatest, shared), sink);
   const float factor = part.sum == 0.0f ? 0.0f : rescale(part.greatest, most);  // a split without keys has no values
   if (thread < a.n_splits) factors[thread] = factor;
-  const float sum = block_sum(part.sum * factor, shared);
+  const float of_sink = a.sinks == nullptr ? 0.0f : rescale(sink, most);
+  const float sum = block_sum(part.sum * factor, shared) + of_sink;
   __syncthreads();
   const float* const values = a.values + query * a.n_splits * a.d_head_v;
   for (int32_t d = thread; d < a.d_head_v; d += static_cast<int32_t>(kThreads)) {
@@ -201,7 +204,7 @@ void push_rows(const AttentionArgs& args, const AttentionStats& stats, const Pag
   } else {
     push_attention_tile(pass, args.kv_dtype, n_tiles, stream);
   }
-  const MergeArguments merge{pass.sums,           pass.values,  scratch.merged, args.out.data,
+  const MergeArguments merge{pass.sums,           pass.values,  scratch.merged, args.sinks.data(), args.out.data,
                              args.out.row_stride, args.n_heads, args.d_head_v,  pass.n_splits};
   stream.push(make_launch("attention_merge", attention_merge_kernel, {.x = static_cast<uint32_t>(n_queries)},
                           {.x = kThreads}, merge));

@@ -79,7 +79,7 @@ void push_attention_tile(const AttentionPass& pass, DType kv_dtype, int64_t n_ti
 // Statistics of rows whose scores are known: scores [n_rows, n_heads, width] become weights.
 struct AttentionScores {
   float* scores = nullptr;
-  const SoftmaxSum* sums = nullptr;  // [n_rows, n_heads] over all keys of a row
+  const SoftmaxSum* sums = nullptr;  // [n_rows, n_heads] over all keys of a row, and the head's sink
   const RowKeys* rows = nullptr;
   int64_t width = 0;
   int64_t n_rows = 0;

@@ -261,13 +261,14 @@ __global__ void attention_stats_kernel(StatsArguments a) {
         of_page = 0.0f;
       });
   if (mass != nullptr) write_mass_of_others(row, mass, a.n_mass_blocks);
+  // A sink leaves less than 1 for the keys.
+  if (a.entropy.wanted() || a.distance.wanted()) sum = block_sum(sum, sums);
   if (a.entropy.wanted()) {
     entropy = block_sum(entropy, sums);
-    if (threadIdx.x == 0) a.entropy.row(r)[head] = logf(softmax.sum) - entropy;
+    if (threadIdx.x == 0) a.entropy.row(r)[head] = fmaf(sum, logf(softmax.sum), -entropy);
   }
   if (a.distance.wanted()) {
     distance = block_sum(distance, sums);
-    sum = block_sum(sum, sums);
     if (threadIdx.x == 0) a.distance.row(r)[head] = distance / sum;
   }
   __syncthreads();  // all weights are written

@@ -7,9 +7,9 @@ namespace {
 
 constexpr uint32_t kThreads = 256;
 
-enum class Function : int32_t { kActivate, kActivateMultiply, kSoftCap, kAdd };
+enum class Function : int32_t { kActivate, kActivateMultiply, kGate, kSoftCap, kAdd, kScale, kSoftplus };
 
-// out[r, i] = function(a[r, i], b[r, i]).
+// out[r, i] = function(a[r, i], b[r, i / b_group]); b may be null.
 struct ElementwiseArguments {
   const float* a;
   const float* b;
@@ -19,7 +19,10 @@ struct ElementwiseArguments {
   int64_t out_stride;
   int64_t n_rows;
   int64_t n_cols;
+  int64_t b_group;
   float parameter;
+  float least;
+  float greatest;
   Activation activation;
   Function function;
 };
@@ -36,8 +39,19 @@ __device__ float activated(Activation activation, float x) {
       return 0.5f * x * (1.0f + erff(x * kSqrtHalf));
     case Activation::kReluSquared:
       return x > 0.0f ? x * x : 0.0f;
+    case Activation::kSigmoid:
+      return 1.0f / (1.0f + expf(-x));
+    case Activation::kIdentity:
+      return x;
   }
   return 0.0f;
+}
+
+__device__ float softplus_of(float x) { return x > 20.0f ? x : log1pf(expf(x)); }
+
+// What is not a number stays so.
+__device__ float clamped(float x, float least, float greatest) {
+  return x < least ? least : x > greatest ? greatest : x;
 }
 
 __global__ void elementwise_kernel(ElementwiseArguments a) {
@@ -45,7 +59,7 @@ __global__ void elementwise_kernel(ElementwiseArguments a) {
   if (i >= a.n_rows * a.n_cols) return;
   const int64_t row = i / a.n_cols, col = i % a.n_cols;
   const float x = a.a[row * a.a_stride + col];
-  const float y = a.b == nullptr ? 0.0f : a.b[row * a.b_stride + col];
+  const float y = a.b == nullptr ? 0.0f : a.b[row * a.b_stride + col / a.b_group];
   float result = 0.0f;
   switch (a.function) {
     case Function::kActivate:
@@ -54,18 +68,27 @@ __global__ void elementwise_kernel(ElementwiseArguments a) {
     case Function::kActivateMultiply:
       result = activated(a.activation, x) * y;
       break;
+    case Function::kGate:
+      result = x * activated(a.activation, y);
+      break;
     case Function::kSoftCap:
       result = a.parameter * tanhf(x / a.parameter);
       break;
     case Function::kAdd:
-      result = x + y;
+      result = fmaf(y, a.parameter, x);
+      break;
+    case Function::kScale:
+      result = x * a.parameter;
+      break;
+    case Function::kSoftplus:
+      result = clamped(softplus_of(x + y), a.least, a.greatest);
       break;
   }
   a.out[row * a.out_stride + col] = result;
 }
 
-void push(Function function, Activation activation, float parameter, Matrix<const float> a, Matrix<const float> b,
-          Matrix<float> out, CommandStream& stream) {
+// The arguments of a function of two matrices; what else it needs is to be set.
+ElementwiseArguments arguments_for(Function function, Matrix<const float> a, Matrix<const float> b, Matrix<float> out) {
   ElementwiseArguments arguments;
   memset(&arguments, 0, sizeof(arguments));  // padding too
   arguments.a = a.data;
@@ -76,30 +99,63 @@ void push(Function function, Activation activation, float parameter, Matrix<cons
   arguments.out_stride = out.row_stride;
   arguments.n_rows = a.n_rows;
   arguments.n_cols = a.n_cols;
-  arguments.parameter = parameter;
-  arguments.activation = activation;
+  arguments.b_group = 1;
   arguments.function = function;
-  stream.push(make_launch("elementwise", elementwise_kernel, {.x = blocks_for(a.n_rows * a.n_cols, kThreads)},
-                          {.x = kThreads}, arguments));
+  return arguments;
+}
+
+void push(const ElementwiseArguments& arguments, CommandStream& stream) {
+  stream.push(make_launch("elementwise", elementwise_kernel,
+                          {.x = blocks_for(arguments.n_rows * arguments.n_cols, kThreads)}, {.x = kThreads},
+                          arguments));
 }
 
 }  // namespace
 
 void activate(Activation activation, Matrix<const float> x, Matrix<float> out, CommandStream& stream) {
-  push(Function::kActivate, activation, 0.0f, x, {}, out, stream);
+  ElementwiseArguments arguments = arguments_for(Function::kActivate, x, {}, out);
+  arguments.activation = activation;
+  push(arguments, stream);
 }
 
 void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out,
                        CommandStream& stream) {
-  push(Function::kActivateMultiply, activation, 0.0f, gate, up, out, stream);
+  ElementwiseArguments arguments = arguments_for(Function::kActivateMultiply, gate, up, out);
+  arguments.activation = activation;
+  push(arguments, stream);
 }
 
 void soft_cap(Matrix<const float> x, float cap, Matrix<float> out, CommandStream& stream) {
-  push(Function::kSoftCap, Activation::kSilu, cap, x, {}, out, stream);
+  ElementwiseArguments arguments = arguments_for(Function::kSoftCap, x, {}, out);
+  arguments.parameter = cap;
+  push(arguments, stream);
 }
 
-void add(Matrix<const float> a, Matrix<const float> b, Matrix<float> out, CommandStream& stream) {
-  push(Function::kAdd, Activation::kSilu, 0.0f, a, b, out, stream);
+void add(Matrix<const float> a, Matrix<const float> b, float factor, Matrix<float> out, CommandStream& stream) {
+  ElementwiseArguments arguments = arguments_for(Function::kAdd, a, b, out);
+  arguments.parameter = factor;
+  push(arguments, stream);
+}
+
+void scale(Matrix<const float> x, float factor, Matrix<float> out, CommandStream& stream) {
+  ElementwiseArguments arguments = arguments_for(Function::kScale, x, {}, out);
+  arguments.parameter = factor;
+  push(arguments, stream);
+}
+
+void gate_groups(Activation activation, Matrix<const float> gates, Matrix<float> x, CommandStream& stream) {
+  ElementwiseArguments arguments = arguments_for(Function::kGate, x, gates, x);
+  arguments.activation = activation;
+  arguments.b_group = x.n_cols / gates.n_cols;
+  push(arguments, stream);
+}
+
+void softplus(Matrix<const float> x, const float* bias, SoftplusRange range, Matrix<float> out, CommandStream& stream) {
+  // The bias stands for every row.
+  ElementwiseArguments arguments = arguments_for(Function::kSoftplus, x, {bias, x.n_rows, x.n_cols, 0}, out);
+  arguments.least = range.least;
+  arguments.greatest = range.greatest;
+  push(arguments, stream);
 }
 
 }  // namespace orrery::ORRERY_CUDA_NAMESPACE

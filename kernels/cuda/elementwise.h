@@ -10,6 +10,10 @@ void activate(Activation activation, Matrix<const float> x, Matrix<float> out, C
 void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out,
                        CommandStream& stream);
 void soft_cap(Matrix<const float> x, float cap, Matrix<float> out, CommandStream& stream);
-void add(Matrix<const float> a, Matrix<const float> b, Matrix<float> out, CommandStream& stream);
+void add(Matrix<const float> a, Matrix<const float> b, float factor, Matrix<float> out, CommandStream& stream);
+void scale(Matrix<const float> x, float factor, Matrix<float> out, CommandStream& stream);
+void gate_groups(Activation activation, Matrix<const float> gates, Matrix<float> x, CommandStream& stream);
+// bias: [n_cols] on the device, or null.
+void softplus(Matrix<const float> x, const float* bias, SoftplusRange range, Matrix<float> out, CommandStream& stream);
 
 }  // namespace orrery::ORRERY_CUDA_NAMESPACE

@@ -1,6 +1,6 @@
 #include "kernels/cuda/embedding.h"
 #include "kernels/cuda/matmul.h"
-#include "kernels/cuda/weight_formats.h"
+#include "kernels/cuda/packed_products.h"
 
 namespace orrery::ORRERY_CUDA_NAMESPACE {
 
@@ -9,11 +9,7 @@ namespace {
 // Few rows: packed weights times vectors.
 
 constexpr int64_t kFewRows = 8;
-constexpr size_t kMostTargets = 4;       // of a launch
-constexpr int kOutputs = 2;              // of a block: a run of x serves so many weights
-constexpr uint32_t kMostWarps = 8;       // of a block, which share its outputs
-constexpr int64_t kWarpsWanted = 16384;  // enough to hide the memory's latency on the largest device
-constexpr int64_t kLeastWarps = 2;
+constexpr size_t kMostTargets = 4;  // of a launch
 
 // A weight, and the first of the grid's blocks that are for it.
 struct VectorsTarget {
@@ -35,105 +31,11 @@ struct VectorsArguments {
   VectorsTarget targets[kMostTargets];
 };
 
-template <int kRun>
-__device__ void load_run(const float* x, float (&values)[kRun]) {
-  if constexpr (kRun == 4) {
-    const Float4 four = *reinterpret_cast<const Float4*>(x);
-    for (int i = 0; i < kRun; ++i) values[i] = four.value[i];
-  } else {
-    for (int i = 0; i < kRun; ++i) values[i] = x[i];
-  }
-}
-
-// The sums over a warp of the first n values: lane i gets that of value i / (32 / n). In every step a lane gives half
-// of its values to the lane `kOffset` away for the other half of that lane's, so that few shuffles do; each sum is
-// added up in the order of warp_sum().
-template <int n, uint32_t kOffset = kWarp / 2, int kSums>
-__device__ float warp_sums(float (&values)[kSums]) {
-  if constexpr (kOffset == 0) {
-    return values[0];
-  } else if constexpr (n == 1) {
-    values[0] += __shfl_xor_sync(kWholeWarp, values[0], kOffset);
-    return warp_sums<1, kOffset / 2>(values);
-  } else {
-    const bool upper = (threadIdx.x & kOffset) != 0;
-    ORRERY_UNROLL for (int i = 0; i < n / 2; ++i) {
-      const float given = upper ? values[i] : values[i + n / 2];
-      const float kept = upper ? values[i + n / 2] : values[i];
-      values[i] = kept + __shfl_xor_sync(kWholeWarp, given, kOffset);
-    }
-    return warp_sums<n / 2, kOffset / 2>(values);
-  }
-}
-
-// Adds the products of a part of a block, of kOutputs weights, with kRows rows of x. Sum o * kRows + r is that of
-// output o and row r.
-template <class Format, int kRows>
-__device__ void add_products(const typename Format::Part (&parts)[kOutputs], const float* x,
-                             const uint32_t (&rows)[kRows], float (&sums)[kOutputs * kRows]) {
-  ORRERY_UNROLL for (int g = 0; g < Format::kGroups; ++g) {
-    float of_group[kOutputs * kRows] = {};
-    float of_x[kRows] = {};
-    ORRERY_UNROLL for (int run = 0; run < Format::kRuns; ++run) {
-      float w[kOutputs][Format::kRun];
-      ORRERY_UNROLL for (int o = 0; o < kOutputs; ++o) Format::unscaled(parts[o], g, run, w[o]);
-      ORRERY_UNROLL for (int r = 0; r < kRows; ++r) {
-        float values[Format::kRun];
-        load_run(x + rows[r] + Format::offset(g, run), values);
-        ORRERY_UNROLL for (int i = 0; i < Format::kRun; ++i) {
-          ORRERY_UNROLL for (int o = 0; o < kOutputs; ++o) {
-            float& sum = of_group[o * kRows + r];
-            sum = fmaf(w[o][i], values[i], sum);
-          }
-          if constexpr (Format::kLeast) of_x[r] += values[i];
-        }
-      }
-    }
-    ORRERY_UNROLL for (int o = 0; o < kOutputs; ++o) {
-      ORRERY_UNROLL for (int r = 0; r < kRows; ++r) {
-        float& sum = sums[o * kRows + r];
-        if constexpr (Format::kScaled) {
-          sum = fmaf(parts[o].scale[g], of_group[o * kRows + r], sum);
-        } else {
-          sum += of_group[o * kRows + r];
-        }
-        if constexpr (Format::kLeast) sum = fmaf(parts[o].least[g], of_x[r], sum);
-      }
-    }
-  }
-}
-
-// Parts that a thread reads before it multiplies any of them, so that the memory is kept busy: as many as registers
-// hold.
-template <class Format, int kRows>
-constexpr int kAtOnce = kRows <= 2 && Format::kBlock / Format::kParts <= 16 ? 2 : 1;
-
-// Threads that share the registers of a multiprocessor: fewer where each has more sums.
-constexpr int resident_threads(int n_rows) { return n_rows == 1 ? 896 : n_rows == 2 ? 768 : 256; }
-
-// The same for kTurns blocks, `step` apart, beginning with `first`.
-template <class Format, int kRows, int kTurns>
-__device__ void add_blocks(const uint8_t* const (&weights)[kOutputs], uint32_t first, uint32_t step, const float* x,
-                           const uint32_t (&rows)[kRows], float (&sums)[kOutputs * kRows]) {
-  const int part = static_cast<int>(threadIdx.x % Format::kParts);
-  typename Format::Part parts[kTurns][kOutputs];
-  ORRERY_UNROLL for (uint32_t turn = 0; turn < kTurns; ++turn) {
-    ORRERY_UNROLL for (int o = 0; o < kOutputs; ++o) {
-      parts[turn][o] = Format::load(weights[o] + uint64_t{first + turn * step} * Format::kBytes, part);
-    }
-  }
-  ORRERY_UNROLL for (uint32_t turn = 0; turn < kTurns; ++turn) {
-    const float* const at = x + uint64_t{first + turn * step} * Format::kBlock + Format::first_element(part);
-    add_products<Format, kRows>(parts[turn], at, rows, sums);
-  }
-}
-
 // A block for kOutputs outputs of up to kRows rows: its threads take turns along the rows of the weight. What a thread
 // adds up, and in which order, does not depend on the number of rows.
 template <class Format, int kRows>
 __global__ void __launch_bounds__(resident_threads(kRows)) vectors_kernel(VectorsArguments a) {
   constexpr int kSums = kOutputs * kRows;
-  constexpr int kTurns = kAtOnce<Format, kRows>;
   ORRERY_SHARED(float, of_warps, kMostWarps* kSums);
   uint32_t index = 0;
   while (index + 1 < a.n_targets && blockIdx.x >= a.targets[index + 1].first_block) ++index;
@@ -148,14 +50,7 @@ __global__ void __launch_bounds__(resident_threads(kRows)) vectors_kernel(Vector
   uint32_t rows[kRows];
   ORRERY_UNROLL for (uint32_t r = 0; r < kRows; ++r) rows[r] = (r < a.n_rows ? r : a.n_rows - 1) * a.x_stride;
   float sums[kSums] = {};
-  const uint32_t step = blockDim.x / Format::kParts;
-  uint32_t block = threadIdx.x / Format::kParts;
-  for (; block + (kTurns - 1) * step < a.n_blocks; block += kTurns * step) {
-    add_blocks<Format, kRows, kTurns>(weights, block, step, a.x, rows, sums);
-  }
-  if constexpr (kTurns > 1) {
-    for (; block < a.n_blocks; block += step) add_blocks<Format, kRows, 1>(weights, block, step, a.x, rows, sums);
-  }
+  add_rows<Format, kRows>(weights, a.n_blocks, a.x, rows, sums);
 
   constexpr uint32_t kLanes = kWarp / kSums;  // with the same sum
   const float of_warp = warp_sums<kSums>(sums);
@@ -169,25 +64,9 @@ __global__ void __launch_bounds__(resident_threads(kRows)) vectors_kernel(Vector
   target.out[row * target.out_stride + output] = target.bias == nullptr ? sum : sum + target.bias[output];
 }
 
-// x, or where its rows cannot be read four values at once, a copy.
-Matrix<const float> aligned_rows(Matrix<const float> x, CommandStream& stream) {
-  if (reinterpret_cast<uintptr_t>(x.data) % sizeof(Float4) == 0 && x.row_stride % 4 == 0) return x;
-  const int64_t stride = (x.n_cols + 3) / 4 * 4;
-  const Matrix<float> copy(stream.scratch_floats(x.n_rows * stride), x.n_rows, x.n_cols, stride);
-  if (copy.data == nullptr) return x;  // nothing will run
-  for (int64_t r = 0; r < x.n_rows; ++r) {
-    stream.push_copy({.to = reinterpret_cast<std::byte*>(copy.row(r)),
-                      .from = reinterpret_cast<const std::byte*>(x.row(r)),
-                      .n_bytes = static_cast<size_t>(x.n_cols) * sizeof(float)});
-  }
-  return copy;
-}
-
 template <class Format, int kRows>
 void push_vectors(const VectorsArguments& arguments, int64_t n_groups, CommandStream& stream) {
-  const int64_t n_turns = (int64_t{arguments.n_blocks} * Format::kParts + kWarp - 1) / kWarp;
-  const int64_t wanted = std::clamp(kWarpsWanted / n_groups, kLeastWarps, int64_t{kMostWarps});
-  const auto n_warps = static_cast<uint32_t>(std::clamp<int64_t>(n_turns, 1, wanted));
+  const uint32_t n_warps = warps_of_a_block<Format>(arguments.n_blocks, n_groups);
   stream.push(make_launch("matmul", vectors_kernel<Format, kRows>, {.x = static_cast<uint32_t>(n_groups)},
                           {.x = n_warps * kWarp}, arguments));
 }

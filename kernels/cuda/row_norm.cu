@@ -26,12 +26,36 @@ __global__ void group_norms_kernel(GroupNormsArguments a) {
   if (threadIdx.x == 0) a.out[blockIdx.x * a.out_stride + blockIdx.y] = static_cast<float>(sqrt(sum));
 }
 
+struct MeanMagnitudesArguments {
+  const float* x;
+  float* out;
+  int64_t x_stride;
+  int64_t out_stride;
+  int64_t n_cols;
+};
+
+// A block per row.
+__global__ void mean_magnitudes_kernel(MeanMagnitudesArguments a) {
+  ORRERY_SHARED(double, sums, kWarp);
+  const float* const x = a.x + blockIdx.x * a.x_stride;
+  double sum = 0.0;
+  for (int64_t i = threadIdx.x; i < a.n_cols; i += blockDim.x) sum += double{fabsf(x[i])};
+  sum = block_sum(sum, sums);
+  if (threadIdx.x == 0) a.out[blockIdx.x * a.out_stride] = static_cast<float>(sum / static_cast<double>(a.n_cols));
+}
+
 }  // namespace
 
 void group_norms(Matrix<const float> x, int64_t group_size, StatSlot out, CommandStream& stream) {
   const GroupNormsArguments arguments{x.data, out.data, x.row_stride, out.row_stride, group_size};
   const Extent grid{.x = static_cast<uint32_t>(x.n_rows), .y = static_cast<uint32_t>(x.n_cols / group_size)};
   stream.push(make_launch("group_norms", group_norms_kernel, grid, {.x = kThreads}, arguments));
+}
+
+void mean_magnitudes(Matrix<const float> x, StatSlot out, CommandStream& stream) {
+  const MeanMagnitudesArguments arguments{x.data, out.data, x.row_stride, out.row_stride, x.n_cols};
+  stream.push(make_launch("mean_magnitudes", mean_magnitudes_kernel, {.x = static_cast<uint32_t>(x.n_rows)},
+                          {.x = kThreads}, arguments));
 }
 
 }  // namespace orrery::ORRERY_CUDA_NAMESPACE

@@ -1,0 +1,67 @@
+#include "engine/blocks/gated_delta.h"
+
+#include <cmath>
+
+#include "engine/blocks/recurrence.h"
+#include "engine/blocks/short_conv.h"
+
+namespace orrery {
+
+namespace {
+constexpr float kLengthEpsilon = 1e-6f;  // added to a squared length, as the reference has it
+}
+
+std::vector<StateSpec> GatedDelta::describe_state(DType) const {
+  return {describe_conv_state(config_.conv), describe_matrix_state(config_.state, false, true, true)};
+}
+
+Matrix<const float> GatedDelta::unit_heads(const Step& step, Matrix<const float> columns) const {
+  const auto heads = step.workspace.matrix(columns.n_rows, columns.n_cols);
+  step.backend.activate(Activation::kSilu, columns, heads);
+  const int64_t d_key = config_.state.sizes.d_key;
+  const Matrix<float> normed(heads.data, heads.n_rows * heads.n_cols / d_key, d_key);
+  step.backend.rms_norm(normed, weights_.unit, kLengthEpsilon / static_cast<float>(d_key), normed);
+  return heads;
+}
+
+void GatedDelta::forward(const Step& step, Matrix<const float> x, Matrix<float> out) const {
+  const Workspace::Scope scope(step.workspace);
+  const MatrixStateSizes& sizes = config_.state.sizes;
+  const int64_t key_width = config_.key_width(), value_width = config_.value_width();
+  const auto channels = step.workspace.matrix(x.n_rows, config_.conv.n_channels);
+  const auto gate = step.workspace.matrix(x.n_rows, value_width);
+  const auto write = step.workspace.matrix(x.n_rows, sizes.n_heads);
+  const auto rate = step.workspace.matrix(x.n_rows, sizes.n_heads);
+  const Product projections[] = {{weights_.q, {}, channels.cols(0, key_width)},
+                                 {weights_.k, {}, channels.cols(key_width, key_width)},
+                                 {weights_.v, {}, channels.cols(2 * key_width, value_width)},
+                                 {weights_.gate, {}, gate},
+                                 {weights_.write, {}, write},
+                                 {weights_.rate, {}, rate}};
+  step.backend.matmul(x, projections);
+  const auto mixed = step.workspace.matrix(x.n_rows, channels.n_cols);
+  convolve(step, config_.conv, weights_.taps, weights_.taps_bias, channels, mixed);
+  step.backend.activate(Activation::kSigmoid, write, write);
+  if (config_.write_scale != 1.0f) step.backend.scale(write, config_.write_scale);
+  step.backend.softplus(rate, weights_.rate_bias, {}, rate);
+
+  const auto values = step.workspace.matrix(x.n_rows, value_width);
+  step.backend.activate(Activation::kSilu, mixed.cols(2 * key_width, value_width), values);
+  MatrixStateArgs args;
+  args.q = unit_heads(step, mixed.cols(0, key_width));
+  args.k = unit_heads(step, mixed.cols(key_width, key_width));
+  args.v = values;
+  args.decay = {.rate = rate, .log_decay = {weights_.log_decay.f32(), static_cast<size_t>(sizes.n_heads)}};
+  args.write = write;
+  args.erase = StateErase::kDelta;
+  args.read_scale = 1.0f / std::sqrt(static_cast<float>(sizes.d_key));
+  args.out = values;
+  recur(step, config_.state, args);
+  const Matrix<float> heads(values.data, x.n_rows * sizes.n_heads, sizes.d_value);
+  step.backend.rms_norm(heads, weights_.norm, config_.norm_epsilon, heads);
+  step.backend.activate_multiply(Activation::kSilu, gate, values, values);
+  const Product to_stream[] = {{weights_.out, {}, out}};
+  step.backend.matmul(values, to_stream);
+}
+
+}  // namespace orrery

@@ -1,0 +1,36 @@
+#include "engine/models/stated_sizes.h"
+
+namespace orrery {
+
+Result<void> check_stated(const ModelFile& file, ConfigKey key, int64_t actual, const std::string& what) {
+  ORRERY_ASSIGN_OR_RETURN(const int64_t stated, file.integer(key, 0, int64_t{1} << 40, actual));
+  if (stated == actual) return {};
+  return Error{ErrorCode::kInvalidFile, file.path() + ": " + file.spelled(key) + " must be " + std::to_string(actual) +
+                                            ", " + what + ", but is " + std::to_string(stated)};
+}
+
+Result<int32_t> read_taps(const ModelFile& file, ConfigKey key, TensorName weight, int32_t layer, int64_t n_channels) {
+  constexpr int64_t kMostTaps = 256;
+  const StoredTensor* stored = file.find(weight, layer);
+  const bool has_axis_of_one = stored != nullptr && stored->shape.rank() == 3;
+  ORRERY_ASSIGN_OR_RETURN(
+      const TensorView taps,
+      file.tensor(weight, layer, has_axis_of_one ? Shape{n_channels, 1, -1} : Shape{n_channels, -1}));
+  const int64_t n_taps = taps.n_cols();
+  const std::string name = file.spelled(weight, layer);
+  if (n_taps < 1 || n_taps > kMostTaps) {
+    return Error{ErrorCode::kInvalidFile, file.path() + ": the taps of " + name + " must be from 1 to " +
+                                              std::to_string(kMostTaps) + ", but are " + std::to_string(n_taps)};
+  }
+  ORRERY_RETURN_IF_ERROR(check_stated(file, key, n_taps, "the taps of " + name));
+  return static_cast<int32_t>(n_taps);
+}
+
+Result<void> expect_silu(const ModelFile& file, std::string_view key) {
+  ORRERY_ASSIGN_OR_RETURN(const std::string name, file.text({"", key}, "silu"));
+  if (name == "silu" || name == "swish") return {};
+  return Error{ErrorCode::kUnsupported,
+               file.path() + ": " + std::string(key) + " must be silu, but is " + name.substr(0, 60)};
+}
+
+}  // namespace orrery

@@ -1,0 +1,22 @@
+// Sizes that both the settings and the tensors of a model have: the tensors decide, and what is stated must agree.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "engine/model_file.h"
+
+namespace orrery {
+
+// kInvalidFile where `key` is stated and is not `actual`; `what` says what has that size: "the rows of TENSOR".
+Result<void> check_stated(const ModelFile& file, ConfigKey key, int64_t actual, const std::string& what);
+
+// The taps of a depthwise convolution whose weight is [n_channels, taps] or [n_channels, 1, taps], 1 to 256; `key` may
+// state them.
+Result<int32_t> read_taps(const ModelFile& file, ConfigKey key, TensorName weight, int32_t layer, int64_t n_channels);
+
+// kUnsupported where config.json has another activation than SiLU, for layers that compute no other.
+Result<void> expect_silu(const ModelFile& file, std::string_view key);
+
+}  // namespace orrery
