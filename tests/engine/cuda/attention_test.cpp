@@ -45,6 +45,7 @@ struct Problem {
   std::vector<int32_t> row_heads;
   int64_t n_mass_blocks = 6, n_row_keys = 350;
   float score_cap = 0.0f;
+  std::vector<float> sinks;
   std::string only;  // a statistic, or "out" for none; empty: all of them
 
   Fields run(Backend& backend) const {
@@ -88,6 +89,7 @@ struct Problem {
     args.d_head_v = heads.d_head_v;
     args.scale = 1.0f / std::sqrt(static_cast<float>(heads.d_head_k));
     args.score_cap = score_cap;
+    if (!sinks.empty()) args.sinks = {on.input<float>(sinks), sinks.size()};
     backend.attention(args, stats);
     const std::vector<float> results = on.results();
     auto at = results.begin();
@@ -268,6 +270,25 @@ TEST_P(CudaAttention, CapsScoresBeforeTheSoftmax) {
     Problem capped = problem({6, 2, 7, 13}, DType::kF32, causal_rows(60, n_rows, 70), 100);
     capped.score_cap = 0.7f;
     expect_equals_cpu(capped);
+  }
+}
+
+// Sinks that take nearly nothing, some, and nearly all.
+TEST_P(CudaAttention, SinksTakeTheirShare) {
+  for (const int64_t n_rows : {2, 12}) {
+    Problem sunk = problem({4, 2, 16, 8}, DType::kF16, causal_rows(130, n_rows, 80), 130 + n_rows);
+    sunk.sinks = {-30.0f, 0.5f, 6.0f, 14.0f};
+    expect_equals_cpu(sunk);
+    sunk.score_cap = 1.5f;
+    expect_equals_cpu(sunk);
+    const Fields fields = sunk.run(*backend_);
+    const std::vector<float>& rows = values_of(fields, "rows");  // of the last head
+    for (int64_t r = 0; r < n_rows; ++r) {
+      double sum = 0.0;
+      for (int64_t key = 0; key < sunk.n_row_keys; ++key) sum += rows[static_cast<size_t>(r * sunk.n_row_keys + key)];
+      EXPECT_GT(sum, 0.0);
+      EXPECT_LT(sum, 0.01);
+    }
   }
 }
 

@@ -6,8 +6,8 @@ namespace {
 // The CPU's exponentials are good to 2e-7 (relative), as are CUDA's: squared, and some for the arithmetic around them.
 constexpr double kMost = 1e-12;
 
-constexpr Activation kActivations[] = {Activation::kSilu, Activation::kGeluTanh, Activation::kGelu,
-                                       Activation::kReluSquared};
+constexpr Activation kActivations[] = {Activation::kSilu,        Activation::kGeluTanh, Activation::kGelu,
+                                       Activation::kReluSquared, Activation::kSigmoid,  Activation::kIdentity};
 struct Size {
   int64_t n_rows;
   int64_t n_cols;
@@ -80,7 +80,7 @@ TEST_P(CudaElementwise, SoftCapEqualsTheCpus) {
         [&](Backend& backend) {
           OnBackend on(backend);
           const Matrix<float> out = on.output(size.n_rows, size.n_cols);
-          backend.add(out, on.matrix(x, size.n_rows, size.n_cols));
+          backend.add(out, on.matrix(x, size.n_rows, size.n_cols), 1.0f);
           backend.soft_cap(out, 30.0f);
           return on.results();
         },
@@ -95,11 +95,71 @@ TEST_P(CudaElementwise, SumsAreTheCpusBitForBit) {
         [&](Backend& backend) {
           OnBackend on(backend);
           const Matrix<float> out = on.output(size.n_rows, size.n_cols);
-          backend.add(out, on.matrix(x, size.n_rows, size.n_cols));
-          backend.add(out, on.matrix(delta, size.n_rows, size.n_cols));
+          backend.add(out, on.matrix(x, size.n_rows, size.n_cols), 1.0f);
+          backend.add(out, on.matrix(delta, size.n_rows, size.n_cols), 1.0f);
           return on.results();
         },
         0.0);
+  }
+}
+
+TEST_P(CudaElementwise, ScaledSumsEqualTheCpus) {
+  for (const Size& size : kSizes) {
+    const std::vector<float> x = random(size.n_rows * size.n_cols), delta = random(size.n_rows * size.n_cols);
+    expect_alike(
+        [&](Backend& backend) {
+          OnBackend on(backend);
+          const Matrix<float> out = on.output(size.n_rows, size.n_cols);
+          backend.add(out, on.matrix(x, size.n_rows, size.n_cols), 0.3f);
+          backend.scale(out, -1.7f);
+          backend.add(out, on.matrix(delta, size.n_rows, size.n_cols), -2.5f);
+          return on.results();
+        },
+        kMost);
+  }
+}
+
+// A gate for each group of columns, in columns of their own between others.
+TEST_P(CudaElementwise, GatedGroupsEqualTheCpus) {
+  for (const Activation activation : {Activation::kSigmoid, Activation::kSilu}) {
+    for (const int64_t group : {1, 7, 64}) {
+      for (const int64_t n_groups : {1, 5}) {
+        const int64_t n_rows = 3, n_cols = group * n_groups;
+        const std::vector<float> x = random(n_rows * n_cols), gates = random(n_rows * (n_groups + 3), 2.0f);
+        expect_alike(
+            [&](Backend& backend) {
+              OnBackend on(backend);
+              const Matrix<float> out = on.output(n_rows, n_cols + 2).cols(1, n_cols);
+              backend.add(out, on.matrix(x, n_rows, n_cols), 1.0f);
+              backend.gate_groups(activation, on.matrix(gates, n_rows, n_groups + 3).cols(2, n_groups), out);
+              return on.results();
+            },
+            kMost);
+      }
+    }
+  }
+}
+
+TEST_P(CudaElementwise, SoftplusEqualsTheCpus) {
+  const SoftplusRange ranges[] = {{}, {.least = 0.01f, .greatest = 2.0f}};
+  for (const Size& size : kSizes) {
+    for (const SoftplusRange& range : ranges) {
+      const std::vector<float> x = random(size.n_rows * size.n_cols, 15.0f), bias = random(size.n_cols, 3.0f);
+      expect_alike(
+          [&](Backend& backend) {
+            OnBackend on(backend);
+            const TensorView view{.dtype = DType::kF32,
+                                  .shape = {size.n_cols},
+                                  .data = reinterpret_cast<const std::byte*>(on.input<float>(bias))};
+            const Matrix<float> out = on.output(size.n_rows, size.n_cols);
+            backend.softplus(on.matrix(x, size.n_rows, size.n_cols), view, range, out);
+            const Matrix<float> in_place = on.output(size.n_rows, size.n_cols);
+            backend.add(in_place, on.matrix(x, size.n_rows, size.n_cols), 1.0f);
+            backend.softplus(in_place, {}, range, in_place);
+            return on.results();
+          },
+          kMost);
+    }
   }
 }
 

@@ -30,6 +30,19 @@ TEST_P(CudaRowNorm, IsFiniteWhereverTheNormFits) {
   expect_norms_alike(std::vector<float>(64, 0.0f), 2, 32, 32);
 }
 
+TEST_P(CudaRowNorm, MeanMagnitudesEqualTheCpus) {
+  for (const int64_t n_cols : {1, 31, 257, 3000}) {
+    const std::vector<float> x = random(3 * (n_cols + 2));
+    expect_alike(
+        [&](Backend& backend) {
+          OnBackend on(backend);
+          backend.mean_magnitudes(on.matrix(x, 3, n_cols + 2).cols(1, n_cols), on.slot(3, 2));
+          return on.results();
+        },
+        kMost);
+  }
+}
+
 ORRERY_CUDA_OPERATION_TESTS(CudaRowNorm);
 
 }  // namespace
