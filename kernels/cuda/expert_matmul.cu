@@ -1,13 +1,12 @@
-#include <algorithm>
-#include <vector>
-
 #include "kernels/cuda/expert_matmul.h"
+#include "kernels/cuda/expert_tiles.h"
 #include "kernels/cuda/packed_products.h"
 
 namespace orrery::ORRERY_CUDA_NAMESPACE {
 
 namespace {
 
+constexpr int64_t kFewRows = 8;     // which are multiplied one by one
 constexpr size_t kMostTargets = 4;  // of a launch
 
 // The weights of one product, and the first of the grid's blocks that are for it.
@@ -64,20 +63,6 @@ __global__ void __launch_bounds__(resident_threads(1)) chosen_kernel(ChosenArgum
       target.biases == nullptr ? sum : sum + target.biases[expert][output];
 }
 
-template <typename T>
-const T* const* upload_pointers(std::span<const TensorView> tensors, CommandStream& stream) {
-  if (tensors.empty()) return nullptr;
-  std::vector<const T*> pointers;
-  for (const TensorView& tensor : tensors) pointers.push_back(reinterpret_cast<const T*>(tensor.data));
-  return stream.upload(std::span<const T* const>(pointers));
-}
-
-// The one of a product's weights that says how all of them can be read.
-const TensorView& least_wide(const ExpertProduct& product) {
-  const auto found = std::ranges::find_if_not(product.weights, is_wide);
-  return found == product.weights.end() ? product.weights.front() : *found;
-}
-
 // Products of one format, at most kMostTargets.
 void multiply_chosen(Matrix<const float> x, const Routes& routes, std::span<const ExpertProduct> products,
                      CommandStream& stream) {
@@ -116,6 +101,7 @@ void multiply_chosen(Matrix<const float> x, const Routes& routes, std::span<cons
 void expert_matmul(Matrix<const float> x, const Routes& routes, std::span<const ExpertProduct> products,
                    CommandStream& stream) {
   if (routes.n_rows == 0) return;
+  if (routes.n_rows > kFewRows) return multiply_by_tiles(x, routes, products, stream);
   while (!products.empty()) {
     const TensorView& first = least_wide(products.front());
     size_t n = 1;

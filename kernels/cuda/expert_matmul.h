@@ -10,7 +10,8 @@
 
 namespace orrery::ORRERY_CUDA_NAMESPACE {
 
-// Sums are float32, of x as it is.
+// Sums are float32, of x as it is. With up to 8 rows only the chosen experts' weights are read, and a row's result is
+// bit-identical whatever the other rows; more rows are grouped by expert.
 void expert_matmul(Matrix<const float> x, const Routes& routes, std::span<const ExpertProduct> products,
                    CommandStream& stream);
 
