@@ -43,9 +43,23 @@ class CountingBackend final : public Backend {
   void attention(const AttentionArgs&, const AttentionStats&) override { FAIL(); }
   void activate(Activation, Matrix<const float>, Matrix<float>) override { FAIL(); }
   void activate_multiply(Activation, Matrix<const float>, Matrix<const float>, Matrix<float>) override { FAIL(); }
+  void clipped_multiply(ClippedGate, Matrix<const float>, Matrix<const float>, Matrix<float>) override { FAIL(); }
+  void clip(Matrix<float>, float) override { FAIL(); }
   void soft_cap(Matrix<float>, float) override { FAIL(); }
-  void add(Matrix<float>, Matrix<const float>) override { FAIL(); }
+  void add(Matrix<float>, Matrix<const float>, float) override { FAIL(); }
+  void scale(Matrix<float>, float) override { FAIL(); }
+  void gate_groups(Activation, Matrix<const float>, Matrix<float>) override { FAIL(); }
+  void softplus(Matrix<const float>, const TensorView&, SoftplusRange, Matrix<float>) override { FAIL(); }
+  void causal_conv(const CausalConvArgs&, StatSlot) override { FAIL(); }
+  void matrix_state(const MatrixStateArgs&, const MatrixStateStats&) override { FAIL(); }
+  void matrix_state_rows(const StateRowArgs&, StatSlot) override { FAIL(); }
+  void route(Matrix<const float>, const TensorView&, const RouterConfig&, const Routes&, const RouterStats&) override {
+    FAIL();
+  }
+  void expert_matmul(Matrix<const float>, const Routes&, std::span<const ExpertProduct>) override { FAIL(); }
+  void sum_experts(Matrix<const float>, const Routes&, Matrix<float>) override { FAIL(); }
   void group_norms(Matrix<const float>, int64_t, StatSlot) override { FAIL(); }
+  void mean_magnitudes(Matrix<const float>, StatSlot) override { FAIL(); }
   void output_stats(Matrix<const float>, const OutputStats&) override { FAIL(); }
 
  private:
@@ -194,6 +208,81 @@ TEST(Cache, IsCutBackWhereAllThatTheNextRowSeesIsHeld) {
   EXPECT_EQ(windowed.pages(0, 0).keys.size(), 2U) << "a refusal changes nothing";
   ASSERT_TRUE(windowed.reserve(1));
   EXPECT_EQ(windowed.pages(1, 0).first_page, 1);
+}
+
+// A recurrent layer beside one with attention: matrices [2, 3, 5] and a convolution's last 3 rows of 7 channels.
+std::vector<LayerState> hybrid_layers() {
+  StateSpec matrices, rows;
+  matrices.kind = StateKind::kMatrixState;
+  matrices.shape = {2, 3, 5};
+  matrices.history_width = 4;
+  rows.kind = StateKind::kConvolution;
+  rows.shape = {3, 7};
+  return {two_layers(0)[0],
+          {.key = {.layer = 1, .kind = StateKind::kMatrixState}, .spec = matrices},
+          {.key = {.layer = 1, .kind = StateKind::kConvolution}, .spec = rows}};
+}
+
+constexpr CacheKey kMatrices{.layer = 1, .kind = StateKind::kMatrixState};
+
+TEST(Cache, AConstantStateIsZeroAtFirstAndStaysWhereItIs) {
+  Cache cache(hybrid_layers(), make_cpu_backend(1));
+  ASSERT_TRUE(cache.reserve(1));
+  float* const state = cache.state(kMatrices);
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(state[i], 0.0f);
+  state[29] = 7.0f;
+  cache.advance(1);
+  ASSERT_TRUE(cache.reserve(100));
+  EXPECT_EQ(cache.state(kMatrices), state);
+  EXPECT_EQ(state[29], 7.0f);
+}
+
+TEST(Cache, AForksStateIsItsOwnOnceItGoesOn) {
+  Cache cache(hybrid_layers(), make_cpu_backend(1));
+  ASSERT_TRUE(cache.reserve(1));
+  cache.state(kMatrices)[0] = 1.0f;
+  cache.advance(1);
+  Result<Cache> fork = cache.fork();
+  ASSERT_TRUE(fork);
+  ASSERT_TRUE(fork->reserve(1));
+  EXPECT_EQ(fork->state(kMatrices)[0], 1.0f);
+  fork->state(kMatrices)[0] = 2.0f;
+  ASSERT_TRUE(cache.reserve(1));
+  EXPECT_EQ(cache.state(kMatrices)[0], 1.0f);
+}
+
+TEST(Cache, AStateIsNotCutBackButForgotten) {
+  Cache cache(hybrid_layers(), make_cpu_backend(1));
+  ASSERT_TRUE(cache.reserve(5));
+  cache.state(kMatrices)[0] = 1.0f;
+  cache.advance(5);
+  const Result<void> cut = cache.truncate(3);
+  ASSERT_FALSE(cut);
+  EXPECT_EQ(cut.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(cache.length(), 5);
+  EXPECT_TRUE(cache.truncate(5));
+  ASSERT_TRUE(cache.truncate(0));
+  ASSERT_TRUE(cache.reserve(1));
+  EXPECT_EQ(cache.state(kMatrices)[0], 0.0f);
+}
+
+TEST(Cache, AHistoryKeepsWhatWasPutInAsItGrows) {
+  Cache cache(hybrid_layers(), make_cpu_backend(1));
+  for (int64_t t = 0; t < 300; ++t) {
+    ASSERT_TRUE(cache.reserve(1, true));
+    cache.history(1, 0)[t * 4 + 3] = static_cast<float>(t);
+    cache.advance(1);
+  }
+  for (int64_t t = 0; t < 300; ++t) ASSERT_EQ(cache.history(1, 0)[t * 4 + 3], static_cast<float>(t));
+}
+
+TEST(Cache, ConstantStatesUseTheSameBytesAtEveryLength) {
+  const auto states = hybrid_layers();
+  for (const int64_t t : {0, 63, 100000}) {
+    EXPECT_EQ(usage_after(states, 1, t).bytes[1], 2 * 3 * 5 * 4);
+    EXPECT_EQ(usage_after(states, 1, t).bytes[2], 3 * 7 * 4);
+    EXPECT_EQ(usage_after(states, 1, t).entries, 0);
+  }
 }
 
 }  // namespace

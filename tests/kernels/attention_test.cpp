@@ -75,6 +75,7 @@ struct Problem {
   bool with_stats = true;
   int64_t broken_row = -1;  // its query is NaN
   float score_cap = 0.0f;
+  std::vector<float> sinks = {};
 
   template <typename Run>
   Results run(const Run& run_attention, size_t first_row = 0, size_t count = SIZE_MAX) const {
@@ -112,6 +113,7 @@ struct Problem {
     args.d_head_v = shape.d_head_v;
     args.scale = 1.0f / std::sqrt(static_cast<float>(shape.d_head_k));
     args.score_cap = score_cap;
+    args.sinks = sinks;
     run_attention(args, stats);
     return results;
   }
@@ -213,6 +215,22 @@ TEST(Attention, CapsScoresBeforeTheSoftmax) {
       expect_agree(capped, problem.reference(), "cap of 0.7");
       EXPECT_GT(capped.entropy.back(), uncapped.entropy.back()) << "no weight is far from the others";
     }
+  });
+}
+
+TEST(Attention, SinksTakeTheirShareOfTheSoftmax) {
+  for_each_target([] {
+    const Shape2 shape{6, 2, 7, 13};
+    const Sequence sequence(shape, DType::kF32, 150, 21);
+    Problem problem{shape, DType::kF32, causal_rows(60, 80, 70), {sequence.pages()}, {0, 5}};
+    const Results without = problem.fast();
+    problem.sinks = {-1.0f, 0.5f, 40.0f, 2.0f, -30.0f, 1.0f};
+    const Results with = problem.fast();
+    expect_agree(with, problem.reference(), "sinks");
+    EXPECT_LT(with.rows[0], without.rows[0]) << "weights of a row with a sink sum to less than 1";
+    problem.sinks.assign(6, -HUGE_VALF);
+    EXPECT_EQ(problem.fast().out, without.out);
+    EXPECT_EQ(problem.fast().entropy, without.entropy);
   });
 }
 

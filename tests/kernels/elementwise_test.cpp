@@ -12,7 +12,10 @@ namespace orrery {
 namespace {
 
 constexpr Activation kActivations[] = {Activation::kSilu, Activation::kGeluTanh, Activation::kGelu,
-                                       Activation::kReluSquared};
+                                       Activation::kReluSquared, Activation::kSigmoid, Activation::kIdentity};
+// Those that are 0 far below 0 and the identity, or its square, far above.
+constexpr Activation kHalves[] = {Activation::kSilu, Activation::kGeluTanh, Activation::kGelu,
+                                  Activation::kReluSquared};
 
 TEST(Elementwise, MatchTheReferenceAtEveryWidthAndAddress) {
   for_each_target([] {
@@ -34,9 +37,12 @@ TEST(Elementwise, MatchTheReferenceAtEveryWidthAndAddress) {
       soft_cap(left, 7.5f, to, pool);
       soft_cap_reference(left, 7.5f, reference);
       EXPECT_LT(nmse(got, expected), 1e-12) << n;
-      add(left, right, to, pool);
-      add_reference(left, right, reference);
+      add(left, right, 1.0f, to, pool);
+      add_reference(left, right, 1.0f, reference);
       EXPECT_EQ(got, expected);
+      add(left, right, -0.7f, to, pool);
+      add_reference(left, right, -0.7f, reference);
+      EXPECT_LT(nmse(got, expected), 1e-13) << n;
       scale(left, -0.3f, to, pool);
       scale_reference(left, -0.3f, reference);
       EXPECT_EQ(got, expected);
@@ -50,7 +56,7 @@ TEST(Elementwise, ActivationsHoldAtTheEnds) {
     const std::vector<float> x = {-1e18f, -200.0f, -89.0f, -88.0f, -20.0f, 0.0f, 20.0f, 80.0f, 200.0f, 1e18f};
     const int64_t n = static_cast<int64_t>(x.size());
     const Matrix<const float> in(x.data(), 1, n);
-    for (const Activation activation : kActivations) {
+    for (const Activation activation : kHalves) {
       std::vector<float> out(x.size());
       activate(activation, in, Matrix<float>(out.data(), 1, n), pool);
       for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(out[i], 0.0f, 1e-20f) << x[i];
@@ -69,11 +75,61 @@ TEST(Elementwise, AddWorksInPlaceAndForAnyNumberOfThreads) {
   ThreadPool one(1), three(3);
   const std::vector<float> a = random_floats(500 * 300, 3), b = random_floats(500 * 300, 4);
   std::vector<float> in_place = a, expected(a.size());
-  add(Matrix<const float>(a.data(), 500, 300), Matrix<const float>(b.data(), 500, 300),
+  add(Matrix<const float>(a.data(), 500, 300), Matrix<const float>(b.data(), 500, 300), 0.3f,
       Matrix<float>(expected.data(), 500, 300), one);
-  add(Matrix<const float>(in_place.data(), 500, 300), Matrix<const float>(b.data(), 500, 300),
+  add(Matrix<const float>(in_place.data(), 500, 300), Matrix<const float>(b.data(), 500, 300), 0.3f,
       Matrix<float>(in_place.data(), 500, 300), three);
   EXPECT_EQ(in_place, expected);
+}
+
+TEST(Gates, MatchTheReferenceForGroupsAndWholeRows) {
+  for_each_target([] {
+    ThreadPool pool(2);
+    for (int64_t n = 1; n <= 40; ++n) {
+      for (const int64_t n_groups : {1, 3}) {
+        const std::vector<float> gates = random_floats(static_cast<size_t>(4 * (n_groups + 2)), 5, 3.0f);
+        std::vector<float> got = random_floats(static_cast<size_t>(4 * n_groups * n), 6), expected = got;
+        const Matrix<const float> by_group(gates.data(), 4, n_groups, n_groups + 2);
+        gate_groups(Activation::kSigmoid, by_group, Matrix<float>(got.data(), 4, n_groups * n), pool);
+        gate_groups_reference(Activation::kSigmoid, by_group, Matrix<float>(expected.data(), 4, n_groups * n));
+        EXPECT_LT(nmse(got, expected), 1e-12) << n;
+      }
+    }
+  });
+}
+
+TEST(Softplus, MatchesTheReferenceWithBiasAndBounds) {
+  for_each_target([] {
+    ThreadPool pool(2);
+    for (int64_t n = 1; n <= 40; ++n) {
+      const std::vector<float> x = random_floats(static_cast<size_t>(5 * n), 7, 8.0f);
+      const std::vector<float> bias = random_floats(static_cast<size_t>(n), 8, 2.0f);
+      const Matrix<const float> in(x.data(), 5, n);
+      std::vector<float> got(x.size()), expected(x.size());
+      for (const SoftplusRange range : {SoftplusRange{}, SoftplusRange{0.5f, 3.0f}}) {
+        for (const std::span<const float> added : {std::span<const float>(bias), std::span<const float>()}) {
+          softplus(in, added, range, Matrix<float>(got.data(), 5, n), pool);
+          softplus_reference(in, added, range, Matrix<float>(expected.data(), 5, n));
+          // Relative, however small: decays are made of it.
+          for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 1e-6f * expected[i]) << x[i];
+        }
+      }
+    }
+  });
+}
+
+TEST(Softplus, HoldsAtTheEnds) {
+  for_each_target([] {
+    ThreadPool pool(1);
+    const std::vector<float> x = {-1e30f, -100.0f, 0.0f, 25.0f, 1e30f};
+    std::vector<float> out(x.size());
+    softplus(Matrix<const float>(x.data(), 1, 5), {}, {}, Matrix<float>(out.data(), 1, 5), pool);
+    EXPECT_EQ(out[0], 0.0f);
+    EXPECT_NEAR(out[1], 0.0f, 1e-30f);
+    EXPECT_FLOAT_EQ(out[2], std::log(2.0f));
+    EXPECT_EQ(out[3], 25.0f);
+    EXPECT_EQ(out[4], 1e30f);
+  });
 }
 
 }  // namespace

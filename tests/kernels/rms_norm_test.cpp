@@ -44,6 +44,38 @@ TEST(RmsNorm, WorksInPlaceAndForAnyNumberOfThreads) {
   EXPECT_EQ(x, expected);
 }
 
+TEST(RmsNorm, RowsTakeTurnsWithSeveralWeights) {
+  for_each_target([] {
+    ThreadPool pool(3);
+    const std::vector<float> x = random_floats(301 * 3 * 37, 5), weights = random_floats(3 * 37, 6);
+    std::vector<float> got(x.size()), expected(x.size());
+    rms_norm(Matrix<const float>(x.data(), 301 * 3, 37), weights, 1e-5f, Matrix<float>(got.data(), 301 * 3, 37), pool);
+    for (int64_t r = 0; r < 301 * 3; ++r) {
+      const Matrix<float> to(expected.data() + r * 37, 1, 37);
+      rms_norm_reference(Matrix<const float>(x.data() + r * 37, 1, 37), std::span(weights).subspan(r % 3 * 37, 37), 1e-5f,
+                         to);
+    }
+    EXPECT_LT(nmse(got, expected), kBound);
+    rms_norm_reference(Matrix<const float>(x.data(), 301 * 3, 37), weights, 1e-5f,
+                       Matrix<float>(got.data(), 301 * 3, 37));
+    EXPECT_EQ(got, expected);
+  });
+}
+
+TEST(MeanMagnitudes, MatchTheReferenceAtEveryWidth) {
+  for_each_target([] {
+    ThreadPool pool(2);
+    for (int64_t n = 1; n <= 66; ++n) {
+      const std::vector<float> x = random_floats(static_cast<size_t>(5 * (n + 3)), 7);
+      const Matrix<const float> in(x.data(), 5, n, n + 3);
+      std::vector<float> got(5), expected(5);
+      mean_magnitudes(in, StatSlot{got.data(), 1}, pool);
+      mean_magnitudes_reference(in, StatSlot{expected.data(), 1});
+      EXPECT_LT(nmse(got, expected), kBound) << n;
+    }
+  });
+}
+
 TEST(GroupNorms, MatchTheReferenceForEveryGroupSize) {
   for_each_target([] {
     ThreadPool pool(2);
