@@ -66,6 +66,27 @@ __device__ inline float warp_max(float value) {
   return value;
 }
 
+// The sums of n values over each 2 * kOffset lanes: lane i of these gets that of value i / (2 * kOffset / n). In every
+// step a lane gives half of its values to the lane `kOffset` away for the other half of that lane's, so that few
+// shuffles do; each sum is added up in the order of warp_sum().
+template <int n, uint32_t kOffset = kWarp / 2, int kSums>
+__device__ inline float warp_sums(float (&values)[kSums]) {
+  if constexpr (kOffset == 0) {
+    return values[0];
+  } else if constexpr (n == 1) {
+    values[0] += __shfl_xor_sync(kWholeWarp, values[0], kOffset);
+    return warp_sums<1, kOffset / 2>(values);
+  } else {
+    const bool upper = (threadIdx.x & kOffset) != 0;
+    ORRERY_UNROLL for (int i = 0; i < n / 2; ++i) {
+      const float given = upper ? values[i] : values[i + n / 2];
+      const float kept = upper ? values[i + n / 2] : values[i];
+      values[i] = kept + __shfl_xor_sync(kWholeWarp, given, kOffset);
+    }
+    return warp_sums<n / 2, kOffset / 2>(values);
+  }
+}
+
 // The sum over a block of whole warps along x, in a fixed order, to every thread. shared: at least a warp's number of
 // T.
 template <typename T, typename Shared>

@@ -22,11 +22,15 @@ struct DecayLogs {
   __host__ __device__ bool is_scalar() const { return rate_per_head <= 1 && log_per_head <= 1; }
   // Of a row, a head and a channel of its key; where any().
   __device__ float at(int64_t row, int64_t head, int32_t channel) const {
-    const float of_rate =
-        rate == nullptr ? 1.0f : rate[row * rate_stride + head * rate_per_head + (rate_per_head > 1 ? channel : 0)];
-    const float of_log =
-        log_decay == nullptr ? 1.0f : log_decay[head * log_per_head + (log_per_head > 1 ? channel : 0)];
-    return of_rate * of_log;
+    return rate_at(row, head, channel) * log_at(head, channel);
+  }
+  __device__ float rate_at(int64_t row, int64_t head, int32_t channel) const {
+    if (rate == nullptr) return 1.0f;
+    return rate[row * rate_stride + head * rate_per_head + (rate_per_head > 1 ? channel : 0)];
+  }
+  __device__ float log_at(int64_t head, int32_t channel) const {
+    if (log_decay == nullptr) return 1.0f;
+    return log_decay[head * log_per_head + (log_per_head > 1 ? channel : 0)];
   }
 };
 
@@ -49,6 +53,8 @@ __host__ __device__ inline HeadRange heads_of(int32_t group, int32_t n, int32_t 
   const auto first_of = [&](int64_t g) { return static_cast<int32_t>((g * n_heads + n - 1) / n); };
   return {first_of(group), first_of(group + 1)};
 }
+
+__host__ __device__ inline int32_t least_of(int32_t a, int32_t b) { return a < b ? a : b; }
 
 // What a row of a head's matrix adds to the squares of its group's statistics.
 struct StatePart {

@@ -33,27 +33,6 @@ __device__ inline void load_run(const float* x, float (&values)[kRun]) {
   }
 }
 
-// The sums over a warp of the first n values: lane i gets that of value i / (32 / n). In every step a lane gives half
-// of its values to the lane `kOffset` away for the other half of that lane's, so that few shuffles do; each sum is
-// added up in the order of warp_sum().
-template <int n, uint32_t kOffset = kWarp / 2, int kSums>
-__device__ float warp_sums(float (&values)[kSums]) {
-  if constexpr (kOffset == 0) {
-    return values[0];
-  } else if constexpr (n == 1) {
-    values[0] += __shfl_xor_sync(kWholeWarp, values[0], kOffset);
-    return warp_sums<1, kOffset / 2>(values);
-  } else {
-    const bool upper = (threadIdx.x & kOffset) != 0;
-    ORRERY_UNROLL for (int i = 0; i < n / 2; ++i) {
-      const float given = upper ? values[i] : values[i + n / 2];
-      const float kept = upper ? values[i + n / 2] : values[i];
-      values[i] = kept + __shfl_xor_sync(kWholeWarp, given, kOffset);
-    }
-    return warp_sums<n / 2, kOffset / 2>(values);
-  }
-}
-
 // Adds the products of a part of a block, of kOutputs weights, with kRows rows of x. Sum o * kRows + r is that of
 // output o and row r.
 template <class Format, int kRows>

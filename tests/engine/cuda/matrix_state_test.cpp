@@ -35,6 +35,9 @@ constexpr Case kCases[] = {
     {"wide delta net", {2, 2, 128, 5}, Decay::kScalar, true, true, false, 2},
     {"delta net", {3, 3, 9, 13}, Decay::kNone, true, true, false, 3},
     {"gates by channel", {2, 1, 19, 6}, Decay::kVector, true, true, true, 2},
+    {"keys of 60", {3, 1, 60, 5}, Decay::kScalar, false, true, true, 3},
+    {"keys of 200", {2, 1, 200, 3}, Decay::kVectorOfRate, false, true, true, 2},
+    {"keys of 250 that erase", {1, 1, 250, 5}, Decay::kScalar, true, true, false, 1},
     {"the widest keys", {1, 1, 530, 3}, Decay::kVector, true, true, false, 1},
     {"one by one", {1, 1, 1, 1}, Decay::kScalar, false, true, true, 1},
 };
