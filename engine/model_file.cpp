@@ -26,6 +26,15 @@ const Json* member(const Json& object, std::string_view key) {
   return found->is_object() ? member(*found, key.substr(dot + 1)) : nullptr;
 }
 
+// Whether the value is there and null.
+bool states_null(const Json& object, std::string_view key) {
+  const size_t dot = key.find('.');
+  const auto found = object.find(key.substr(0, dot));
+  if (found == object.end()) return false;
+  if (dot == std::string_view::npos) return found->is_null();
+  return found->is_object() && states_null(*found, key.substr(dot + 1));
+}
+
 // A number, or one that JSON lacks as transformers writes it.
 std::optional<double> number_or_infinity(const Json& value) {
   if (value.is_number()) return value.get<double>();
@@ -76,8 +85,13 @@ Result<std::shared_ptr<const ModelFile>> ModelFile::open(const std::filesystem::
   return std::shared_ptr<const ModelFile>(std::move(file));
 }
 
-// Beside a vision tower, transformers has called the decoder by two names; saved alone, it may have none.
+// Beside a vision tower, transformers has called the decoder by two names; saved alone, it may have none. Nemotron-H is
+// published under a name of its own.
 void ModelFile::find_decoder() {
+  if (folder_->find_tensor("backbone.norm_f.weight") != nullptr) {
+    decoder_prefix_ = "backbone.";
+    return;
+  }
   struct Place {
     std::string_view decoder, head;
   };
@@ -127,7 +141,7 @@ bool ModelFile::is_null(ConfigKey key) const {
   if (gguf_ || key.hf.empty() || has(key)) return false;
   const Json& config = folder_->config();
   const auto nested = config.find("text_config");
-  return config.contains(key.hf) || (nested != config.end() && nested->is_object() && nested->contains(key.hf));
+  return states_null(config, key.hf) || (nested != config.end() && nested->is_object() && states_null(*nested, key.hf));
 }
 
 bool ModelFile::is_list(ConfigKey key) const {
@@ -238,6 +252,22 @@ Result<std::vector<int64_t>> ModelFile::integers_per_layer(ConfigKey key, int64_
   return values;
 }
 
+Result<std::vector<bool>> ModelFile::named_layers(ConfigKey key, int64_t n_layers) const {
+  std::vector<bool> is_named(static_cast<size_t>(n_layers), false);
+  if (!has(key)) return is_named;
+  ORRERY_ASSIGN_OR_RETURN(const std::vector<int64_t> layers, integers(key, n_layers, 0, n_layers - 1));
+  for (const int64_t layer : layers) is_named[static_cast<size_t>(layer)] = true;
+  return is_named;
+}
+
+Result<int64_t> ModelFile::list_length(ConfigKey key, int64_t most) const {
+  const Json* listed = folder_ && has(key) ? json(key.hf) : nullptr;
+  if (listed != nullptr && listed->is_array() && !listed->empty() && listed->size() <= static_cast<uint64_t>(most)) {
+    return static_cast<int64_t>(listed->size());
+  }
+  return bad_key(key, "a list of 1 to " + std::to_string(most) + " entries");
+}
+
 Result<std::vector<double>> ModelFile::numbers(ConfigKey key, int64_t n) const {
   const std::string wanted = "a list of " + std::to_string(n) + " finite numbers";
   const Json* listed = folder_ && has(key) ? json(key.hf) : nullptr;
@@ -262,6 +292,21 @@ Result<std::pair<double, double>> ModelFile::range(ConfigKey key, std::pair<doub
   return bad_key(key, "a list of two numbers, the lesser first");
 }
 
+Result<std::vector<int64_t>> ModelFile::integers(ConfigKey key, int64_t most, int64_t least, int64_t greatest) const {
+  const std::string wanted = "a list of at most " + std::to_string(most) + " whole numbers from " +
+                             std::to_string(least) + " to " + std::to_string(greatest);
+  const Json* listed = folder_ && has(key) ? json(key.hf) : nullptr;
+  if (listed == nullptr || !listed->is_array() || listed->size() > static_cast<uint64_t>(most)) {
+    return bad_key(key, wanted);
+  }
+  std::vector<int64_t> values;
+  for (const Json& item : *listed) {
+    if (!item.is_number_integer() || item < least || item > greatest) return bad_key(key, wanted);
+    values.push_back(item.get<int64_t>());
+  }
+  return values;
+}
+
 Result<std::vector<std::string>> ModelFile::texts_per_layer(ConfigKey key, int64_t n_layers) const {
   const std::string wanted = "a list of " + std::to_string(n_layers) + " texts";
   const Json* listed = folder_ && has(key) ? json(key.hf) : nullptr;
@@ -274,6 +319,13 @@ Result<std::vector<std::string>> ModelFile::texts_per_layer(ConfigKey key, int64
     texts.push_back(item.get<std::string>());
   }
   return texts;
+}
+
+TensorName ModelFile::which(std::initializer_list<TensorName> names, int32_t layer) const {
+  for (const TensorName name : names) {
+    if (find(name, layer) != nullptr) return name;
+  }
+  return *names.begin();
 }
 
 const StoredTensor* ModelFile::find(TensorName name, int32_t layer) const {

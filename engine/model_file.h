@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -63,9 +64,15 @@ class ModelFile {
                                       int64_t n) const;  // n finite ones in config.json; GGUF has tensors
   // [least, greatest] in config.json, least <= greatest; either may be infinite ({"__float__": "Infinity"}).
   Result<std::pair<double, double>> range(ConfigKey key, std::pair<double, double> fallback) const;
+  // At most `most` whole numbers of config.json, each in [least, greatest].
+  Result<std::vector<int64_t>> integers(ConfigKey key, int64_t most, int64_t least, int64_t greatest) const;
   // An integer per layer, given as a list or as one that holds for all of them.
   Result<std::vector<int64_t>> integers_per_layer(ConfigKey key, int64_t n_layers, int64_t least, int64_t greatest,
                                                   std::optional<int64_t> fallback = {}) const;
+  // Which of n_layers layers a list in config.json names by their numbers, in any order; none where it is missing.
+  Result<std::vector<bool>> named_layers(ConfigKey key, int64_t n_layers) const;
+  // How many entries a list of config.json has, at most `most`.
+  Result<int64_t> list_length(ConfigKey key, int64_t most) const;
   // A text per layer, of config.json: GGUF has none.
   Result<std::vector<std::string>> texts_per_layer(ConfigKey key, int64_t n_layers) const;
 
@@ -74,6 +81,8 @@ class ModelFile {
   std::string spelled(TensorName name, int32_t layer = -1) const;
 
   const StoredTensor* find(TensorName name, int32_t layer = -1) const;
+  // The first of several names for one tensor that the file has; the first of all where it has none of them.
+  TensorName which(std::initializer_list<TensorName> names, int32_t layer) const;
   // The tensor, of exactly this shape; -1 stands for any size. kInvalidFile where it is missing or of another shape,
   // kUnsupported where its type is. An optional one that is missing is an empty view.
   Result<TensorView> tensor(TensorName name, int32_t layer, Shape expected) const;

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "engine/blocks/attention_mixer.h"
-#include "engine/blocks/dense_ffn.h"
 #include "engine/blocks/residual_block.h"
 
 namespace orrery {
@@ -32,13 +31,20 @@ std::unique_ptr<Mixer> DecoderBuilder::attention(int32_t layer, const AttentionN
   weights.v_bias = place_.optional_vector(names.v_bias, layer, v_width);
   weights.output_bias = place_.optional_vector(names.output_bias, layer, d_model);
   if (config.qk_norm) {
-    weights.q_norm = place_.vector(names.q_norm, layer, config.d_head_k, added_to_norms_);
-    weights.k_norm = place_.vector(names.k_norm, layer, config.d_head_k, added_to_norms_);
+    const bool whole = config.whole_qk_norm;
+    weights.q_norm = place_.vector(names.q_norm, layer, whole ? q_width : config.d_head_k, added_to_norms_);
+    weights.k_norm = place_.vector(names.k_norm, layer, whole ? k_width : config.d_head_k, added_to_norms_);
   }
+  if (config.gate != AttentionGate::kNone) {
+    const int64_t per_head = config.gate == AttentionGate::kElement ? config.d_head_v : 1;
+    weights.gate = place_.matrix(names.gate, layer, config.n_heads * per_head, d_model);
+  }
+  if (config.has_sinks) weights.sinks = place_.vector(names.sinks, layer, config.n_heads);
   return std::make_unique<Attention>(config, weights, config_.norm_epsilon);
 }
 
-std::unique_ptr<FeedForward> DecoderBuilder::dense_ffn(int32_t layer, const FfnNames& names) {
+std::unique_ptr<FeedForward> DecoderBuilder::dense_ffn(int32_t layer, const FfnNames& names,
+                                                       const DenseFfnScales& scales) {
   const int64_t d_model = config_.d_model, d_ffn = layer_config(layer).d_ffn;
   DenseFfnWeights weights;
   weights.gate = place_.matrix(names.gate, layer, d_ffn, d_model);
@@ -47,7 +53,7 @@ std::unique_ptr<FeedForward> DecoderBuilder::dense_ffn(int32_t layer, const FfnN
   weights.gate_bias = place_.optional_vector(names.gate_bias, layer, d_ffn);
   weights.up_bias = place_.optional_vector(names.up_bias, layer, d_ffn);
   weights.down_bias = place_.optional_vector(names.down_bias, layer, d_model);
-  return std::make_unique<DenseFfn>(layer_config(layer).activation, weights);
+  return std::make_unique<DenseFfn>(layer_config(layer).activation, weights, scales);
 }
 
 void DecoderBuilder::add(std::unique_ptr<Block> block) { blocks_.push_back(std::move(block)); }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "engine/block.h"
+#include "engine/blocks/dense_ffn.h"
 #include "engine/model.h"
 #include "engine/models/decoder_config.h"
 #include "engine/models/tensor_placer.h"
@@ -23,7 +24,7 @@ class DecoderBuilder {
   // The pieces of a layer. Where a tensor is missing or of another shape, finish() says so.
   TensorView norm(TensorName name, int32_t layer);  // [d_model]
   std::unique_ptr<Mixer> attention(int32_t layer, const AttentionNames& names = {});
-  std::unique_ptr<FeedForward> dense_ffn(int32_t layer, const FfnNames& names = {});
+  std::unique_ptr<FeedForward> dense_ffn(int32_t layer, const FfnNames& names = {}, const DenseFfnScales& scales = {});
   // Layer after layer; what an architecture places beyond these pieces, through place().
   void add(std::unique_ptr<Block> block);
   TensorPlacer& place() { return place_; }

@@ -64,6 +64,8 @@ Result<int64_t> head_width(const ModelFile& file, bool qk_norm, const AttentionN
   return file.integer(kHeadWidth, 1, kMostHeadWidth, usual);
 }
 
+}  // namespace
+
 Result<Activation> read_activation(const ModelFile& file, const DecoderTraits& traits) {
   if (!file.has({"", traits.activation_key})) return traits.activation;
   ORRERY_ASSIGN_OR_RETURN(const std::string name, file.text({"", traits.activation_key}));
@@ -75,8 +77,6 @@ Result<Activation> read_activation(const ModelFile& file, const DecoderTraits& t
                                             " must be one of silu, gelu, gelu_pytorch_tanh, relu2, but is " +
                                             name.substr(0, 60)};
 }
-
-}  // namespace
 
 Result<ModelConfig> read_decoder(const ModelFile& file, const DecoderTraits& traits) {
   ORRERY_RETURN_IF_ERROR(refuse_foreign_quantization(file));
@@ -95,9 +95,10 @@ Result<ModelConfig> read_sizes(const ModelFile& file, const DecoderTraits& trait
   ModelConfig config;
   config.architecture = file.architecture();
   ORRERY_ASSIGN_OR_RETURN(config.d_model, file.integer({"embedding_length", "hidden_size"}, 1, kMostWidth));
-  ORRERY_ASSIGN_OR_RETURN(const int64_t n_layers, file.integer({"block_count", "num_hidden_layers"}, 1, kMostLayers));
+  ORRERY_ASSIGN_OR_RETURN(const int64_t n_layers,
+                          file.integer({"block_count", "num_hidden_layers"}, 1, kMostLayers, traits.n_layers));
   config.layers.resize(static_cast<size_t>(n_layers));
-  ORRERY_ASSIGN_OR_RETURN(const double epsilon, file.number(traits.epsilon_key, 1e-6));
+  ORRERY_ASSIGN_OR_RETURN(const double epsilon, file.number(traits.epsilon_key, traits.usual_epsilon));
   config.norm_epsilon = static_cast<float>(epsilon);
   ORRERY_ASSIGN_OR_RETURN(const TensorView embedding, file.tensor(traits.names.embedding, -1, {-1, config.d_model}));
   config.vocab_size = embedding.shape[0];
@@ -124,7 +125,8 @@ Result<void> read_attention(const ModelFile& file, const DecoderTraits& traits, 
   for (int32_t i = 0; i < config.n_layers(); ++i) {
     LayerConfig& layer = config.layers[static_cast<size_t>(i)];
     if (!layer.has(MixerKind::kAttention)) continue;
-    ORRERY_ASSIGN_OR_RETURN(const int64_t d_head, head_width(file, traits.qk_norm, names, i, heads, config.d_model));
+    ORRERY_ASSIGN_OR_RETURN(const int64_t d_head,
+                            head_width(file, traits.qk_norm && !traits.whole_qk_norm, names, i, heads, config.d_model));
     ORRERY_ASSIGN_OR_RETURN(const int64_t n_heads, n_heads_of(file, kHeads, heads, i, names.q, d_head, config.d_model));
     ORRERY_ASSIGN_OR_RETURN(const int64_t n_kv_heads,
                             n_heads_of(file, kKvHeads, kv_heads, i, names.k, d_head, config.d_model));
@@ -140,6 +142,7 @@ Result<void> read_attention(const ModelFile& file, const DecoderTraits& traits, 
     attention.scale =
         static_cast<float>(stated_scale > 0 ? stated_scale : 1.0 / std::sqrt(static_cast<double>(d_head)));
     attention.qk_norm = traits.qk_norm;
+    attention.whole_qk_norm = traits.whole_qk_norm;
     attention.rope.pairing = is_gguf ? traits.gguf_pairing : RopePairing::kHalfSplit;
   }
   return {};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -37,6 +38,8 @@ struct AttentionNames {
   TensorName output_bias{"blk.{}.attn_output.bias", "model.layers.{}.self_attn.o_proj.bias"};
   TensorName q_norm{"blk.{}.attn_q_norm.weight", "model.layers.{}.self_attn.q_norm.weight"};
   TensorName k_norm{"blk.{}.attn_k_norm.weight", "model.layers.{}.self_attn.k_norm.weight"};
+  TensorName sinks{"blk.{}.attn_sinks.weight", "model.layers.{}.self_attn.sinks"};
+  TensorName gate{"", "model.layers.{}.self_attn.gate_proj.weight"};  // an output gate's projection
 };
 
 struct FfnNames {
@@ -51,11 +54,14 @@ struct FfnNames {
 // What files leave to their architecture.
 struct DecoderTraits {
   RopePairing gguf_pairing = RopePairing::kHalfSplit;  // in a GGUF file; Hugging Face always splits halves
-  bool qk_norm = false;                                // queries and keys are normed head by head
+  bool qk_norm = false;                                // queries and keys are normed, head by head
+  bool whole_qk_norm = false;                          // or all heads as one
   bool tied_embedding = false;                         // a folder without tie_word_embeddings ties
   std::string_view activation_key = "hidden_act";      // config.json's; GGUF states none
   Activation activation = Activation::kSilu;           // where none is stated
   ConfigKey epsilon_key{"attention.layer_norm_rms_epsilon", "rms_norm_eps"};
+  double usual_epsilon = 1e-6;           // where none is stated
+  std::optional<int64_t> n_layers = {};  // where the file does not state their number
   DecoderNames names = {};
 };
 
@@ -68,6 +74,10 @@ Result<ModelConfig> read_sizes(const ModelFile& file, const DecoderTraits& trait
 // Heads, their widths and the scale 1 / sqrt(d_head_k) of the layers with attention; what is not stated, from tensors.
 Result<void> read_attention(const ModelFile& file, const DecoderTraits& traits, const AttentionNames& names,
                             ModelConfig& config);
+// The stated activation, or the usual one; kUnsupported names another.
+Result<Activation> read_activation(const ModelFile& file, const DecoderTraits& traits);
+// As config.json names it; kUnsupported for another than those that there are.
+Result<Activation> read_activation(const ModelFile& file, const DecoderTraits& traits);
 // Width and activation of the layers with a dense feed-forward.
 Result<void> read_dense_ffn(const ModelFile& file, const DecoderTraits& traits, const FfnNames& names,
                             ModelConfig& config);

@@ -67,9 +67,20 @@ Result<MatrixStateSizes> read_sizes_of(const ModelFile& file, const Mamba2Keys& 
 
 }  // namespace
 
+Mamba2Keys mamba2_part_keys(const ModelFile& file) {
+  Mamba2Keys keys{.taps = {"ssm.conv_kernel", "mamba_d_conv"},
+                  .d_inner = {"ssm.inner_size", "mamba_d_ssm"},
+                  .d_state = {"ssm.state_size", "mamba_d_state"},
+                  .n_heads = {"ssm.time_step_rank", "mamba_n_heads"},
+                  .d_head = {"", "mamba_d_head"},
+                  .n_groups = {"ssm.group_count", "mamba_n_groups"}};
+  if (const auto word = file.text(keys.d_head, "auto"); word && *word == "auto") keys.d_head = {};
+  return keys;
+}
+
 Result<void> read_mamba2_layers(const ModelFile& file, const Mamba2Keys& keys, const Mamba2Names& names,
                                 ModelConfig& config) {
-  ORRERY_RETURN_IF_ERROR(expect_silu(file, "hidden_act"));
+  if (!keys.activation.empty()) ORRERY_RETURN_IF_ERROR(expect_silu(file, keys.activation));
   for (int32_t i = 0; i < config.n_layers(); ++i) {
     LayerConfig& layer = config.layers[static_cast<size_t>(i)];
     if (!layer.has(MixerKind::kMatrixState)) continue;

@@ -27,8 +27,23 @@ struct Mamba2Keys {
   ConfigKey d_head{"", "head_dim"};
   ConfigKey n_groups{"ssm.group_count", "n_groups"};
   ConfigKey time_steps{"", "time_step_limit"};
+  std::string_view activation = "hidden_act";  // config.json's, which must be SiLU; empty: it does not say
   int64_t usual_groups = 1;  // where a folder does not say: the class's default; a GGUF file without them has 1
 };
+
+// Where the mixer is one part of a layer, called mamba.
+inline constexpr Mamba2Names kMamba2Part{.in = {"blk.{}.ssm_in.weight", "model.layers.{}.mamba.in_proj.weight"},
+                                         .in_bias = {"blk.{}.ssm_in.bias", "model.layers.{}.mamba.in_proj.bias"},
+                                         .taps = {"blk.{}.ssm_conv1d.weight", "model.layers.{}.mamba.conv1d.weight"},
+                                         .taps_bias = {"blk.{}.ssm_conv1d.bias", "model.layers.{}.mamba.conv1d.bias"},
+                                         .time_step_bias = {"blk.{}.ssm_dt.bias", "model.layers.{}.mamba.dt_bias"},
+                                         .log_decay = {"blk.{}.ssm_a", "model.layers.{}.mamba.A_log"},
+                                         .skip = {"blk.{}.ssm_d", "model.layers.{}.mamba.D"},
+                                         .norm = {"blk.{}.ssm_norm.weight", "model.layers.{}.mamba.norm.weight"},
+                                         .out = {"blk.{}.ssm_out.weight", "model.layers.{}.mamba.out_proj.weight"},
+                                         .out_bias = {"blk.{}.ssm_out.bias", "model.layers.{}.mamba.out_proj.bias"}};
+// Its settings, with mamba_ before them. A mamba_d_head of "auto" states nothing.
+Mamba2Keys mamba2_part_keys(const ModelFile& file);
 
 // Fills `conv` and `state` of the layers that have a matrix state; the tensors decide, and what is stated must agree.
 // kInvalidFile, kUnsupported for another activation than SiLU.

@@ -1,26 +1,52 @@
 #include "engine/models/registry.h"
 
 #include "engine/models/decoder_builder.h"
+#include "engine/models/falcon_h1.h"
 #include "engine/models/gemma.h"
 #include "engine/models/gemma2.h"
 #include "engine/models/gemma3.h"
+#include "engine/models/gpt_oss.h"
+#include "engine/models/granite_hybrid.h"
+#include "engine/models/jamba.h"
+#include "engine/models/lfm2.h"
+#include "engine/models/lfm2_moe.h"
+#include "engine/models/lfm3.h"
 #include "engine/models/llama.h"
+#include "engine/models/mamba.h"
+#include "engine/models/mamba2.h"
 #include "engine/models/mistral.h"
+#include "engine/models/mixtral.h"
+#include "engine/models/olmoe.h"
 #include "engine/models/qwen2.h"
 #include "engine/models/qwen3.h"
+#include "engine/models/qwen3_moe.h"
 
 namespace orrery {
 
 std::span<const Architecture> architectures() {
   static constexpr Architecture kArchitectures[] = {
-      {"llama", "llama", read_llama_config, build_pre_norm_decoder},
+      {"llama", "llama", read_llama_config, build_llama},
       {"qwen2", "qwen2", read_qwen2_config, build_pre_norm_decoder},
       {"qwen3", "qwen3", read_qwen3_config, build_pre_norm_decoder},
       {"", "mistral", read_mistral_config, build_pre_norm_decoder},
-      {"mistral3", "mistral3", read_mistral_config, build_pre_norm_decoder},
+      {"", "mixtral", read_mixtral_config, build_mixtral},
+      {"qwen3moe", "qwen3_moe", read_qwen3_moe_config, build_qwen3_moe},
+      {"olmoe", "olmoe", read_olmoe_config, build_olmoe},
+      {"gpt-oss", "gpt_oss", read_gpt_oss_config, build_gpt_oss},
+      {"mistral3", "mistral3", read_mistral_config, build_llama},
       {"gemma2", "gemma2", read_gemma2_config, build_gemma},
       {"gemma3", "gemma3", read_gemma3_config, build_gemma},
       {"", "gemma3_text", read_gemma3_config, build_gemma},
+      {"lfm2", "lfm2", read_lfm2_config, build_lfm2},
+      {"lfm2moe", "lfm2_moe", read_lfm2_moe_config, build_lfm2_moe},
+      {"", "lfm3", read_lfm3_config, build_lfm3},
+      {"mamba", "mamba", read_mamba_config, build_mamba},
+      {"", "falcon_mamba", read_mamba_config, build_mamba},
+      {"mamba2", "mamba2", read_mamba2_config, build_mamba2},
+      {"jamba", "jamba", read_jamba_config, build_jamba},
+      {"granitehybrid", "granitemoehybrid", read_granite_hybrid_config, build_granite_hybrid},
+      {"", "bamba", read_bamba_config, build_bamba},
+      {"falcon-h1", "falcon_h1", read_falcon_h1_config, build_falcon_h1},
   };
   return kArchitectures;
 }

@@ -26,6 +26,14 @@ Result<int32_t> read_taps(const ModelFile& file, ConfigKey key, TensorName weigh
   return static_cast<int32_t>(n_taps);
 }
 
+Result<void> check_ffn_widths(const ModelFile& file, std::string_view key, const ModelConfig& config) {
+  for (const LayerConfig& layer : config.layers) {
+    if (layer.feed_forward != FeedForwardKind::kDense) continue;
+    ORRERY_RETURN_IF_ERROR(check_stated(file, {"", key}, layer.d_ffn, "the rows of the feed-forward's weights"));
+  }
+  return {};
+}
+
 Result<void> expect_silu(const ModelFile& file, std::string_view key) {
   ORRERY_ASSIGN_OR_RETURN(const std::string name, file.text({"", key}, "silu"));
   if (name == "silu" || name == "swish") return {};

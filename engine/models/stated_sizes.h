@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/config.h"
 #include "engine/model_file.h"
 
 namespace orrery {
@@ -15,6 +16,9 @@ Result<void> check_stated(const ModelFile& file, ConfigKey key, int64_t actual, 
 // The taps of a depthwise convolution whose weight is [n_channels, taps] or [n_channels, 1, taps], 1 to 256; `key` may
 // state them.
 Result<int32_t> read_taps(const ModelFile& file, ConfigKey key, TensorName weight, int32_t layer, int64_t n_channels);
+
+// The same for the width of every dense feed-forward, as config.json states it; GGUF files may state others.
+Result<void> check_ffn_widths(const ModelFile& file, std::string_view key, const ModelConfig& config);
 
 // kUnsupported where config.json has another activation than SiLU, for layers that compute no other.
 Result<void> expect_silu(const ModelFile& file, std::string_view key);

@@ -1,12 +1,12 @@
 // qwen2, qwen3, mistral, gemma2 and gemma3 against transformers; the goldens' README says how they were made.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/engine/models/changed_folder.h"
 #include "tests/engine/models/golden_check.h"
 
 namespace orrery::testing {
@@ -54,38 +54,6 @@ INSTANTIATE_TEST_SUITE_P(All, DecoderGolden, ::testing::ValuesIn(kGoldens), [](c
 
 std::vector<int32_t> tokens_of(const char* golden) {
   return read_npy<int32_t>(asset("goldens/decoders") / golden / "tokens.npy").values;
-}
-
-// A copy of a model's folder with some settings of config.json changed; null takes one out.
-class ChangedFolder {
- public:
-  ChangedFolder(const std::string& model, const Json& changes)
-      : path_(fs::path(::testing::TempDir()) / ("orrery_" + model + "_" + std::to_string(getpid()))) {
-    fs::remove_all(path_);
-    fs::copy(asset("models") / model, path_);
-    Json config = Json::parse(std::ifstream(path_ / "config.json"));
-    Json& text = config.contains("text_config") ? config["text_config"] : config;
-    text.merge_patch(changes);
-    std::ofstream(path_ / "config.json") << config;
-  }
-  ~ChangedFolder() { fs::remove_all(path_); }
-  ChangedFolder(const ChangedFolder&) = delete;
-  ChangedFolder& operator=(const ChangedFolder&) = delete;
-
-  const fs::path& path() const { return path_; }
-
-  std::string refusal() const {
-    const auto model = Model::load(path_, make_cpu_backend(1));
-    return model ? "it was loaded" : model.error().message;
-  }
-
- private:
-  fs::path path_;
-};
-
-std::vector<float> logits_of(const fs::path& path, const std::vector<int32_t>& tokens) {
-  const auto model = load_model(path);
-  return model == nullptr ? std::vector<float>() : measure(model, tokens, 50, false).logits;
 }
 
 TEST(Decoders, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
@@ -159,27 +127,23 @@ TEST(Decoders, ADecoderBesideAVisionTowerIsFoundInItsOlderPlaceToo) {
 }
 
 TEST(Decoders, RefuseByNameWhatTheyDoNotCompute) {
-  const auto expect_refused = [](const char* model, const Json& changes, const std::string& named) {
-    const std::string refusal = ChangedFolder(model, changes).refusal();
-    EXPECT_NE(refusal.find(named), std::string::npos) << changes << ": " << refusal;
-  };
-  expect_refused("tiny-qwen2", {{"hidden_act", "mish"}}, "hidden_act");
-  expect_refused("tiny-gemma3", {{"hidden_activation", "mish"}}, "hidden_activation");
-  expect_refused("tiny-mistral", {{"quantization_config", {{"quant_method", "gptq"}}}}, "quantization_config");
-  expect_refused("tiny-qwen3", {{"num_experts", 8}}, "num_experts");
-  expect_refused("tiny-mistral", {{"num_local_experts", 8}}, "num_local_experts");
-  expect_refused("tiny-gemma3", {{"use_bidirectional_attention", true}}, "use_bidirectional_attention");
-  expect_refused("tiny-gemma3", {{"attn_logit_softcapping", 50.0}}, "attn_logit_softcapping");
-  expect_refused("tiny-gemma3", {{"final_logit_softcapping", -1.0}}, "final_logit_softcapping");
-  expect_refused("tiny-gemma3", {{"query_pre_attn_scalar", 0}}, "query_pre_attn_scalar");
+  expect_refused("tiny-qwen2", {{"hidden_act", "mish"}}, {"hidden_act"});
+  expect_refused("tiny-gemma3", {{"hidden_activation", "mish"}}, {"hidden_activation"});
+  expect_refused("tiny-mistral", {{"quantization_config", {{"quant_method", "gptq"}}}}, {"quantization_config"});
+  expect_refused("tiny-qwen3", {{"num_experts", 8}}, {"num_experts"});
+  expect_refused("tiny-mistral", {{"num_local_experts", 8}}, {"num_local_experts"});
+  expect_refused("tiny-gemma3", {{"use_bidirectional_attention", true}}, {"use_bidirectional_attention"});
+  expect_refused("tiny-gemma3", {{"attn_logit_softcapping", 50.0}}, {"attn_logit_softcapping"});
+  expect_refused("tiny-gemma3", {{"final_logit_softcapping", -1.0}}, {"final_logit_softcapping"});
+  expect_refused("tiny-gemma3", {{"query_pre_attn_scalar", 0}}, {"query_pre_attn_scalar"});
   expect_refused("tiny-qwen3", {{"layer_types", {"full_attention", "linear_attention", "full_attention"}}},
-                 "linear_attention");
-  expect_refused("tiny-qwen3", {{"layer_types", {"full_attention"}}}, "layer_types");
-  expect_refused("tiny-qwen3", {{"use_sliding_window", false}}, "sliding_window");
-  expect_refused("tiny-qwen3", {{"num_key_value_heads", 4}}, "num_key_value_heads");
-  expect_refused("tiny-mistral", {{"sliding_window", -4}}, "sliding_window");
+                 {"linear_attention"});
+  expect_refused("tiny-qwen3", {{"layer_types", {"full_attention"}}}, {"layer_types"});
+  expect_refused("tiny-qwen3", {{"use_sliding_window", false}}, {"sliding_window"});
+  expect_refused("tiny-qwen3", {{"num_key_value_heads", 4}}, {"num_key_value_heads"});
+  expect_refused("tiny-mistral", {{"sliding_window", -4}}, {"sliding_window"});
   expect_refused("tiny-gemma3", {{"model_type", "qwen3"}, {"tie_word_embeddings", true}},
-                 "feedforward_layernorm");  // a tensor that qwen3 lacks
+                 {"feedforward_layernorm"});  // a tensor that qwen3 lacks
 }
 
 TEST(Decoders, MistralHasNoWindowWhereItIsNullAndTheUsualOneWhereNothingIsSaid) {

@@ -11,12 +11,13 @@ constexpr int64_t kTop = 64;
 constexpr int64_t kLensTop = 8;
 
 // Appends the rows of a field to `out`, widening the key axis of attention.row to n_total keys.
-void append(const ProbeBuffer& probes, Quantity quantity, std::vector<float>& out, int64_t n_total = 0) {
+template <typename T>
+void append(const ProbeBuffer& probes, Quantity quantity, std::vector<T>& out, int64_t n_total = 0) {
   for (size_t i = 0; i < probes.n_fields(); ++i) {
     if (probes.plan()->fields[i].quantity != quantity) continue;
     const auto bytes = probes.field_bytes(i);
-    const auto* values = reinterpret_cast<const float*>(bytes.data());
-    const size_t n = bytes.size() / sizeof(float);
+    const auto* values = reinterpret_cast<const T*>(bytes.data());
+    const size_t n = bytes.size() / sizeof(T);
     if (n_total == 0) {
       out.insert(out.end(), values, values + n);
       return;
@@ -24,7 +25,7 @@ void append(const ProbeBuffer& probes, Quantity quantity, std::vector<float>& ou
     const auto n_keys = static_cast<size_t>(probes.n_keys());
     for (size_t at = 0; at < n; at += n_keys) {
       out.insert(out.end(), values + at, values + at + n_keys);
-      out.insert(out.end(), static_cast<size_t>(n_total) - n_keys, 0.0f);
+      out.insert(out.end(), static_cast<size_t>(n_total) - n_keys, T{0});
     }
   }
 }
@@ -43,6 +44,7 @@ double largest_relative(const std::vector<float>& actual, const std::vector<floa
   EXPECT_EQ(actual.size(), expected.size());
   double largest = 0;
   for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
+    if (actual[i] == expected[i]) continue;  // both may be 0
     const double difference = std::abs(double{actual[i]} - double{expected[i]}) / std::abs(double{expected[i]});
     if (!(difference <= largest)) largest = difference;
   }
@@ -69,6 +71,19 @@ void expect_tops(const std::vector<float>& actual, const std::vector<float>& exp
   }
 }
 
+// Chosen experts [.., k] must be the same in the same order, but for neighbours of almost the same weight.
+void expect_experts(const std::vector<int32_t>& actual, const std::vector<int32_t>& expected,
+                    const std::vector<float>& weights, size_t k) {
+  constexpr float kTie = 1e-5f;
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i) {
+    if (actual[i] == expected[i]) continue;
+    const bool tie_before = i % k > 0 && weights[i - 1] - weights[i] < kTie;
+    const bool tie_after = i % k + 1 < k && weights[i] - weights[i + 1] < kTie;
+    ASSERT_TRUE(tie_before || tie_after) << "choice " << i << ": expert " << actual[i] << " instead of " << expected[i];
+  }
+}
+
 // The rows of some steps, of all rows [T, layer, head, T].
 std::vector<float> rows_of_steps(const std::vector<float>& rows, const std::vector<int32_t>& steps, size_t n_tokens) {
   const size_t per_step = rows.size() / n_tokens;
@@ -80,49 +95,95 @@ std::vector<float> rows_of_steps(const std::vector<float>& rows, const std::vect
   return chosen;
 }
 
-void compare(const Measured& measured, const std::filesystem::path& golden, const GoldenBounds& bounds) {
-  const auto has = [&](const char* name) { return std::filesystem::exists(golden / (std::string(name) + ".npy")); };
-  const auto read = [&](const char* name) { return read_npy<float>(golden / (std::string(name) + ".npy")).values; };
-  EXPECT_LE(largest_difference(measured.logits, read("logits")), bounds.logits);
-  if (has("attention_row")) {
-    std::vector<float> rows = measured.attention_row;
-    if (has("attention_steps")) {
-      const auto steps = read_npy<int32_t>(golden / "attention_steps.npy").values;
-      rows = rows_of_steps(rows, steps, read_npy<int32_t>(golden / "tokens.npy").values.size());
-    }
-    EXPECT_LE(largest_difference(rows, read("attention_row")), bounds.attention_row);
+// A golden's folder, of which everything but tokens and logits may be missing.
+class Golden {
+ public:
+  explicit Golden(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  bool has(const char* name) const { return std::filesystem::exists(file(name)); }
+  template <typename T = float>
+  std::vector<T> read(const char* name) const {
+    return read_npy<T>(file(name)).values;
   }
-  if (has("attention_output")) {
-    EXPECT_LE(largest_relative(measured.attention_output, read("attention_output")), bounds.norm_relative);
+  size_t last_axis(const char* name) const { return static_cast<size_t>(read_npy<int32_t>(file(name)).shape.back()); }
+
+  void expect_absolute(const char* name, const std::vector<float>& actual, double bound) const {
+    if (!has(name)) return;
+    EXPECT_LE(largest_difference(actual, read(name)), bound) << name;
   }
-  if (has("residual_norm")) {
-    EXPECT_LE(largest_relative(measured.residual_norm, read("residual_norm")), bounds.norm_relative);
+  void expect_relative(const char* name, const std::vector<float>& actual, double bound) const {
+    if (!has(name)) return;
+    EXPECT_LE(largest_relative(actual, read(name)), bound) << name;
   }
-  if (has("lens_top")) expect_tops(measured.lens_top, read("lens_top"), kLensTop, bounds.probability);
-  if (has("output_top")) expect_tops(measured.output_top, read("output_top"), kTop, 2 * bounds.logits);
-  if (has("output_entropy")) {
-    EXPECT_LE(largest_difference(measured.output_entropy, read("output_entropy")), bounds.probability);
+
+ private:
+  std::filesystem::path file(const char* name) const { return folder_ / (std::string(name) + ".npy"); }
+
+  std::filesystem::path folder_;
+};
+
+void compare_attention(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
+  std::vector<float> rows = measured.attention_row;
+  if (golden.has("attention_row") && golden.has("attention_steps")) {
+    const size_t n_tokens = golden.read<int32_t>("tokens").size();
+    rows = rows_of_steps(rows, golden.read<int32_t>("attention_steps"), n_tokens);
   }
-  if (has("output_tail")) {
-    EXPECT_LE(largest_difference(measured.output_tail, read("output_tail")), bounds.probability);
-  }
+  golden.expect_absolute("attention_row", rows, bounds.attention_row);
+  golden.expect_relative("attention_output", measured.attention_output, bounds.norm_relative);
 }
 
-}  // namespace
+void compare_states(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
+  golden.expect_relative("state_norm", measured.state_norm, bounds.norm_relative);
+  golden.expect_absolute("state_keep", measured.state_keep, bounds.attention_row);
+  golden.expect_relative("conv_taps", measured.conv_taps, bounds.norm_relative);
+  golden.expect_relative("conv_gate_in", measured.conv_gate_in, bounds.norm_relative);
+  golden.expect_relative("conv_gate_out", measured.conv_gate_out, bounds.norm_relative);
+}
 
-ProbePlan plan_of_everything(const ModelConfig& config) {
-  ProbePlan plan;
-  std::vector<int32_t> layers(config.layers.size()), heads;
-  int32_t n_heads = 0;
-  for (size_t i = 0; i < layers.size(); ++i) {
-    layers[i] = static_cast<int32_t>(i);
-    n_heads = std::max(n_heads, config.layers[i].attention.n_heads);
+void compare_experts(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
+  if (!golden.has("moe_experts")) return;
+  expect_experts(measured.moe_experts, golden.read<int32_t>("moe_experts"), golden.read("moe_weights"),
+                 golden.last_axis("moe_experts"));
+  golden.expect_absolute("moe_weights", measured.moe_weights, bounds.attention_row);
+}
+
+void compare(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
+  EXPECT_LE(largest_difference(measured.logits, golden.read("logits")), bounds.logits);
+  compare_attention(measured, golden, bounds);
+  compare_states(measured, golden, bounds);
+  compare_experts(measured, golden, bounds);
+  golden.expect_relative("residual_norm", measured.residual_norm, bounds.norm_relative);
+  if (golden.has("lens_top")) expect_tops(measured.lens_top, golden.read("lens_top"), kLensTop, bounds.probability);
+  if (golden.has("output_top")) expect_tops(measured.output_top, golden.read("output_top"), kTop, 2 * bounds.logits);
+  golden.expect_absolute("output_entropy", measured.output_entropy, bounds.probability);
+  golden.expect_absolute("output_tail", measured.output_tail, bounds.probability);
+}
+
+// Indices of the layers for which `has` says so.
+std::vector<int32_t> layers_with(const ModelConfig& config, bool (*has)(const LayerConfig& layer)) {
+  std::vector<int32_t> layers;
+  for (int32_t i = 0; i < config.n_layers(); ++i) {
+    if (has(config.layers[static_cast<size_t>(i)])) layers.push_back(i);
   }
+  return layers;
+}
+
+int32_t longest(const ModelConfig& config, const std::vector<int32_t>& layers,
+                int32_t (*size_in)(const LayerConfig& layer)) {
+  int32_t most = 0;
+  for (const int32_t i : layers) most = std::max(most, size_in(config.layers[static_cast<size_t>(i)]));
+  return most;
+}
+
+void plan_attention(const ModelConfig& config, ProbePlan& plan) {
+  const auto layers = layers_with(config, [](const LayerConfig& layer) { return layer.has(MixerKind::kAttention); });
+  if (layers.empty()) return;
+  const int32_t n_heads = longest(config, layers, [](const LayerConfig& layer) { return layer.attention.n_heads; });
+  std::vector<int32_t> heads;
   for (int32_t h = 0; h < n_heads; ++h) heads.push_back(h);
   const auto per_head = [&](Quantity quantity, int64_t n) {
     plan.fields.push_back({.quantity = quantity, .layers = layers, .heads = {}, .width = {.fixed = n_heads * n}});
   };
-  plan.fields.push_back({.quantity = Quantity::kResidualNorm, .layers = layers, .heads = {}, .width = {.fixed = 1}});
   per_head(Quantity::kAttentionEntropy, 1);
   per_head(Quantity::kAttentionFirst, 1);
   per_head(Quantity::kAttentionPrevious, 1);
@@ -134,6 +195,53 @@ ProbePlan plan_of_everything(const ModelConfig& config) {
       {.quantity = Quantity::kAttentionMass, .layers = layers, .heads = {}, .width = {.per_block = n_heads}});
   plan.fields.push_back(
       {.quantity = Quantity::kAttentionRow, .layers = layers, .heads = heads, .width = {.per_key = n_heads}});
+}
+
+void plan_states(const ModelConfig& config, ProbePlan& plan) {
+  const auto layers = layers_with(config, [](const LayerConfig& layer) { return layer.has(MixerKind::kMatrixState); });
+  if (layers.empty()) return;
+  const int32_t n = longest(config, layers, [](const LayerConfig& layer) { return layer.state.n_stat_heads; });
+  for (const Quantity quantity :
+       {Quantity::kStateNorm, Quantity::kStateWrite, Quantity::kStateErase, Quantity::kStateRead}) {
+    plan.fields.push_back({.quantity = quantity, .layers = layers, .heads = {}, .width = {.fixed = n}});
+  }
+  plan.fields.push_back({.quantity = Quantity::kStateKeep, .layers = layers, .heads = {}, .width = {.fixed = 3 * n}});
+}
+
+void plan_convolutions(const ModelConfig& config, ProbePlan& plan) {
+  const auto layers = layers_with(config, [](const LayerConfig& layer) { return layer.conv.n_taps > 0; });
+  const auto gated =
+      layers_with(config, [](const LayerConfig& layer) { return layer.conv.n_taps > 0 && layer.conv.is_gated; });
+  const int32_t n_taps = longest(config, layers, [](const LayerConfig& layer) { return layer.conv.n_taps; });
+  if (!layers.empty()) {
+    plan.fields.push_back({.quantity = Quantity::kConvTaps, .layers = layers, .heads = {}, .width = {.fixed = n_taps}});
+  }
+  if (gated.empty()) return;
+  plan.fields.push_back({.quantity = Quantity::kConvGateIn, .layers = gated, .heads = {}, .width = {.fixed = 1}});
+  plan.fields.push_back({.quantity = Quantity::kConvGateOut, .layers = gated, .heads = {}, .width = {.fixed = 1}});
+}
+
+void plan_experts(const ModelConfig& config, ProbePlan& plan) {
+  const auto layers =
+      layers_with(config, [](const LayerConfig& layer) { return layer.feed_forward == FeedForwardKind::kMoe; });
+  if (layers.empty()) return;
+  const int32_t k = longest(config, layers, [](const LayerConfig& layer) { return layer.moe.router.n_chosen; });
+  plan.fields.push_back({.quantity = Quantity::kMoeExperts, .layers = layers, .heads = {}, .width = {.fixed = k}});
+  plan.fields.push_back({.quantity = Quantity::kMoeWeights, .layers = layers, .heads = {}, .width = {.fixed = k}});
+  plan.fields.push_back({.quantity = Quantity::kMoeMargin, .layers = layers, .heads = {}, .width = {.fixed = 1}});
+  plan.fields.push_back({.quantity = Quantity::kMoeEntropy, .layers = layers, .heads = {}, .width = {.fixed = 1}});
+}
+
+}  // namespace
+
+ProbePlan plan_of_everything(const ModelConfig& config) {
+  ProbePlan plan;
+  const std::vector<int32_t> layers = layers_with(config, [](const LayerConfig&) { return true; });
+  plan.fields.push_back({.quantity = Quantity::kResidualNorm, .layers = layers, .heads = {}, .width = {.fixed = 1}});
+  plan_attention(config, plan);
+  plan_states(config, plan);
+  plan_convolutions(config, plan);
+  plan_experts(config, plan);
   plan.fields.push_back(
       {.quantity = Quantity::kLensTop, .layers = layers, .heads = {}, .width = {.fixed = 2 * kLensTop}});
   plan.fields.push_back({.quantity = Quantity::kOutputTop, .layers = {}, .heads = {}, .width = {.fixed = 2 * kTop}});
@@ -161,6 +269,13 @@ Measured measure(const std::shared_ptr<const Model>& model, const std::vector<in
     append(probes, Quantity::kAttentionRow, measured.attention_row, static_cast<int64_t>(tokens.size()));
     append(probes, Quantity::kAttentionOutput, measured.attention_output);
     append(probes, Quantity::kResidualNorm, measured.residual_norm);
+    append(probes, Quantity::kStateNorm, measured.state_norm);
+    append(probes, Quantity::kStateKeep, measured.state_keep);
+    append(probes, Quantity::kConvTaps, measured.conv_taps);
+    append(probes, Quantity::kConvGateIn, measured.conv_gate_in);
+    append(probes, Quantity::kConvGateOut, measured.conv_gate_out);
+    append(probes, Quantity::kMoeExperts, measured.moe_experts);
+    append(probes, Quantity::kMoeWeights, measured.moe_weights);
     append(probes, Quantity::kLensTop, measured.lens_top);
     append(probes, Quantity::kOutputTop, measured.output_top);
     append(probes, Quantity::kOutputEntropy, measured.output_entropy);
@@ -182,7 +297,7 @@ void expect_matches_golden(const std::shared_ptr<const Model>& model, const std:
   for (const int64_t batch_size : batch_sizes) {
     const int64_t n_rows = batch_size == 0 ? static_cast<int64_t>(tokens.size()) : batch_size;
     SCOPED_TRACE("batches of " + std::to_string(n_rows));
-    compare(measure(model, tokens, n_rows), golden, bounds);
+    compare(measure(model, tokens, n_rows), Golden(golden), bounds);
   }
 }
 

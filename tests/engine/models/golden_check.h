@@ -14,7 +14,7 @@
 
 namespace orrery::testing {
 
-// Bounds of the project: absolute for logits and weights, relative for norms.
+// Bounds of the project: absolute for logits and weights, relative for norms and mean magnitudes.
 struct GoldenBounds {
   double logits = 1e-3;
   double attention_row = 2e-4;
@@ -32,9 +32,16 @@ ProbePlan plan_of_everything(const ModelConfig& config);
 // Everything that a run over `tokens` measured, put together over its batches.
 struct Measured {
   std::vector<float> logits;            // [T, vocab]
-  std::vector<float> attention_row;     // [T, layer, head, T]
-  std::vector<float> attention_output;  // [T, layer, head]
+  std::vector<float> attention_row;     // [T, layer with attention, head, T]
+  std::vector<float> attention_output;  // [T, layer with attention, head]
   std::vector<float> residual_norm;     // [T, layer]
+  std::vector<float> state_norm;        // [T, layer with a state, head]
+  std::vector<float> state_keep;        // [T, layer with a state, head, 3]
+  std::vector<float> conv_taps;         // [T, layer with a convolution, tap]
+  std::vector<float> conv_gate_in;      // [T, layer with a gated convolution]
+  std::vector<float> conv_gate_out;     // [T, layer with a gated convolution]
+  std::vector<int32_t> moe_experts;     // [T, layer with experts, k]
+  std::vector<float> moe_weights;       // [T, layer with experts, k]
   std::vector<float> lens_top;          // [T, layer, 8, 2]
   std::vector<float> output_top;        // [T, 64, 2]
   std::vector<float> output_entropy;    // [T]
