@@ -113,6 +113,11 @@ class Backend {
   // out = activation(gate) * up; out may be one of them.
   virtual void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<const float> up,
                                  Matrix<float> out) = 0;
+  // out = g sigmoid(slope g) (u + 1), gate and up clipped; out may be one of them.
+  virtual void clipped_multiply(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up,
+                                Matrix<float> out) = 0;
+  // x within [-limit, limit]
+  virtual void clip(Matrix<float> x, float limit) = 0;
   // x = cap * tanh(x / cap)
   virtual void soft_cap(Matrix<float> x, float cap) = 0;
   // x += factor * delta

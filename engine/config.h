@@ -46,9 +46,11 @@ struct AttentionConfig {
   int32_t d_head_k = 0;
   int32_t d_head_v = 0;
   float scale = 0.0f;
-  float score_cap = 0.0f;  // scaled scores x become cap * tanh(x / cap); 0: they stay
-  bool qk_norm = false;    // queries and keys are normed, head by head or as a whole, before they turn
-  bool has_sinks = false;  // a learned logit per head takes a share of the softmax
+  float score_cap = 0.0f;      // scaled scores x become cap * tanh(x / cap); 0: they stay
+  bool qk_norm = false;        // queries and keys are normed before they turn, head by head
+  bool whole_qk_norm = false;  // or all heads as one
+  float clip = 0.0f;           // queries, keys and values are kept within [-clip, clip], then turn; 0: they stay
+  bool has_sinks = false;      // a learned logit per head takes a share of the softmax
   AttentionGate gate = AttentionGate::kNone;
   int64_t window = 0;  // keys t - window + 1 .. t are seen; 0: all of them
   RopeConfig rope;
@@ -73,6 +75,7 @@ struct MatrixStateConfig {
 struct MoeConfig {
   RouterConfig router;
   int64_t d_expert = 0;  // width of an expert's feed-forward
+  ClippedGate clipped;   // with a limit: how gate and up are joined, in place of the layer's activation (gpt-oss)
   int64_t d_shared = 0;  // of the one that every token takes; 0: none
 };
 

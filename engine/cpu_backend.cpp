@@ -148,6 +148,11 @@ class CpuBackend final : public Backend {
                          Matrix<float> out) override {
     orrery::activate_multiply(activation, gate, up, out, pool_);
   }
+  void clipped_multiply(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up,
+                        Matrix<float> out) override {
+    orrery::clipped_multiply(clipped, gate, up, out, pool_);
+  }
+  void clip(Matrix<float> x, float limit) override { orrery::clip(x, limit, x, pool_); }
   void soft_cap(Matrix<float> x, float cap) override { orrery::soft_cap(x, cap, x, pool_); }
   void add(Matrix<float> x, Matrix<const float> delta, float factor) override {
     orrery::add(x, delta, factor, x, pool_);

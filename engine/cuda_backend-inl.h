@@ -196,6 +196,11 @@ class CudaBackend final : public Backend {
                          Matrix<float> out) override {
     ORRERY_CUDA_NAMESPACE::activate_multiply(activation, gate, up, out, stream_);
   }
+  void clipped_multiply(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up,
+                        Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::clipped_multiply(clipped, gate, up, out, stream_);
+  }
+  void clip(Matrix<float> x, float limit) override { ORRERY_CUDA_NAMESPACE::clip(x, limit, x, stream_); }
   void soft_cap(Matrix<float> x, float cap) override { ORRERY_CUDA_NAMESPACE::soft_cap(x, cap, x, stream_); }
   void add(Matrix<float> x, Matrix<const float> delta, float factor) override {
     ORRERY_CUDA_NAMESPACE::add(x, delta, factor, x, stream_);

@@ -24,6 +24,10 @@ void activate_multiply_simd(Activation activation, Matrix<const float> gate, Mat
                             Matrix<float> out) {
   activate_multiply_reference(activation, gate, up, out);
 }
+void clipped_multiply_simd(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out) {
+  clipped_multiply_reference(clipped, gate, up, out);
+}
+void clip_simd(Matrix<const float> x, float limit, Matrix<float> out) { clip_reference(x, limit, out); }
 void soft_cap_simd(Matrix<const float> x, float cap, Matrix<float> out) { soft_cap_reference(x, cap, out); }
 void add_simd(Matrix<const float> a, Matrix<const float> b, float factor, Matrix<float> out) {
   add_reference(a, b, factor, out);
@@ -108,6 +112,19 @@ template <class Function>
 struct OfFirstTimesSecond {
   HWY_INLINE VF operator()(VF a, VF b) const { return hn::Mul(Function()(a), b); }
 };
+// Minimum and maximum give their second argument where one is not a number.
+struct Clip {
+  VF limit;
+  HWY_INLINE VF operator()(VF a, VF) const { return hn::Max(hn::Neg(limit), hn::Min(limit, a)); }
+};
+struct ClippedProduct {
+  VF limit, slope;
+  HWY_INLINE VF operator()(VF gate, VF up) const {
+    const VF clipped = hn::Min(limit, gate);
+    const VF activated = times_sigmoid(clipped, hn::Mul(clipped, slope));
+    return hn::MulAdd(Clip{limit}(up, up), activated, activated);
+  }
+};
 struct SoftCap {
   VF cap, inverse;
   HWY_INLINE VF operator()(VF a, VF) const { return hn::Mul(cap, tanh_of(hn::Mul(a, inverse))); }
@@ -159,6 +176,12 @@ void activate_multiply_simd(Activation activation, Matrix<const float> gate, Mat
                             Matrix<float> out) {
   with_activation(activation, [&]<class F>(F) HWY_ATTR { combine(gate, up, out, OfFirstTimesSecond<F>()); });
 }
+void clipped_multiply_simd(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out) {
+  combine(gate, up, out, ClippedProduct{hn::Set(DF(), clipped.limit), hn::Set(DF(), clipped.slope)});
+}
+void clip_simd(Matrix<const float> x, float limit, Matrix<float> out) {
+  combine(x, x, out, Clip{hn::Set(DF(), limit)});
+}
 void soft_cap_simd(Matrix<const float> x, float cap, Matrix<float> out) {
   combine(x, x, out, SoftCap{hn::Set(DF(), cap), hn::Set(DF(), 1.0f / cap)});
 }
@@ -209,6 +232,8 @@ int64_t grain(Matrix<float> out) { return kElementsPerTask / (out.n_cols + 1) + 
 
 HWY_EXPORT(activate_simd);
 HWY_EXPORT(activate_multiply_simd);
+HWY_EXPORT(clipped_multiply_simd);
+HWY_EXPORT(clip_simd);
 HWY_EXPORT(soft_cap_simd);
 HWY_EXPORT(add_simd);
 HWY_EXPORT(scale_simd);
@@ -230,6 +255,25 @@ void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<c
     const int64_t n = end - begin;
     HWY_DYNAMIC_DISPATCH(activate_multiply_simd)
     (activation, gate.rows(begin, n), up.rows(begin, n), out.rows(begin, n));
+  });
+}
+
+void clipped_multiply(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out,
+                      ThreadPool& pool) {
+  check_shapes(gate, up, out);
+  CHECK(clipped.limit > 0.0f);
+  pool.parallel_for(out.n_rows, grain(out), [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(clipped_multiply_simd)(clipped, gate.rows(begin, n), up.rows(begin, n), out.rows(begin, n));
+  });
+}
+
+void clip(Matrix<const float> x, float limit, Matrix<float> out, ThreadPool& pool) {
+  check_shapes(x, x, out);
+  CHECK(limit > 0.0f);
+  pool.parallel_for(out.n_rows, grain(out), [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(clip_simd)(x.rows(begin, n), limit, out.rows(begin, n));
   });
 }
 

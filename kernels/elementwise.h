@@ -32,6 +32,21 @@ void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<c
 void activate_multiply_reference(Activation activation, Matrix<const float> gate, Matrix<const float> up,
                                  Matrix<float> out);
 
+// out = g sigmoid(slope g) (u + 1) with g = min(gate, limit) and u within [-limit, limit], limit > 0.
+// Source: OpenAI 2025 (gpt-oss); reference class GptOssExperts.
+struct ClippedGate {
+  float limit = 0.0f;
+  float slope = 1.0f;
+};
+void clipped_multiply(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out,
+                      ThreadPool& pool);
+void clipped_multiply_reference(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up,
+                                Matrix<float> out);
+
+// out = x within [-limit, limit], limit > 0; what is not a number stays so.
+void clip(Matrix<const float> x, float limit, Matrix<float> out, ThreadPool& pool);
+void clip_reference(Matrix<const float> x, float limit, Matrix<float> out);
+
 // out = cap * tanh(x / cap), cap > 0: keeps logits within (-cap, cap). Source: Gemma Team 2024 (Gemma 2), section 2.
 void soft_cap(Matrix<const float> x, float cap, Matrix<float> out, ThreadPool& pool);
 void soft_cap_reference(Matrix<const float> x, float cap, Matrix<float> out);

@@ -26,6 +26,8 @@ double activation_of(Activation activation, double x) {
   return 0.0;
 }
 
+double clipped(double x, double limit) { return std::isnan(x) ? x : std::clamp(x, -limit, limit); }
+
 }  // namespace
 
 void activate_reference(Activation activation, Matrix<const float> x, Matrix<float> out) {
@@ -42,6 +44,23 @@ void activate_multiply_reference(Activation activation, Matrix<const float> gate
     for (int64_t i = 0; i < out.n_cols; ++i) {
       out.row(r)[i] = static_cast<float>(activation_of(activation, gate.row(r)[i]) * up.row(r)[i]);
     }
+  }
+}
+
+void clipped_multiply_reference(ClippedGate clipping, Matrix<const float> gate, Matrix<const float> up,
+                                Matrix<float> out) {
+  for (int64_t r = 0; r < out.n_rows; ++r) {
+    for (int64_t i = 0; i < out.n_cols; ++i) {
+      const double g = gate.row(r)[i] > clipping.limit ? clipping.limit : gate.row(r)[i];
+      const double activated = g / (1.0 + std::exp(-double{clipping.slope} * g));
+      out.row(r)[i] = static_cast<float>(activated * (clipped(up.row(r)[i], clipping.limit) + 1.0));
+    }
+  }
+}
+
+void clip_reference(Matrix<const float> x, float limit, Matrix<float> out) {
+  for (int64_t r = 0; r < out.n_rows; ++r) {
+    for (int64_t i = 0; i < out.n_cols; ++i) out.row(r)[i] = static_cast<float>(clipped(x.row(r)[i], limit));
   }
 }
 

@@ -48,6 +48,7 @@ void Attention::forward(const Step& step, Matrix<const float> x, Matrix<float> o
   step.backend.matmul(x, std::span(projections).first(weights_.gate.empty() ? 3 : 4));
   prepare(step, weights_.q_norm, q);
   prepare(step, weights_.k_norm, k);
+  if (config_.clip > 0.0f) step.backend.clip(v, config_.clip);
   store(step, k, v);
   const auto heads = step.workspace.matrix(x.n_rows, int64_t{config_.n_heads} * config_.d_head_v);
   attend(step, q, heads);
@@ -68,6 +69,7 @@ void Attention::prepare(const Step& step, const TensorView& norm, Matrix<float> 
     const Matrix<float> normed(x.data, x.n_rows * x.n_cols / norm.n_cols(), norm.n_cols());
     step.backend.rms_norm(normed, norm, norm_epsilon_, normed);
   }
+  if (config_.clip > 0.0f) step.backend.clip(x, config_.clip);
   if (!config_.rope.inverse_frequencies.empty()) {
     step.backend.rope(x, step.batch.positions, step.batch.length, config_.rope, config_.d_head_k);
   }

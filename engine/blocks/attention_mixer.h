@@ -32,7 +32,7 @@ class Attention final : public Mixer {
   void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const override;
 
  private:
-  // Norms and turns queries or keys, x [n_rows, n_heads * d_head_k], in place.
+  // Norms, clips and turns queries or keys, x [n_rows, n_heads * d_head_k], in place.
   void prepare(const Step& step, const TensorView& norm, Matrix<float> x) const;
   void store(const Step& step, Matrix<const float> k, Matrix<const float> v) const;
   void attend(const Step& step, Matrix<const float> q, Matrix<float> heads) const;

@@ -32,7 +32,11 @@ void MoeFfn::run_experts(const Step& step, const Routes& routes, Matrix<const fl
     const auto gate = step.workspace.matrix(n_choices, config_.d_expert);
     const ExpertProduct inner[] = {{weights_.gate, weights_.gate_bias, gate}, to_up};
     step.backend.expert_matmul(x, routes, inner);
-    step.backend.activate_multiply(activation_, gate, up, up);
+    if (config_.clipped.limit > 0.0f) {
+      step.backend.clipped_multiply(config_.clipped, gate, up, up);
+    } else {
+      step.backend.activate_multiply(activation_, gate, up, up);
+    }
   }
   const auto down = step.workspace.matrix(n_choices, out.n_cols);
   const ExpertProduct outer[] = {{weights_.down, weights_.down_bias, down}};
@@ -62,10 +66,10 @@ void MoeFfn::forward(const Step& step, Matrix<const float> x, Matrix<float> out)
     const int64_t d_latent = weights_.to_latent.n_rows();
     const auto latent = step.workspace.matrix(x.n_rows, d_latent);
     const auto answer = step.workspace.matrix(x.n_rows, d_latent);
-    const Product into[] = {{weights_.to_latent, {}, latent}};
+    const Product into[] = {{weights_.to_latent, weights_.to_latent_bias, latent}};
     step.backend.matmul(x, into);
     run_experts(step, routes, latent, answer);
-    const Product back[] = {{weights_.from_latent, {}, out}};
+    const Product back[] = {{weights_.from_latent, weights_.from_latent_bias, out}};
     step.backend.matmul(answer, back);
   }
   add_shared(step, x, out);

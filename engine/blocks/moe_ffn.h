@@ -18,7 +18,8 @@ struct MoeWeights {
   std::vector<TensorView> gate, up, down;
   std::vector<TensorView> gate_bias, up_bias, down_bias;
   TensorView to_latent, from_latent;  // [d_latent, d_model], [d_model, d_latent] around the routed experts, or empty
-  TensorView shared_gate;             // [1, d_model]: the shared expert is times sigmoid of it; or empty
+  TensorView to_latent_bias, from_latent_bias;  // [d_latent], [d_model] or empty
+  TensorView shared_gate;                       // [1, d_model]: the shared expert is times sigmoid of it; or empty
 };
 
 class MoeFfn final : public FeedForward {

@@ -3,10 +3,13 @@
 #pragma once
 
 #include "engine/config.h"
+#include "engine/model.h"
 #include "engine/model_file.h"
 
 namespace orrery {
 
+// A GGUF file with experts is a mixtral.
 Result<ModelConfig> read_llama_config(const ModelFile& file);
+Result<ModelParts> build_llama(const ModelFile& file, ModelConfig config, const Placement& placement);
 
 }  // namespace orrery

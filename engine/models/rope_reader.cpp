@@ -100,7 +100,8 @@ class HuggingFaceRope {
   }
 
   Result<void> read_n_rot(RopeScaling& s) const {
-    ORRERY_ASSIGN_OR_RETURN(const double share, number("partial_rotary_factor", 1.0, "partial_rotary_factor"));
+    ORRERY_ASSIGN_OR_RETURN(const double share,
+                            number("partial_rotary_factor", kind_.usual_share, "partial_rotary_factor"));
     if (!(share >= 0 && share <= 1)) return must_be(file_, "partial_rotary_factor", "from 0 to 1", share);
     const double turned = static_cast<double>(s.d_head) * share;
     // The proportional scaling counts pairs, the others dimensions.
@@ -205,6 +206,7 @@ Result<RopeScaling> read_gguf(const ModelFile& file, int64_t d_head, const RopeK
     s.factor = std::max(1.0, static_cast<double>(stated) / static_cast<double>(s.original_length));
   } else if (type == "yarn") {
     s.kind = RopeScalingKind::kYarn;
+    s.whole_bounds = kind.whole_bounds;
     ORRERY_ASSIGN_OR_RETURN(s.beta_fast, file.number({"rope.scaling.yarn_beta_fast", ""}, 32.0));
     ORRERY_ASSIGN_OR_RETURN(s.beta_slow, file.number({"rope.scaling.yarn_beta_slow", ""}, 1.0));
     ORRERY_ASSIGN_OR_RETURN(const double times, file.number({"rope.scaling.attn_factor", ""}, 1.0));

@@ -13,6 +13,8 @@ namespace orrery {
 struct RopeKind {
   std::string_view layer_type = {};  // empty: for all layers; "full_attention" or "sliding_attention"
   double default_base = 10000.0;     // where the file states none: the reference class's default_theta
+  double usual_share = 1.0;          // of a head's dimensions that turn, where config.json states none
+  bool whole_bounds = true;          // whether YaRN's ramp runs between whole dimensions, which GGUF does not say
 };
 
 // Fills rope.inverse_frequencies, magnitude and beyond for heads of width d_head.

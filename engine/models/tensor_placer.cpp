@@ -141,12 +141,77 @@ TensorView TensorPlacer::matrix_rows(TensorName name, int32_t layer, int64_t n_r
 
 std::vector<TensorView> TensorPlacer::stacked(TensorName name, int32_t layer, int64_t n, int64_t n_rows,
                                               int64_t n_cols) {
-  const TensorView all = placed(checked_matrix(name, layer, {n, n_rows, n_cols}));
-  if (all.empty()) return {};
-  std::vector<TensorView> matrices;
-  for (int64_t i = 0; i < n; ++i) {
-    matrices.push_back({.dtype = all.dtype, .shape = {n_rows, n_cols}, .data = all.row(i * n_rows)});
+  return slices(placed(checked_matrix(name, layer, {n, n_rows, n_cols})), n, n_rows);
+}
+
+std::vector<TensorView> TensorPlacer::turned(TensorName name, int32_t layer, int64_t n, int64_t n_rows, int64_t n_cols,
+                                             int64_t n_parts, int64_t part) {
+  Result<TensorView> found = checked_matrix(name, layer, {n, n_cols, n_rows * n_parts});
+  if (found && !is_float(found->dtype)) {
+    found = Error{ErrorCode::kUnsupported, file_.path() + ": " + file_.spelled(name, layer) +
+                                               " must be stored as F32, F16 or BF16, but is " +
+                                               std::string(dtype_name(found->dtype))};
   }
+  if (found) {
+    const size_t n_bytes = row_bytes(found->dtype, 1);
+    std::byte* const data = remake(static_cast<size_t>(n * n_rows * n_cols) * n_bytes);
+    std::byte* to = data;
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t r = 0; r < n_rows; ++r) {
+        for (int64_t c = 0; c < n_cols; ++c, to += n_bytes) {
+          const std::byte* from = found->row(i * n_cols + c) + static_cast<size_t>(r * n_parts + part) * n_bytes;
+          std::memcpy(to, from, n_bytes);
+        }
+      }
+    }
+    found->shape = {n, n_rows, n_cols};
+    found->data = data;
+  }
+  return slices(placed(std::move(found)), n, n_rows);
+}
+
+Result<const std::byte*> TensorPlacer::bytes_of(TensorName name, int32_t layer, const Shape& shape) {
+  taken_.insert(file_.spelled(name, layer));
+  const StoredTensor* stored = file_.find(name, layer);
+  if (stored != nullptr && stored->type_name == "U8" && stored->shape == shape) return stored->data;
+  const std::string is =
+      stored == nullptr ? "is missing"
+                        : "is of type " + std::string(stored->type_name) + " and shape " + stored->shape.to_string();
+  return Error{ErrorCode::kInvalidFile, file_.path() + ": the tensor " + file_.spelled(name, layer) +
+                                            " must be of type U8 and shape " + shape.to_string() + ", but " + is};
+}
+
+std::vector<TensorView> TensorPlacer::packed(TensorName blocks, TensorName exponents, int32_t layer, int64_t n,
+                                             int64_t n_rows, int64_t n_cols, int64_t n_parts, int64_t part) {
+  constexpr int64_t kBlock = 32, kPairs = kBlock / 2;
+  const int64_t n_blocks = n_cols / kBlock;
+  const auto pairs = bytes_of(blocks, layer, {n, n_rows * n_parts, n_blocks, kPairs});
+  const auto scales = bytes_of(exponents, layer, {n, n_rows * n_parts, n_blocks});
+  if (!pairs || !scales) {
+    keep(!pairs ? pairs.error() : scales.error());
+    return {};
+  }
+  std::byte* const data =
+      remake(static_cast<size_t>(n * n_rows) * row_bytes(DType::kMXFP4, static_cast<size_t>(n_cols)));
+  std::byte* to = data;
+  for (int64_t row = 0; row < n * n_rows; ++row) {
+    const int64_t first = (row * n_parts + part) * n_blocks;
+    for (int64_t block = first; block < first + n_blocks; ++block) {
+      const std::byte* from = *pairs + block * kPairs;
+      *to++ = (*scales)[block];
+      // From neighbours in a byte to numbers that lie half a block apart.
+      for (int64_t i = 0; i < kPairs; ++i) {
+        const auto number = [&](int64_t at) { return (from[at / 2] >> (at % 2 == 0 ? 0 : 4)) & std::byte{15}; };
+        *to++ = number(i) | (number(i + kPairs) << 4);
+      }
+    }
+  }
+  return slices(placed(TensorView{.dtype = DType::kMXFP4, .shape = {n, n_rows, n_cols}, .data = data}), n, n_rows);
+}
+
+std::vector<TensorView> TensorPlacer::slices(const TensorView& all, int64_t n, int64_t n_rows) const {
+  std::vector<TensorView> matrices;
+  for (int64_t i = 0; i < n && !all.empty(); ++i) matrices.push_back(all.rows(i * n_rows, n_rows));
   return matrices;
 }
 

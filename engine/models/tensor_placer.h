@@ -45,6 +45,14 @@ class TensorPlacer {
   std::vector<TensorView> stacked(TensorName name, int32_t layer, int64_t n, int64_t n_rows, int64_t n_cols);
   // n matrices stored one by one; "{expert}" in their names stands for 0 .. n - 1.
   std::vector<TensorView> numbered(TensorName name, int32_t layer, int64_t n, int64_t n_rows, int64_t n_cols);
+  // Of n matrices stored as one [n, n_cols, n_rows * n_parts]: those whose row i is the stored column i * n_parts +
+  // part.
+  std::vector<TensorView> turned(TensorName name, int32_t layer, int64_t n, int64_t n_rows, int64_t n_cols,
+                                 int64_t n_parts = 1, int64_t part = 0);
+  // Of n matrices of 4-bit numbers, stored as bytes of two, [n, n_rows * n_parts, n_cols / 32, 16], with an exponent
+  // for every 32, [n, n_rows * n_parts, n_cols / 32]: those of the rows i * n_parts + part, as MXFP4.
+  std::vector<TensorView> packed(TensorName blocks, TensorName exponents, int32_t layer, int64_t n, int64_t n_rows,
+                                 int64_t n_cols, int64_t n_parts = 1, int64_t part = 0);
   // The tensor belongs to the architecture and is left unused.
   void skip(TensorName name, int32_t layer) { taken_.insert(file_.spelled(name, layer)); }
   const ModelFile& file() const { return file_; }
@@ -70,6 +78,9 @@ class TensorPlacer {
   std::byte* remake(size_t n_bytes);
   std::vector<float> numbers_of(const TensorView& tensor) const;
   Result<TensorView> checked_matrix(TensorName name, int32_t layer, Shape shape);
+  // The bytes of a tensor of type U8 and this shape.
+  Result<const std::byte*> bytes_of(TensorName name, int32_t layer, const Shape& shape);
+  std::vector<TensorView> slices(const TensorView& all, int64_t n, int64_t n_rows) const;
 
   const ModelFile& file_;
   const Placement& placement_;

@@ -56,6 +56,11 @@ struct TensorView {
   const std::byte* row(int64_t i) const {
     return data + static_cast<size_t>(i) * row_bytes(dtype, static_cast<size_t>(n_cols()));
   }
+  // Some of its rows, as a matrix; empty where this is.
+  TensorView rows(int64_t begin, int64_t count) const {
+    if (empty()) return {};
+    return {.dtype = dtype, .shape = {count, n_cols()}, .data = row(begin)};
+  }
   const float* f32() const {
     DCHECK(dtype == DType::kF32);
     return reinterpret_cast<const float*>(data);

@@ -7,7 +7,7 @@ namespace {
 
 constexpr uint32_t kThreads = 256;
 
-enum class Function : int32_t { kActivate, kActivateMultiply, kGate, kSoftCap, kAdd, kScale, kSoftplus };
+enum class Function : int32_t { kActivate, kActivateMultiply, kClippedMultiply, kGate, kClip, kSoftCap, kAdd, kScale, kSoftplus };
 
 // out[r, i] = function(a[r, i], b[r, i / b_group]); b may be null.
 struct ElementwiseArguments {
@@ -68,8 +68,17 @@ __global__ void elementwise_kernel(ElementwiseArguments a) {
     case Function::kActivateMultiply:
       result = activated(a.activation, x) * y;
       break;
+    case Function::kClippedMultiply: {
+      const float g = x > a.greatest ? a.greatest : x;
+      const float activated_g = g / (1.0f + expf(-a.parameter * g));
+      result = fmaf(clamped(y, a.least, a.greatest), activated_g, activated_g);
+      break;
+    }
     case Function::kGate:
       result = x * activated(a.activation, y);
+      break;
+    case Function::kClip:
+      result = clamped(x, a.least, a.greatest);
       break;
     case Function::kSoftCap:
       result = a.parameter * tanhf(x / a.parameter);
@@ -122,6 +131,22 @@ void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<c
                        CommandStream& stream) {
   ElementwiseArguments arguments = arguments_for(Function::kActivateMultiply, gate, up, out);
   arguments.activation = activation;
+  push(arguments, stream);
+}
+
+void clipped_multiply(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out,
+                      CommandStream& stream) {
+  ElementwiseArguments arguments = arguments_for(Function::kClippedMultiply, gate, up, out);
+  arguments.parameter = clipped.slope;
+  arguments.least = -clipped.limit;
+  arguments.greatest = clipped.limit;
+  push(arguments, stream);
+}
+
+void clip(Matrix<const float> x, float limit, Matrix<float> out, CommandStream& stream) {
+  ElementwiseArguments arguments = arguments_for(Function::kClip, x, {}, out);
+  arguments.least = -limit;
+  arguments.greatest = limit;
   push(arguments, stream);
 }
 

@@ -9,6 +9,9 @@ namespace orrery::ORRERY_CUDA_NAMESPACE {
 void activate(Activation activation, Matrix<const float> x, Matrix<float> out, CommandStream& stream);
 void activate_multiply(Activation activation, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out,
                        CommandStream& stream);
+void clipped_multiply(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up, Matrix<float> out,
+                      CommandStream& stream);
+void clip(Matrix<const float> x, float limit, Matrix<float> out, CommandStream& stream);
 void soft_cap(Matrix<const float> x, float cap, Matrix<float> out, CommandStream& stream);
 void add(Matrix<const float> a, Matrix<const float> b, float factor, Matrix<float> out, CommandStream& stream);
 void scale(Matrix<const float> x, float factor, Matrix<float> out, CommandStream& stream);

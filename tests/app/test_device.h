@@ -55,6 +55,11 @@ class TestDevice final : public Backend {
                          Matrix<float> out) override {
     cpu_->activate_multiply(activation, gate, up, out);
   }
+  void clipped_multiply(ClippedGate clipped, Matrix<const float> gate, Matrix<const float> up,
+                        Matrix<float> out) override {
+    cpu_->clipped_multiply(clipped, gate, up, out);
+  }
+  void clip(Matrix<float> x, float limit) override { cpu_->clip(x, limit); }
   void soft_cap(Matrix<float> x, float cap) override { cpu_->soft_cap(x, cap); }
   void add(Matrix<float> x, Matrix<const float> delta) override { cpu_->add(x, delta); }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override { cpu_->group_norms(x, group, out); }

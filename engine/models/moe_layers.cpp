@@ -1,0 +1,145 @@
+#include "engine/models/moe_layers.h"
+
+#include <string>
+#include <utility>
+
+#include "engine/blocks/residual_block.h"
+#include "engine/models/stated_sizes.h"
+
+namespace orrery {
+
+namespace {
+
+constexpr int64_t kMostWidth = int64_t{1} << 24;
+
+std::string of_first_expert(std::string_view pattern) {
+  constexpr std::string_view kPlace = "{expert}";
+  std::string text(pattern);
+  if (const size_t at = text.find(kPlace); at != std::string::npos) text.replace(at, kPlace.size(), "0");
+  return text;
+}
+
+bool are_stacked(const ModelFile& file, const MoeNames& names, int32_t layer) {
+  return file.find(names.down, layer) != nullptr;
+}
+
+// The width of an expert, from the tensor with the downs.
+Result<int64_t> expert_width(const ModelFile& file, const MoeNames& names, int32_t layer, int64_t n_experts,
+                             int64_t d_in) {
+  const bool stacked = are_stacked(file, names, layer);
+  const std::string gguf = of_first_expert(names.one_down.gguf), hf = of_first_expert(names.one_down.hf);
+  const TensorName name = stacked ? names.down : TensorName{gguf, hf};
+  const Shape shape = stacked ? Shape{n_experts, d_in, -1} : Shape{d_in, -1};
+  ORRERY_ASSIGN_OR_RETURN(const TensorView down, file.tensor(name, layer, shape));
+  if (down.n_cols() >= 1 && down.n_cols() <= kMostWidth) return down.n_cols();
+  return Error{ErrorCode::kInvalidFile, file.path() + ": the columns of " + file.spelled(name, layer) +
+                                            " must be from 1 to " + std::to_string(kMostWidth) + ", but are " +
+                                            std::to_string(down.n_cols())};
+}
+
+Result<void> read_layer(const ModelFile& file, const MoeKeys& keys, const MoeNames& names, int32_t i, int64_t d_model,
+                        int64_t d_in, MoeConfig& moe) {
+  ORRERY_RETURN_IF_ERROR(read_router_sizes(file, keys, names.router, i, d_model, moe.router));
+  ORRERY_ASSIGN_OR_RETURN(moe.d_expert, expert_width(file, names, i, moe.router.n_experts, d_in));
+  return check_stated(file, keys.d_expert, moe.d_expert, "the width of the experts of layer " + std::to_string(i));
+}
+
+}  // namespace
+
+Result<void> read_router_sizes(const ModelFile& file, const MoeKeys& keys, TensorName name, int32_t layer,
+                               int64_t d_model, RouterConfig& router) {
+  constexpr int64_t kMostExperts = int64_t{1} << 16;
+  ORRERY_ASSIGN_OR_RETURN(const TensorView weight, file.tensor(name, layer, {-1, d_model}));
+  const int64_t n_experts = weight.n_rows();
+  const std::string rows = "the rows of " + file.spelled(name, layer);
+  if (n_experts < 1 || n_experts > kMostExperts) {
+    return Error{ErrorCode::kInvalidFile, file.path() + ": " + rows + " must be from 1 to " +
+                                              std::to_string(kMostExperts) + ", but are " + std::to_string(n_experts)};
+  }
+  for (const ConfigKey key : {keys.n_experts, keys.n_experts_too}) {
+    ORRERY_RETURN_IF_ERROR(check_stated(file, key, n_experts, rows));
+  }
+  ORRERY_ASSIGN_OR_RETURN(const int64_t n_chosen, file.integer(keys.n_chosen, 1, n_experts, keys.usual_chosen));
+  router.n_experts = static_cast<int32_t>(n_experts);
+  router.n_chosen = static_cast<int32_t>(n_chosen);
+  return {};
+}
+
+Result<void> read_moe_layers(const ModelFile& file, const MoeKeys& keys, const MoeNames& names,
+                             const RouterConfig& router, ModelConfig& config, int64_t d_in) {
+  for (int32_t i = 0; i < config.n_layers(); ++i) {
+    LayerConfig& layer = config.layers[static_cast<size_t>(i)];
+    if (layer.feed_forward != FeedForwardKind::kMoe) continue;
+    layer.moe.router = router;
+    ORRERY_RETURN_IF_ERROR(
+        read_layer(file, keys, names, i, config.d_model, d_in == 0 ? config.d_model : d_in, layer.moe));
+  }
+  return {};
+}
+
+MoeWeights moe_weights(DecoderBuilder& decoder, int32_t layer, const MoeNames& names, int64_t d_in) {
+  TensorPlacer& place = decoder.place();
+  const MoeConfig& moe = decoder.layer_config(layer).moe;
+  const int64_t n = moe.router.n_experts, d_expert = moe.d_expert, d_model = decoder.config().d_model;
+  if (d_in == 0) d_in = d_model;
+  MoeWeights weights;
+  weights.router = place.matrix(names.router, layer, n, d_model);
+  weights.router_bias = place.optional_vector(names.router_bias, layer, n);
+  if (!are_stacked(place.file(), names, layer)) {
+    if (names.is_gated) weights.gate = place.numbered(names.one_gate, layer, n, d_expert, d_in);
+    weights.up = place.numbered(names.one_up, layer, n, d_expert, d_in);
+    weights.down = place.numbered(names.one_down, layer, n, d_in, d_expert);
+    return weights;
+  }
+  if (names.is_gated && place.file().find(names.gate_up, layer) != nullptr) {
+    for (const TensorView& both : place.stacked(names.gate_up, layer, n, 2 * d_expert, d_in)) {
+      weights.gate.push_back(both.rows(0, d_expert));
+      weights.up.push_back(both.rows(d_expert, d_expert));
+    }
+  } else {
+    if (names.is_gated) weights.gate = place.stacked(names.gate, layer, n, d_expert, d_in);
+    weights.up = place.stacked(names.up, layer, n, d_expert, d_in);
+  }
+  weights.down = place.stacked(names.down, layer, n, d_in, d_expert);
+  return weights;
+}
+
+std::unique_ptr<FeedForward> moe_ffn(DecoderBuilder& decoder, int32_t layer, const MoeNames& names) {
+  const LayerConfig& config = decoder.layer_config(layer);
+  return std::make_unique<MoeFfn>(config.moe, config.activation, moe_weights(decoder, layer, names), nullptr);
+}
+
+Result<ModelConfig> read_expert_decoder(const ModelFile& file, const ExpertDecoder& decoder) {
+  ORRERY_RETURN_IF_ERROR(refuse_foreign_quantization(file));
+  ORRERY_ASSIGN_OR_RETURN(ModelConfig config, read_sizes(file, decoder.traits));
+  ORRERY_ASSIGN_OR_RETURN(const Activation activation, read_activation(file, decoder.traits));
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    LayerConfig& layer = config.layers[i];
+    layer.mixers = {MixerKind::kAttention};
+    const bool has_experts = decoder.has_experts.empty() || decoder.has_experts[i];
+    layer.feed_forward = has_experts ? FeedForwardKind::kMoe : FeedForwardKind::kDense;
+    layer.activation = activation;
+  }
+  ORRERY_RETURN_IF_ERROR(read_attention(file, decoder.traits, {}, config));
+  ORRERY_RETURN_IF_ERROR(read_dense_ffn(file, decoder.traits, {}, config));
+  ORRERY_RETURN_IF_ERROR(read_moe_layers(file, decoder.keys, decoder.names, decoder.router, config));
+  return config;
+}
+
+Result<ModelParts> build_expert_decoder(const ModelFile& file, ModelConfig config, const Placement& placement,
+                                        const MoeNames& names) {
+  constexpr TensorName kAttentionNorm{"blk.{}.attn_norm.weight", "model.layers.{}.input_layernorm.weight"};
+  constexpr TensorName kFfnNorm{"blk.{}.ffn_norm.weight", "model.layers.{}.post_attention_layernorm.weight"};
+  DecoderBuilder decoder(file, std::move(config), placement);
+  for (int32_t layer = 0; layer < decoder.n_layers(); ++layer) {
+    BlockNorms norms{.epsilon = decoder.norm_epsilon()};
+    norms.before_mixer = decoder.norm(kAttentionNorm, layer);
+    norms.before_ffn = decoder.norm(kFfnNorm, layer);
+    const bool has_experts = decoder.layer_config(layer).feed_forward == FeedForwardKind::kMoe;
+    decoder.add(std::make_unique<ResidualBlock>(
+        norms, decoder.attention(layer), has_experts ? moe_ffn(decoder, layer, names) : decoder.dense_ffn(layer)));
+  }
+  return decoder.finish();
+}
+
+}  // namespace orrery

@@ -1,0 +1,140 @@
+// mixtral, qwen3_moe, olmoe, gpt_oss and minimax against transformers, RetNet and Samba against independent float64;
+// the goldens' README says how they were made.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <iterator>
+#include <string>
+
+#include "tests/engine/models/changed_folder.h"
+#include "tests/engine/models/golden_check.h"
+
+namespace orrery::testing {
+namespace {
+
+using Json = nlohmann::json;
+
+struct Golden {
+  const char* model;
+  const char* golden;
+  GoldenBounds bounds;
+};
+
+// Activations are rounded to 16 bits per block of 32 where weights are quantized.
+constexpr GoldenBounds kQuantized{.logits = 3e-3};
+
+const Golden kGoldens[] = {
+    {"tiny-mixtral", "tiny-mixtral", {}},
+    {"tiny-mixtral-b", "tiny-mixtral-b", {}},
+    {"tiny-mixtral-b-stacked", "tiny-mixtral-b", {}},
+    {"tiny-mixtral-b.f32.gguf", "tiny-mixtral-b", {}},
+    {"tiny-mixtral-b-old.f32.gguf", "tiny-mixtral-b", {}},
+    {"tiny-qwen3-moe", "tiny-qwen3-moe", {}},
+    {"tiny-qwen3-moe-b", "tiny-qwen3-moe-b", {}},
+    {"tiny-qwen3-moe-b.f32.gguf", "tiny-qwen3-moe-b", {}},
+    {"tiny-olmoe", "tiny-olmoe", {}},
+    {"tiny-olmoe-b", "tiny-olmoe-b", {}},
+    {"tiny-olmoe-b.f32.gguf", "tiny-olmoe-b", {}},
+    {"tiny-gpt-oss", "tiny-gpt-oss", {}},
+    {"tiny-gpt-oss.f32.gguf", "tiny-gpt-oss", {}},
+    {"tiny-gpt-oss-b", "tiny-gpt-oss-b", {}},
+    {"tiny-gpt-oss-packed", "tiny-gpt-oss-packed", kQuantized},
+};
+
+class HybridCGolden : public ::testing::TestWithParam<Golden> {};
+
+TEST_P(HybridCGolden, MatchesTheReferenceInBatchesAndSteps) {
+  const Golden& golden = GetParam();
+  expect_matches_golden(asset("models") / golden.model, asset("goldens/hybrids") / golden.golden, golden.bounds);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, HybridCGolden, ::testing::ValuesIn(kGoldens), [](const auto& golden) {
+  std::string name = golden.param.model;
+  std::ranges::replace_if(
+      name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+  return name;
+});
+
+TEST(HybridC, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
+  struct Case {
+    const char* model;
+    Json changes;
+  };
+  const Json none;
+  const Case cases[] = {
+      {"tiny-mixtral", {{"rope_parameters", none}, {"rope_theta", 54321.0}, {"dtype", none}}},
+      {"tiny-mixtral", {{"num_local_experts", none}, {"num_experts", 7}, {"intermediate_size", none}}},
+      {"tiny-qwen3-moe", {{"num_local_experts", none}, {"num_experts", 6}, {"rope_theta", 70000.0}}},
+      {"tiny-qwen3-moe-b", {{"head_dim", none}, {"moe_intermediate_size", none}, {"num_experts", none}}},
+      {"tiny-olmoe", {{"rope_parameters", none}, {"rope_theta", 30000.0}, {"num_key_value_heads", none}}},
+      {"tiny-gpt-oss",
+       {{"layer_types", none},
+        {"rope_parameters", none},
+        {"swiglu_limit", none},
+        {"swiglu_alpha", none},
+        {"head_dim", none},
+        {"rope_theta", 15000.0},
+        {"rope_scaling",
+         {{"rope_type", "yarn"}, {"factor", 4.0}, {"truncate", false}, {"original_max_position_embeddings", 128}}}}},
+  };
+  for (const Case& changed : cases) {
+    const auto tokens = read_npy<int32_t>(asset("goldens/hybrids") / changed.model / "tokens.npy").values;
+    const ChangedFolder folder(changed.model, changed.changes);
+    EXPECT_EQ(logits_of(folder.path(), tokens), logits_of(asset("models") / changed.model, tokens)) << changed.changes;
+  }
+}
+
+TEST(HybridC, ExpertsThatCannotBeAreRefusedByKeyAndValue) {
+  expect_refused("tiny-mixtral", {{"num_local_experts", 0}}, {"num_local_experts must be 7", "but is 0"});
+  expect_refused("tiny-mixtral", {{"num_local_experts", 8}}, {"num_local_experts must be 7", "but is 8"});
+  expect_refused("tiny-mixtral", {{"num_experts_per_tok", 8}}, {"num_experts_per_tok", "8"});
+  expect_refused("tiny-mixtral", {{"num_experts_per_tok", 0}}, {"num_experts_per_tok", "0"});
+  expect_refused("tiny-mixtral", {{"intermediate_size", 14}}, {"intermediate_size must be 13", "but is 14"});
+  expect_refused("tiny-mixtral", {{"hidden_act", "mish"}}, {"hidden_act", "mish"});
+  expect_refused("tiny-qwen3-moe", {{"num_local_experts", 0}}, {"num_local_experts", "but is 0"});
+  expect_refused("tiny-qwen3-moe", {{"mlp_only_layers", {6}}}, {"mlp_only_layers", "6"});
+  expect_refused("tiny-qwen3-moe", {{"mlp_only_layers", {3}}}, {"layers.3.mlp.up_proj.weight"});
+  expect_refused("tiny-qwen3-moe", {{"decoder_sparse_step", 0}}, {"decoder_sparse_step", "0"});
+  expect_refused("tiny-qwen3-moe", {{"moe_intermediate_size", 8}}, {"moe_intermediate_size must be 9", "but is 8"});
+  expect_refused("tiny-olmoe", {{"num_experts_per_tok", 9}}, {"num_experts_per_tok", "9"});
+  expect_refused("tiny-olmoe", {{"clip_qkv", -1.0}}, {"clip_qkv must be positive", "-1"});
+  expect_refused("tiny-gpt-oss", {{"num_local_experts", 0}}, {"num_local_experts must be 5", "but is 0"});
+  expect_refused("tiny-gpt-oss", {{"num_experts_per_tok", 6}}, {"num_experts_per_tok", "6"});
+  expect_refused("tiny-gpt-oss", {{"intermediate_size", 12}}, {"intermediate_size must be 11", "but is 12"});
+  expect_refused("tiny-gpt-oss", {{"swiglu_limit", 0.0}}, {"swiglu_limit must be positive", "0"});
+  expect_refused("tiny-gpt-oss", {{"layer_types", {"full_attention"}}}, {"layer_types"});
+  expect_refused("tiny-gpt-oss", {{"quantization_config", {{"quant_method", "gptq"}}}}, {"quantization_config"});
+}
+
+// A copy of a folder with some text of its weights' header changed for another of the same length.
+std::string refusal_with_header(const char* model, const std::string& from, const std::string& to) {
+  const ChangedFolder folder(model, Json::object());
+  std::ifstream in(folder.path() / "model.safetensors", std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  in.close();
+  EXPECT_EQ(from.size(), to.size());
+  const size_t at = bytes.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  if (at != std::string::npos) bytes.replace(at, from.size(), to);
+  std::ofstream(folder.path() / "model.safetensors", std::ios::binary) << bytes;
+  return folder.refusal();
+}
+
+void expect_says(const std::string& refusal, const std::vector<std::string>& parts) {
+  for (const std::string& part : parts) EXPECT_NE(refusal.find(part), std::string::npos) << refusal;
+}
+
+TEST(HybridC, ExpertsOfAnotherShapeAreRefusedByName) {
+  expect_says(refusal_with_header("tiny-gpt-oss", "[5,18,22]", "[5,22,18]"),
+              {"experts.gate_up_proj", "[5, 18, 22]", "[5, 22, 18]"});
+  expect_says(refusal_with_header("tiny-gpt-oss", "[5,11,18]", "[5,18,11]"), {"experts.down_proj", "[5, 18, 11]"});
+  expect_says(refusal_with_header("tiny-mixtral-b-stacked", "[5,22,18]", "[5,18,22]"),
+              {"experts.gate_up_proj", "[5, 22, 18]", "[5, 18, 22]"});
+  expect_says(refusal_with_header("tiny-gpt-oss-packed", "[5,128,1,16]", "[5,1,128,16]"),
+              {"gate_up_proj_blocks", "U8", "[5, 128, 1, 16]", "[5, 1, 128, 16]"});
+  expect_says(refusal_with_header("tiny-mixtral", "experts.6.w2", "experts.7.w2"), {"experts.6.w2.weight", "missing"});
+}
+
+}  // namespace
+}  // namespace orrery::testing
