@@ -14,10 +14,12 @@ void DenseFfn::forward(const Step& step, Matrix<const float> x, Matrix<float> ou
     const auto gate = step.workspace.matrix(x.n_rows, d_ffn);
     const Product inner[] = {{weights_.gate, weights_.gate_bias, gate}, to_up};
     step.backend.matmul(x, inner);
+    if (scales_.gate != 1.0f) step.backend.scale(gate, scales_.gate);
     step.backend.activate_multiply(activation_, gate, up, up);
   }
   const Product outer[] = {{weights_.down, weights_.down_bias, out}};
   step.backend.matmul(up, outer);
+  if (scales_.out != 1.0f) step.backend.scale(out, scales_.out);
 }
 
 }  // namespace orrery

@@ -14,14 +14,22 @@ struct DenseFfnWeights {
   TensorView down_bias;           // [d_model] or empty
 };
 
+// Factors that an architecture has inside (Falcon-H1): activation(gate_scale * gate x), out_scale * down(...).
+struct DenseFfnScales {
+  float gate = 1.0f;
+  float out = 1.0f;
+};
+
 class DenseFfn final : public FeedForward {
  public:
-  DenseFfn(Activation activation, const DenseFfnWeights& weights) : activation_(activation), weights_(weights) {}
+  DenseFfn(Activation activation, const DenseFfnWeights& weights, const DenseFfnScales& scales = {})
+      : activation_(activation), weights_(weights), scales_(scales) {}
   void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const override;
 
  private:
   Activation activation_;
   DenseFfnWeights weights_;
+  DenseFfnScales scales_;
 };
 
 }  // namespace orrery

@@ -16,6 +16,7 @@
 #include "engine/models/mamba2.h"
 #include "engine/models/mistral.h"
 #include "engine/models/mixtral.h"
+#include "engine/models/nemotron_h.h"
 #include "engine/models/olmoe.h"
 #include "engine/models/qwen2.h"
 #include "engine/models/qwen3.h"
@@ -47,6 +48,8 @@ std::span<const Architecture> architectures() {
       {"granitehybrid", "granitemoehybrid", read_granite_hybrid_config, build_granite_hybrid},
       {"", "bamba", read_bamba_config, build_bamba},
       {"falcon-h1", "falcon_h1", read_falcon_h1_config, build_falcon_h1},
+      {"nemotron_h", "nemotron_h", read_nemotron_h_config, build_nemotron_h},
+      {"nemotron_h_moe", "", read_nemotron_h_config, build_nemotron_h},
   };
   return kArchitectures;
 }
