@@ -7,7 +7,17 @@ namespace {
 
 constexpr uint32_t kThreads = 256;
 
-enum class Function : int32_t { kActivate, kActivateMultiply, kClippedMultiply, kGate, kClip, kSoftCap, kAdd, kScale, kSoftplus };
+enum class Function : int32_t {
+  kActivate,
+  kActivateMultiply,
+  kClippedMultiply,
+  kGate,
+  kClip,
+  kSoftCap,
+  kAdd,
+  kScale,
+  kSoftplus
+};
 
 // out[r, i] = function(a[r, i], b[r, i / b_group]); b may be null.
 struct ElementwiseArguments {

@@ -72,7 +72,7 @@ __global__ void matrix_state_rows_kernel(StateRowsArguments a) {
         own[i] = keep * (own[i] - erased * double{k[i]});
       }
     }
-    sum = block_sum(lane == 0 ? sum : 0.0, sums);
+    if (n_warps > 1) sum = block_sum(lane == 0 ? sum : 0.0, sums);
     if (thread == 0 && s < n_keys) out[s] = static_cast<float>(sum / (heads.end - heads.begin));
   }
 }

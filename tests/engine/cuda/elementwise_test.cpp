@@ -73,6 +73,41 @@ TEST_P(CudaElementwise, GatedProductsEqualTheCpusAlsoInPlace) {
   }
 }
 
+TEST_P(CudaElementwise, ClippedProductsEqualTheCpusAlsoInPlace) {
+  for (const Size& size : kSizes) {
+    const std::vector<float> gate = random(size.n_rows * size.n_cols, 6.0f);
+    const std::vector<float> up = random(size.n_rows * size.n_cols, 6.0f);
+    expect_alike(
+        [&](Backend& backend) {
+          OnBackend on(backend);
+          const ClippedGate clipped{.limit = 5.0f, .slope = 1.702f};
+          const Matrix<const float> ups = on.matrix(up, size.n_rows, size.n_cols);
+          const Matrix<float> out = on.output(size.n_rows, size.n_cols);
+          backend.clipped_multiply(clipped, on.matrix(gate, size.n_rows, size.n_cols), ups, out);
+          const Matrix<float> in_place = on.output(size.n_rows, size.n_cols);
+          backend.add(in_place, ups, 1.0f);
+          backend.clipped_multiply(clipped, in_place, ups, in_place);
+          return on.results();
+        },
+        kMost);
+  }
+}
+
+TEST_P(CudaElementwise, ClippedValuesAreTheCpusBitForBit) {
+  std::vector<float> x = random(100, 4.0f);
+  x[7] = std::nanf("");
+  x[8] = 1e30f;
+  expect_alike(
+      [&](Backend& backend) {
+        OnBackend on(backend);
+        const Matrix<float> out = on.output(10, 10);
+        backend.add(out, on.matrix(x, 10, 10), 1.0f);
+        backend.clip(out, 3.0f);
+        return on.results();
+      },
+      0.0);
+}
+
 TEST_P(CudaElementwise, SoftCapEqualsTheCpus) {
   for (const Size& size : kSizes) {
     const std::vector<float> x = random(size.n_rows * size.n_cols, 40.0f);

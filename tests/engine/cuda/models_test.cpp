@@ -15,7 +15,9 @@ struct Golden {
   const char* golden;
 };
 
-// What differs between kernels: dtypes, grouped heads, biases, windows, QK norms, caps, activations, both pairings.
+// What differs between kernels: dtypes, grouped heads, biases, windows, QK norms, caps, activations, both pairings;
+// then short convolutions, recurrences with decays by channel, by head, and that erase, experts by all kinds of scores,
+// sinks.
 constexpr Golden kGoldens[] = {
     {"tiny-llama-a", "llama/a"},
     {"tiny-llama-c.f16.gguf", "llama/c-f16"},
@@ -29,6 +31,12 @@ constexpr Golden kGoldens[] = {
     {"tiny-mistral", "decoders/tiny-mistral"},
     {"tiny-gemma2.f32.gguf", "decoders/tiny-gemma2"},
     {"tiny-gemma3", "decoders/tiny-gemma3"},
+    {"tiny-lfm2-b", "hybrids/tiny-lfm2-b"},
+    {"tiny-lfm2-moe-b", "hybrids/tiny-lfm2-moe-b"},
+    {"tiny-mamba-b", "hybrids/tiny-mamba-b"},
+    {"tiny-mamba2-c", "hybrids/tiny-mamba2-c"},
+    {"tiny-mixtral-b", "hybrids/tiny-mixtral-b"},
+    {"tiny-gpt-oss-packed", "hybrids/tiny-gpt-oss-packed"},
 };
 
 class CudaModels : public CudaOperation {
