@@ -14,13 +14,18 @@
 #include "engine/models/llama.h"
 #include "engine/models/mamba.h"
 #include "engine/models/mamba2.h"
+#include "engine/models/minimax.h"
 #include "engine/models/mistral.h"
 #include "engine/models/mixtral.h"
 #include "engine/models/nemotron_h.h"
+#include "engine/models/olmo_hybrid.h"
 #include "engine/models/olmoe.h"
 #include "engine/models/qwen2.h"
 #include "engine/models/qwen3.h"
 #include "engine/models/qwen3_moe.h"
+#include "engine/models/qwen3_next.h"
+#include "engine/models/retnet.h"
+#include "engine/models/samba.h"
 
 namespace orrery {
 
@@ -34,6 +39,9 @@ std::span<const Architecture> architectures() {
       {"qwen3moe", "qwen3_moe", read_qwen3_moe_config, build_qwen3_moe},
       {"olmoe", "olmoe", read_olmoe_config, build_olmoe},
       {"gpt-oss", "gpt_oss", read_gpt_oss_config, build_gpt_oss},
+      {"", "minimax", read_minimax_config, build_minimax},
+      {"", "retnet", read_retnet_config, build_retnet},
+      {"", "samba", read_samba_config, build_samba},
       {"mistral3", "mistral3", read_mistral_config, build_llama},
       {"gemma2", "gemma2", read_gemma2_config, build_gemma},
       {"gemma3", "gemma3", read_gemma3_config, build_gemma},
@@ -50,6 +58,8 @@ std::span<const Architecture> architectures() {
       {"falcon-h1", "falcon_h1", read_falcon_h1_config, build_falcon_h1},
       {"nemotron_h", "nemotron_h", read_nemotron_h_config, build_nemotron_h},
       {"nemotron_h_moe", "", read_nemotron_h_config, build_nemotron_h},
+      {"qwen3next", "qwen3_next", read_qwen3_next_config, build_qwen3_next},
+      {"", "olmo_hybrid", read_olmo_hybrid_config, build_olmo_hybrid},
   };
   return kArchitectures;
 }

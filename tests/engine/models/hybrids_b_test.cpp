@@ -38,6 +38,11 @@ const Golden kGoldens[] = {
     {"tiny-nemotron-h-moe-b.f32.gguf", "tiny-nemotron-h-moe-b"},
     {"tiny-nemotron-h-moe-c", "tiny-nemotron-h-moe-c"},
     {"tiny-nemotron-h-moe-c.f32.gguf", "tiny-nemotron-h-moe-c"},
+    {"tiny-qwen3-next", "tiny-qwen3-next"},
+    {"tiny-qwen3-next.f32.gguf", "tiny-qwen3-next"},
+    {"tiny-qwen3-next-b", "tiny-qwen3-next-b"},
+    {"tiny-olmo-hybrid", "tiny-olmo-hybrid"},
+    {"tiny-olmo-hybrid-b", "tiny-olmo-hybrid-b"},
 };
 
 class HybridGoldenB : public ::testing::TestWithParam<Golden> {};
