@@ -12,7 +12,7 @@ namespace orrery::ORRERY_CUDA_NAMESPACE {
 
 namespace {
 
-constexpr uint32_t kThreads = 128;
+constexpr uint32_t kMostMergeThreads = 128;
 constexpr int64_t kRoundPages = 32;
 constexpr int64_t kRoundKeys = kRoundPages * kKvPageTokens;
 constexpr int64_t kMostSplits = 64;
@@ -32,7 +32,7 @@ struct MergeArguments {
   int32_t n_splits;
   uint32_t unused = 0;
 };
-static_assert(kMostSplits <= kThreads);
+static_assert(kMostSplits <= kMostMergeThreads);
 
 // Blocks over rows and heads.
 __global__ void attention_merge_kernel(MergeArguments a) {
@@ -49,7 +49,7 @@ __global__ void attention_merge_kernel(MergeArguments a) {
   const float sum = block_sum(part.sum * factor, shared) + of_sink;
   __syncthreads();
   const float* const values = a.values + query * a.n_splits * a.d_head_v;
-  for (int32_t d = thread; d < a.d_head_v; d += static_cast<int32_t>(kThreads)) {
+  for (int32_t d = thread; d < a.d_head_v; d += static_cast<int32_t>(blockDim.x)) {
     float value = 0.0f;
     for (int32_t split = 0; split < a.n_splits; ++split) {
       const float of_split = factors[split];
@@ -207,7 +207,7 @@ void push_rows(const AttentionArgs& args, const AttentionStats& stats, const Pag
   const MergeArguments merge{pass.sums,           pass.values,  scratch.merged, args.sinks.data(), args.out.data,
                              args.out.row_stride, args.n_heads, args.d_head_v,  pass.n_splits};
   stream.push(make_launch("attention_merge", attention_merge_kernel, {.x = static_cast<uint32_t>(n_queries)},
-                          {.x = kThreads}, merge));
+                          {.x = threads_for(std::max(pass.n_splits, args.d_head_v), kMostMergeThreads)}, merge));
   if (width > 0) {
     push_attention_stats({pass.scores, scratch.merged, pass.rows, width, n_rows, args.n_heads}, stats, stream);
   }

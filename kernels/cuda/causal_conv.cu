@@ -84,7 +84,7 @@ __global__ void tap_means_kernel(TapMeansArguments a) {
   const auto tap = static_cast<int32_t>(blockIdx.y);
   for (int32_t row = run.begin; row < run.end; ++row) {
     double sum = 0.0;
-    for (int64_t channel = threadIdx.x; channel < conv.n_channels; channel += kThreads) {
+    for (int64_t channel = threadIdx.x; channel < conv.n_channels; channel += blockDim.x) {
       const float x = input(conv, run, row - (conv.n_taps - 1) + tap, channel);
       sum += double{fabsf(conv.taps[tap * conv.n_channels + channel] * x)};
     }
@@ -132,7 +132,7 @@ void causal_conv(const CausalConvArgs& args, StatSlot tap_means, CommandStream& 
   if (tap_means) {
     const TapMeansArguments means{arguments, tap_means.data, tap_means.row_stride};
     stream.push(make_launch("tap_means", tap_means_kernel, {.x = n_runs, .y = static_cast<uint32_t>(args.n_taps)},
-                            {.x = kThreads}, means));
+                            {.x = threads_for(args.x.n_cols, kThreads)}, means));
   }
   const Extent grid{.x = n_runs, .y = blocks_for(args.x.n_cols, kThreads)};
   stream.push(make_launch("causal_conv", causal_conv_kernel, grid, {.x = kThreads}, arguments));

@@ -89,4 +89,9 @@ inline uint32_t blocks_for(int64_t n, int64_t per_block) {
   return static_cast<uint32_t>(std::max<int64_t>(1, (n + per_block - 1) / per_block));
 }
 
+// Threads of a block for n items: whole warps, as many as the items need and at most `most`.
+inline uint32_t threads_for(int64_t n, uint32_t most) {
+  return static_cast<uint32_t>(std::min<int64_t>(most, blocks_for(n, 32) * int64_t{32}));
+}
+
 }  // namespace orrery

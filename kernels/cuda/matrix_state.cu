@@ -297,7 +297,7 @@ __global__ void matrix_state_stats_kernel(StateStatsArguments a) {
     const StatePart* const parts = a.parts + int64_t{blockIdx.x} * a.n_heads * a.d_value;
     double norm = 0.0, write = 0.0, erase = 0.0, read = 0.0;
     const int64_t end = int64_t{heads.end} * a.d_value;
-    for (int64_t i = int64_t{heads.begin} * a.d_value + threadIdx.x; i < end; i += kThreads) {
+    for (int64_t i = int64_t{heads.begin} * a.d_value + threadIdx.x; i < end; i += blockDim.x) {
       const StatePart part = parts[i];
       norm += double{part.norm};
       write += double{part.write};
@@ -321,7 +321,7 @@ __global__ void matrix_state_stats_kernel(StateStatsArguments a) {
   const int64_t n_channels = int64_t{heads.end - heads.begin} * per_head;
   double sum = 0.0;
   float least = infinity(), greatest = -infinity();
-  for (int64_t i = threadIdx.x; i < n_channels; i += kThreads) {
+  for (int64_t i = threadIdx.x; i < n_channels; i += blockDim.x) {
     const float log_of_decay =
         a.decay.any() ? a.decay.at(row, heads.begin + i / per_head, static_cast<int32_t>(i % per_head)) : 0.0f;
     sum += double{log_of_decay};
@@ -439,8 +439,10 @@ void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats, Co
     }
     if (!sequences.empty()) push_rows(arguments, static_cast<int64_t>(sequences.size()), stream);
     if (stats.any()) {
+      const int64_t n_of_group = n_state_rows / stats.n;
       const Extent grid{.x = static_cast<uint32_t>(n), .y = static_cast<uint32_t>(stats.n)};
-      stream.push(make_launch("matrix_state_stats", matrix_state_stats_kernel, grid, {.x = kThreads}, stat_arguments));
+      stream.push(make_launch("matrix_state_stats", matrix_state_stats_kernel, grid,
+                              {.x = threads_for(n_of_group, kThreads)}, stat_arguments));
     }
   }
 }

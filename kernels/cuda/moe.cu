@@ -7,7 +7,7 @@ namespace orrery::ORRERY_CUDA_NAMESPACE {
 
 namespace {
 
-constexpr uint32_t kRouteThreads = 128;
+constexpr uint32_t kMostRouteThreads = 128;
 constexpr uint32_t kSumThreads = 256;
 
 // A number and its id as one number of the same order: greater values first, ties to the lower id (top_entry.h). 0
@@ -91,11 +91,12 @@ __device__ void score_experts(const RouteArguments& a, int64_t row, float* score
   const float* const logits = a.logits + row * a.logits_stride;
   const bool is_sigmoid = a.score == RouterScore::kSigmoid;
   float most = -infinity();
-  for (auto i = static_cast<int32_t>(threadIdx.x); i < n; i += kRouteThreads) most = fmaxf(most, logits[i]);
+  for (auto i = static_cast<int32_t>(threadIdx.x); i < n; i += static_cast<int32_t>(blockDim.x))
+    most = fmaxf(most, logits[i]);
   most = block_max(most, sums);
   // Of the distribution: sigmoids, or exponentials relative to the greatest.
   float sum = 0.0f, weighted = 0.0f;
-  for (auto i = static_cast<int32_t>(threadIdx.x); i < n; i += kRouteThreads) {
+  for (auto i = static_cast<int32_t>(threadIdx.x); i < n; i += static_cast<int32_t>(blockDim.x)) {
     const float exponent = logits[i] - most;
     const float p = is_sigmoid ? 1.0f / (1.0f + expf(-logits[i])) : expf(exponent);
     const float log_p = is_sigmoid ? logf(p) : exponent;
@@ -106,7 +107,7 @@ __device__ void score_experts(const RouteArguments& a, int64_t row, float* score
   sum = block_sum(sum, sums);
   weighted = block_sum(weighted, sums);
   if (threadIdx.x == 0 && a.entropy != nullptr) a.entropy[row * a.entropy_stride] = logf(sum) - weighted / sum;
-  for (auto i = static_cast<int32_t>(threadIdx.x); i < n; i += kRouteThreads) {
+  for (auto i = static_cast<int32_t>(threadIdx.x); i < n; i += static_cast<int32_t>(blockDim.x)) {
     if (a.score == RouterScore::kSoftmax) scores[i] = scores[i] / sum;
     if (a.score == RouterScore::kSoftmaxOfChosen) scores[i] = logits[i];
     ranking[i] = scores[i] + (a.bias == nullptr ? 0.0f : a.bias[i]);
@@ -116,7 +117,7 @@ __device__ void score_experts(const RouteArguments& a, int64_t row, float* score
 // Takes the experts of all but the best groups out of the ranking.
 __device__ void keep_groups(const RouteArguments& a, float* ranking, float* worth) {
   const int32_t n_groups = a.n_groups, n_members = a.n_experts / n_groups;
-  for (auto g = static_cast<int32_t>(threadIdx.x); g < n_groups; g += kRouteThreads) {
+  for (auto g = static_cast<int32_t>(threadIdx.x); g < n_groups; g += static_cast<int32_t>(blockDim.x)) {
     float best = -infinity(), second = -infinity();
     for (int32_t i = 0; i < n_members; ++i) {
       const float value = ranking[g * n_members + i];
@@ -126,7 +127,7 @@ __device__ void keep_groups(const RouteArguments& a, float* ranking, float* wort
     worth[g] = a.group_by_sum_of_two && n_members > 1 ? best + second : best;
   }
   __syncthreads();
-  for (auto g = static_cast<int32_t>(threadIdx.x); g < n_groups; g += kRouteThreads) {
+  for (auto g = static_cast<int32_t>(threadIdx.x); g < n_groups; g += static_cast<int32_t>(blockDim.x)) {
     int32_t n_better = 0;
     for (int32_t other = 0; other < n_groups; ++other)
       n_better += key_of(worth[other], other) > key_of(worth[g], g) ? 1 : 0;
@@ -141,10 +142,11 @@ __device__ void weigh(const RouteArguments& a, const float* scores, const int32_
   const int32_t n = a.n_chosen;
   const bool of_chosen = a.score == RouterScore::kSoftmaxOfChosen;
   float most = -infinity();
-  for (auto j = static_cast<int32_t>(threadIdx.x); j < n; j += kRouteThreads) most = fmaxf(most, scores[experts[j]]);
+  for (auto j = static_cast<int32_t>(threadIdx.x); j < n; j += static_cast<int32_t>(blockDim.x))
+    most = fmaxf(most, scores[experts[j]]);
   most = block_max(most, sums);
   float sum = 0.0f;
-  for (auto j = static_cast<int32_t>(threadIdx.x); j < n; j += kRouteThreads) {
+  for (auto j = static_cast<int32_t>(threadIdx.x); j < n; j += static_cast<int32_t>(blockDim.x)) {
     const float own = scores[experts[j]];
     weights[j] = of_chosen ? expf(own - most) : own;
     sum += weights[j];
@@ -152,7 +154,7 @@ __device__ void weigh(const RouteArguments& a, const float* scores, const int32_
   sum = block_sum(sum, sums);
   float divisor = of_chosen ? sum : 1.0f;
   if (a.renormalise) divisor *= (of_chosen ? 1.0f : sum) + a.epsilon;
-  for (auto j = static_cast<int32_t>(threadIdx.x); j < n; j += kRouteThreads) {
+  for (auto j = static_cast<int32_t>(threadIdx.x); j < n; j += static_cast<int32_t>(blockDim.x)) {
     weights[j] = weights[j] / divisor * a.scale;
   }
 }
@@ -171,7 +173,7 @@ __global__ void route_kernel(RouteArguments a) {
   Key last = ~Key{0};
   for (int32_t j = 0; j <= n_chosen; ++j) {  // and the best that is not chosen
     Key best = 0;
-    for (auto i = static_cast<int32_t>(threadIdx.x); i < n_experts; i += kRouteThreads) {
+    for (auto i = static_cast<int32_t>(threadIdx.x); i < n_experts; i += static_cast<int32_t>(blockDim.x)) {
       const Key key = key_of(scratch.ranking[i], i);
       if (key < last && key > best) best = key;
     }
@@ -191,7 +193,7 @@ __global__ void route_kernel(RouteArguments a) {
   __syncthreads();
   const int32_t* const experts = scratch.experts;
   const float* const weights = scratch.weights;
-  for (auto j = static_cast<int32_t>(threadIdx.x); j < n_chosen; j += kRouteThreads) {
+  for (auto j = static_cast<int32_t>(threadIdx.x); j < n_chosen; j += static_cast<int32_t>(blockDim.x)) {
     int32_t place = 0;
     const Key own = key_of(weights[j], experts[j]);
     for (int32_t i = 0; i < n_chosen; ++i) place += key_of(weights[i], experts[i]) > own ? 1 : 0;
@@ -257,8 +259,8 @@ void route(Matrix<const float> logits, const float* bias, const RouterConfig& co
   arguments.group_by_sum_of_two = config.group_by_sum_of_two;
   arguments.scratch = reinterpret_cast<float*>(
       stream.shared_scratch(static_cast<size_t>(logits.n_rows * scratch_floats(arguments)) * sizeof(float)));
-  stream.push(
-      make_launch("route", route_kernel, {.x = static_cast<uint32_t>(logits.n_rows)}, {.x = kRouteThreads}, arguments));
+  stream.push(make_launch("route", route_kernel, {.x = static_cast<uint32_t>(logits.n_rows)},
+                          {.x = threads_for(config.n_experts, kMostRouteThreads)}, arguments));
 }
 
 void sum_experts(Matrix<const float> x, const Routes& routes, Matrix<float> out, CommandStream& stream) {

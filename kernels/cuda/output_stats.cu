@@ -217,7 +217,8 @@ void output_stats(Matrix<const float> logits, const OutputStats& stats, CommandS
   PartSums* const sums = reinterpret_cast<PartSums*>(memory == nullptr ? nullptr : memory + n_key_bytes);
   const uint32_t tile = std::clamp(power_of_two_from(logits.n_cols), kTop, kTile);
   const PartArguments part{logits.data, keys, sums, logits.row_stride, logits.n_cols, part_length, tile};
-  stream.push(make_launch("output_part", output_part_kernel, {.x = n_rows, .y = n_parts}, {.x = kPartThreads}, part));
+  stream.push(make_launch("output_part", output_part_kernel, {.x = n_rows, .y = n_parts},
+                          {.x = std::clamp(tile / 2, kTop, kPartThreads)}, part));
   const MergeArguments merge{keys,
                              sums,
                              stats.top.data,
@@ -231,7 +232,8 @@ void output_stats(Matrix<const float> logits, const OutputStats& stats, CommandS
                              power_of_two_from(n_parts),
                              static_cast<uint32_t>(stats.n_top),
                              stats.log_probability ? 1u : 0u};
-  stream.push(make_launch("output_merge", output_merge_kernel, {.x = n_rows}, {.x = kMergeThreads}, merge));
+  stream.push(make_launch("output_merge", output_merge_kernel, {.x = n_rows},
+                          {.x = std::clamp(merge.n_heads * kTop / 4, kTop, kMergeThreads)}, merge));
 }
 
 }  // namespace orrery::ORRERY_CUDA_NAMESPACE

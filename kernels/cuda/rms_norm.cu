@@ -5,7 +5,7 @@ namespace orrery::ORRERY_CUDA_NAMESPACE {
 
 namespace {
 
-constexpr uint32_t kThreads = 256;
+constexpr uint32_t kMostThreads = 256;
 
 struct RmsNormArguments {
   const float* x;
@@ -38,8 +38,8 @@ void rms_norm(Matrix<const float> x, const float* weight, int64_t n_weights, flo
               CommandStream& stream) {
   const RmsNormArguments arguments{x.data,         weight,   out.data, x.row_stride,
                                    out.row_stride, x.n_cols, epsilon,  static_cast<uint32_t>(n_weights)};
-  stream.push(
-      make_launch("rms_norm", rms_norm_kernel, {.x = static_cast<uint32_t>(x.n_rows)}, {.x = kThreads}, arguments));
+  stream.push(make_launch("rms_norm", rms_norm_kernel, {.x = static_cast<uint32_t>(x.n_rows)},
+                          {.x = threads_for(x.n_cols, kMostThreads)}, arguments));
 }
 
 }  // namespace orrery::ORRERY_CUDA_NAMESPACE

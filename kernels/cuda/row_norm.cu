@@ -5,7 +5,7 @@ namespace orrery::ORRERY_CUDA_NAMESPACE {
 
 namespace {
 
-constexpr uint32_t kThreads = 128;
+constexpr uint32_t kMostThreads = 128;
 
 struct GroupNormsArguments {
   const float* x;
@@ -49,13 +49,14 @@ __global__ void mean_magnitudes_kernel(MeanMagnitudesArguments a) {
 void group_norms(Matrix<const float> x, int64_t group_size, StatSlot out, CommandStream& stream) {
   const GroupNormsArguments arguments{x.data, out.data, x.row_stride, out.row_stride, group_size};
   const Extent grid{.x = static_cast<uint32_t>(x.n_rows), .y = static_cast<uint32_t>(x.n_cols / group_size)};
-  stream.push(make_launch("group_norms", group_norms_kernel, grid, {.x = kThreads}, arguments));
+  stream.push(
+      make_launch("group_norms", group_norms_kernel, grid, {.x = threads_for(group_size, kMostThreads)}, arguments));
 }
 
 void mean_magnitudes(Matrix<const float> x, StatSlot out, CommandStream& stream) {
   const MeanMagnitudesArguments arguments{x.data, out.data, x.row_stride, out.row_stride, x.n_cols};
   stream.push(make_launch("mean_magnitudes", mean_magnitudes_kernel, {.x = static_cast<uint32_t>(x.n_rows)},
-                          {.x = kThreads}, arguments));
+                          {.x = threads_for(x.n_cols, kMostThreads)}, arguments));
 }
 
 }  // namespace orrery::ORRERY_CUDA_NAMESPACE
