@@ -119,39 +119,55 @@ struct RowSums {
   float read = 0.0f;      // squares of S q
 };
 
+// S[i] diag(a) k of one row.
+HWY_INLINE float recall(const Token& token, const float* state, int64_t d_key) {
+  const DF df;
+  const int64_t whole = d_key - d_key % kLanes;
+  VF dot = hn::Zero(df);
+  for (int64_t n = 0; n < whole; n += kLanes) {
+    const VF kept = hn::Mul(hn::LoadU(df, state + n), hn::LoadU(df, token.decay + n));
+    dot = hn::MulAdd(kept, hn::LoadU(df, token.k + n), dot);
+  }
+  if (whole < d_key) {
+    const int64_t rest = d_key - whole;
+    const VF kept = hn::Mul(load_last(state + whole, rest), load_last(token.decay + whole, rest));
+    dot = hn::MulAdd(kept, load_last(token.k + whole, rest), dot);
+  }
+  return sum_of(dot);
+}
+
 // kRows rows of S [.., d_key] go through one token; reads[i] = S[i] q.
 template <int kRows, bool kErases, bool kMeasures>
 HWY_INLINE void update_rows(const Token& token, const float* values, float* state, int64_t d_key, float* reads,
                             RowSums& sums) {
   const DF df;
-  VF change[kRows];
+  VF change[kRows], read[kRows], squares = hn::Zero(df);
   for (int i = 0; i < kRows; ++i) {
-    float recalled = 0.0f;
-    if constexpr (kErases) {
-      VF dot = hn::Zero(df);
-      const float* const s = state + i * d_key;
-      for (int64_t n = 0; n < d_key; n += kLanes) {
-        const int64_t count = d_key - n;
-        const VF kept = hn::Mul(load_some(s + n, count), load_some(token.decay + n, count));
-        dot = hn::MulAdd(kept, load_some(token.k + n, count), dot);
-      }
-      recalled = sum_of(dot);
-      if constexpr (kMeasures) sums.recalled += token.write * recalled * token.write * recalled;
-    }
+    const float recalled = kErases ? recall(token, state + i * d_key, d_key) : 0.0f;
+    if constexpr (kMeasures) sums.recalled += token.write * recalled * token.write * recalled;
     change[i] = hn::Set(df, token.write * (values[i] - recalled));
+    read[i] = hn::Zero(df);
   }
-  VF read[kRows], squares = hn::Zero(df);
-  for (int i = 0; i < kRows; ++i) read[i] = hn::Zero(df);
-  for (int64_t n = 0; n < d_key; n += kLanes) {
-    const int64_t count = d_key - n;
-    const VF decay = load_some(token.decay + n, count);
-    const VF k = load_some(token.k + n, count), q = load_some(token.q + n, count);
+  const auto updated = [&](int i, VF before, VF decay, VF k, VF q) HWY_ATTR {
+    const VF after = hn::MulAdd(change[i], k, hn::Mul(before, decay));
+    read[i] = hn::MulAdd(after, q, read[i]);
+    if constexpr (kMeasures) squares = hn::MulAdd(after, after, squares);
+    return after;
+  };
+  const int64_t whole = d_key - d_key % kLanes, rest = d_key - whole;
+  for (int64_t n = 0; n < whole; n += kLanes) {
+    const VF decay = hn::LoadU(df, token.decay + n), k = hn::LoadU(df, token.k + n), q = hn::LoadU(df, token.q + n);
     for (int i = 0; i < kRows; ++i) {
       float* const s = state + i * d_key + n;
-      const VF updated = hn::MulAdd(change[i], k, hn::Mul(load_some(s, count), decay));
-      read[i] = hn::MulAdd(updated, q, read[i]);
-      if constexpr (kMeasures) squares = hn::MulAdd(updated, updated, squares);
-      store_some(updated, s, count);
+      hn::StoreU(updated(i, hn::LoadU(df, s), decay, k, q), df, s);
+    }
+  }
+  if (rest > 0) {
+    const VF decay = load_last(token.decay + whole, rest);
+    const VF k = load_last(token.k + whole, rest), q = load_last(token.q + whole, rest);
+    for (int i = 0; i < kRows; ++i) {
+      float* const s = state + i * d_key + whole;
+      store_last(updated(i, load_last(s, rest), decay, k, q), s, rest);
     }
   }
   for (int i = 0; i < kRows; ++i) {
@@ -242,8 +258,9 @@ void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadR
       sums.erase += row_sums.recalled * k_squares;
       sums.read += row_sums.read;
       sums.query = squares_of(token.q, d_key);
-      for (int64_t n = 0; n < d_key; ++n) {
-        sums.log_keep += by_channel ? logs[n] : log;
+      // One decay of a head stands for all its channels.
+      for (int64_t n = 0; n < (by_channel ? d_key : 1); ++n) {
+        sums.log_keep += by_channel ? logs[n] : log * static_cast<float>(d_key);
         sums.least = std::min(sums.least, decays[n]);
         sums.greatest = std::max(sums.greatest, decays[n]);
       }

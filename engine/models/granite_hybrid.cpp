@@ -177,8 +177,10 @@ Result<ModelConfig> read_granite_hybrid_config(const ModelFile& file) {
   ORRERY_ASSIGN_OR_RETURN(const std::vector<LayerKind> kinds, granite_layers(file, config.n_layers()));
   ORRERY_ASSIGN_OR_RETURN(bool turns, file.boolean({"rope.scaling.finetuned", ""}, true));
   if (!is_gguf(file)) {
-    ORRERY_ASSIGN_OR_RETURN(const std::string positions, file.text({"", "position_embedding_type"}, "nope"));
-    turns = positions == "rope";
+    const std::string without_positions = "nope";
+    const Result<std::string> positions = file.text({"", "position_embedding_type"}, without_positions);
+    if (!positions) return positions.error();
+    turns = *positions == "rope";
   }
   ORRERY_RETURN_IF_ERROR(read_mixers(file, kGranite, kinds, turns, {}, config));
   ORRERY_RETURN_IF_ERROR(read_feed_forwards(file, config));

@@ -14,9 +14,11 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/causal_conv.h"
 #include "kernels/cpu_info.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
+#include "kernels/matrix_state.h"
 #include "kernels/output_stats.h"
 #include "kernels/rms_norm.h"
 #include "kernels/thread_pool.h"
@@ -126,6 +128,59 @@ void bench_attention(benchmark::State& state, int64_t n_keys, int64_t n_rows, Le
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(pages.size() * page_bytes));
 }
 
+// A layer's recurrence over n_rows tokens, with a decay per head, or per channel of a head of one value (Mamba-1).
+void bench_matrix_state(benchmark::State& state, MatrixStateSizes sizes, StateErase erase, int64_t n_rows,
+                        Level level) {
+  const int64_t keys = int64_t{sizes.n_groups} * sizes.d_key, values = int64_t{sizes.n_heads} * sizes.d_value;
+  const std::vector<float> q = random_floats(static_cast<size_t>(n_rows * keys), 1, 0.1f);
+  const std::vector<float> k = random_floats(q.size(), 2, 0.1f);
+  const std::vector<float> v = random_floats(static_cast<size_t>(n_rows * values), 3);
+  const std::vector<float> rate(static_cast<size_t>(n_rows * sizes.n_heads), 0.05f);
+  const bool by_channel = sizes.d_value == 1;
+  const std::vector<float> log_decay(static_cast<size_t>(sizes.n_heads * (by_channel ? sizes.d_key : 1)), -1.0f);
+  std::vector<float> out(v.size()), matrices(static_cast<size_t>(values * sizes.d_key));
+  const int32_t n_stats = by_channel ? 16 : sizes.n_heads;
+  std::vector<float> packed(static_cast<size_t>(n_rows * n_stats * 7));
+  const StateRows rows{0, n_rows, matrices.data()};
+  MatrixStateArgs args;
+  args.sizes = sizes;
+  args.q = {q.data(), n_rows, keys};
+  args.k = {k.data(), n_rows, keys};
+  args.v = {v.data(), n_rows, values};
+  args.decay = {.rate = {rate.data(), n_rows, sizes.n_heads}, .log_decay = log_decay};
+  args.write = {rate.data(), n_rows, sizes.n_heads};
+  args.erase = erase;
+  args.out = {out.data(), n_rows, values};
+  args.sequences = {&rows, 1};
+  MatrixStateStats stats;
+  if (level != Level::kOff) {
+    const int64_t stride = 7 * n_stats;
+    stats = {.n = n_stats,
+             .norm = {packed.data(), stride},
+             .write = {packed.data() + n_stats, stride},
+             .erase = {packed.data() + 2 * n_stats, stride},
+             .read = {packed.data() + 3 * n_stats, stride},
+             .keep = {packed.data() + 4 * n_stats, stride}};
+  }
+  for (auto _ : state) matrix_state(args, stats, pool());
+  state.SetItemsProcessed(state.iterations() * n_rows);
+}
+
+void bench_causal_conv(benchmark::State& state, int64_t n_channels, int32_t n_taps, int64_t n_rows) {
+  const std::vector<float> x = random_floats(static_cast<size_t>(n_rows * n_channels), 1);
+  const std::vector<float> taps = random_floats(static_cast<size_t>(n_taps * n_channels), 2);
+  std::vector<float> out(x.size()), kept(static_cast<size_t>((n_taps - 1) * n_channels));
+  const StateRows rows{0, n_rows, kept.data()};
+  const CausalConvArgs args{.x = {x.data(), n_rows, n_channels},
+                            .taps = taps,
+                            .bias = {},
+                            .out = {out.data(), n_rows, n_channels},
+                            .n_taps = n_taps,
+                            .sequences = {&rows, 1}};
+  for (auto _ : state) causal_conv(args, {}, pool());
+  state.SetItemsProcessed(state.iterations() * n_rows);
+}
+
 void bench_output_stats(benchmark::State& state, int64_t vocab) {
   const std::vector<float> logits = random_floats(static_cast<size_t>(vocab), 1);
   float top[128], entropy = 0.0f, tail = 0.0f;
@@ -143,7 +198,7 @@ void bench_small_operations(benchmark::State& state) {
   for (auto _ : state) {
     rms_norm(Matrix<const float>(x.data(), 1, 576), {weight.data(), 576}, 1e-5f, Matrix<float>(out.data(), 1, 576),
              pool());
-    add(Matrix<const float>(x.data(), 1, 576), Matrix<const float>(weight.data(), 1, 576),
+    add(Matrix<const float>(x.data(), 1, 576), Matrix<const float>(weight.data(), 1, 576), 1.0f,
         Matrix<float>(out.data(), 1, 576), pool());
     activate_multiply(Activation::kSilu, Matrix<const float>(x.data(), 1, 1536),
                       Matrix<const float>(weight.data(), 1, 1536), Matrix<float>(out.data(), 1, 1536), pool());
@@ -199,6 +254,32 @@ void register_all() {
   add_attention(300, 1);
   add_attention(2000, 1);
   add_attention(256, 256);
+  struct Recurrence {
+    const char* name;
+    MatrixStateSizes sizes;
+    StateErase erase;
+  };
+  constexpr Recurrence kRecurrences[] = {{"granite-350m-h", {48, 1, 128, 32}, StateErase::kNone},
+                                         {"mamba-130m", {1536, 1, 16, 1}, StateErase::kNone},
+                                         {"qwen3-next", {32, 16, 128, 128}, StateErase::kDelta}};
+  for (const Recurrence& recurrence : kRecurrences) {
+    for (const int64_t n_rows : {1, 512}) {
+      const std::string name = std::string("matrix_state/") + recurrence.name + "/" + std::to_string(n_rows) + "/";
+      benchmark::RegisterBenchmark((name + "off").c_str(), bench_matrix_state, recurrence.sizes, recurrence.erase,
+                                   n_rows, Level::kOff)
+          ->UseRealTime();
+      benchmark::RegisterBenchmark((name + "light").c_str(), bench_matrix_state, recurrence.sizes, recurrence.erase,
+                                   n_rows, Level::kLight)
+          ->UseRealTime();
+    }
+  }
+  for (const int64_t n_rows : {1, 512}) {
+    const std::string rows = std::to_string(n_rows);
+    benchmark::RegisterBenchmark(("causal_conv/lfm2-350m/" + rows).c_str(), bench_causal_conv, 1024, 3, n_rows)
+        ->UseRealTime();
+    benchmark::RegisterBenchmark(("causal_conv/granite-350m-h/" + rows).c_str(), bench_causal_conv, 1792, 4, n_rows)
+        ->UseRealTime();
+  }
   benchmark::RegisterBenchmark("output_stats/1x49152/F32", bench_output_stats, 49152)->UseRealTime();
   benchmark::RegisterBenchmark("small_operations/1x576", bench_small_operations)->UseRealTime();
   benchmark::RegisterBenchmark("thread_pool/empty_loop", bench_empty_loop)->UseRealTime();
