@@ -1,5 +1,6 @@
 #include "engine/model_file.h"
 
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -18,11 +19,25 @@ std::string quoted(const Json& value) {
   return text;
 }
 
+const Json* member(const Json& object, std::string_view key);
+
+// The entry of a list that `key` begins with the number of, or what lies in it.
+const Json* entry(const Json& list, std::string_view key) {
+  const size_t dot = key.find('.');
+  const std::string_view digits = key.substr(0, dot);
+  size_t at = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), at);
+  if (error != std::errc() || end != digits.data() + digits.size() || at >= list.size()) return nullptr;
+  if (dot == std::string_view::npos) return list[at].is_null() ? nullptr : &list[at];
+  return list[at].is_object() ? member(list[at], key.substr(dot + 1)) : nullptr;
+}
+
 const Json* member(const Json& object, std::string_view key) {
   const size_t dot = key.find('.');
   const auto found = object.find(key.substr(0, dot));
   if (found == object.end() || found->is_null()) return nullptr;
   if (dot == std::string_view::npos) return &*found;
+  if (found->is_array()) return entry(*found, key.substr(dot + 1));
   return found->is_object() ? member(*found, key.substr(dot + 1)) : nullptr;
 }
 

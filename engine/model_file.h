@@ -20,7 +20,8 @@
 namespace orrery {
 
 // One setting under both its names. gguf: without the architecture's prefix ("block_count" is "llama.block_count");
-// hf: a key of config.json ("num_hidden_layers"), "a.b" for a nested one. Empty where a format has no such setting.
+// hf: a key of config.json ("num_hidden_layers"), "a.b" for a nested one, "a.0.b" for one in an entry of a list. Empty
+// where a format has no such setting.
 struct ConfigKey {
   std::string_view gguf;
   std::string_view hf;

@@ -12,10 +12,12 @@ from hybrid_goldens import Case, matrix, uniform
 
 @torch.no_grad()
 def states(_case, model, tokens):
-    """A `more`: state_norm [T, layer, head], by one-token steps through the class's own cache."""
-    norms, cache = [], MiniMaxCache()
-    for token in tokens:
-        model(torch.tensor([[int(token)]]), past_key_values=cache, use_cache=True)
+    """A `more`: state_norm [T, layer, head], the class's own states after all prefixes (its one-token steps lose count of
+    the positions where the first layer has no keys)."""
+    norms = []
+    for n in range(1, len(tokens) + 1):
+        cache = MiniMaxCache()
+        model(torch.tensor([list(map(int, tokens[:n]))]), past_key_values=cache, use_cache=True)
         norms.append([hybrid_goldens.norms_per_head(s) for s in cache.linear_cache if len(s) > 0])
     return {"state_norm": np.asarray(norms)}
 

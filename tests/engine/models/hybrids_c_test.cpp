@@ -40,6 +40,12 @@ const Golden kGoldens[] = {
     {"tiny-gpt-oss.f32.gguf", "tiny-gpt-oss", {}},
     {"tiny-gpt-oss-b", "tiny-gpt-oss-b", {}},
     {"tiny-gpt-oss-packed", "tiny-gpt-oss-packed", kQuantized},
+    {"tiny-minimax", "tiny-minimax", {}},
+    {"tiny-minimax-b", "tiny-minimax-b", {}},
+    {"tiny-retnet", "tiny-retnet", {}},
+    {"tiny-retnet-b", "tiny-retnet-b", {}},
+    {"tiny-retnet-c", "tiny-retnet-c", {}},
+    {"tiny-samba", "tiny-samba", {}},
 };
 
 class HybridCGolden : public ::testing::TestWithParam<Golden> {};
@@ -77,6 +83,17 @@ TEST(HybridC, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
         {"rope_theta", 15000.0},
         {"rope_scaling",
          {{"rope_type", "yarn"}, {"factor", 4.0}, {"truncate", false}, {"original_max_position_embeddings", 128}}}}},
+      {"tiny-minimax", {{"rope_parameters", none}, {"rope_theta", 40000.0}, {"head_dim", none}}},
+      {"tiny-minimax-b", {{"layer_types", {"full_attention", "linear_attention", "full_attention"}}}},
+      {"tiny-retnet",
+       {{"expand_k", none},
+        {"expand_v", none},
+        {"intermediate_size", none},
+        {"attn",
+         {{{"layers", Json::array()}, {"num_heads", 5}},
+          {{"layers", {1}}, {"num_heads", 2}, {"num_kv_heads", 1}, {"window_size", 17}, {"rope_theta", 5000.0}}}}}},
+      {"tiny-retnet-b", {{"attn", none}, {"num_kv_heads", 3}, {"norm_eps", none}}},
+      {"tiny-samba", {{"attn", {{"rope_theta", none}}}, {"time_step_rank", "auto"}, {"intermediate_size", none}}},
   };
   for (const Case& changed : cases) {
     const auto tokens = read_npy<int32_t>(asset("goldens/hybrids") / changed.model / "tokens.npy").values;
@@ -104,7 +121,38 @@ TEST(HybridC, ExpertsThatCannotBeAreRefusedByKeyAndValue) {
   expect_refused("tiny-gpt-oss", {{"intermediate_size", 12}}, {"intermediate_size must be 11", "but is 12"});
   expect_refused("tiny-gpt-oss", {{"swiglu_limit", 0.0}}, {"swiglu_limit must be positive", "0"});
   expect_refused("tiny-gpt-oss", {{"layer_types", {"full_attention"}}}, {"layer_types"});
+  expect_refused("tiny-minimax", {{"num_local_experts", 0}}, {"num_local_experts must be 5", "but is 0"});
   expect_refused("tiny-gpt-oss", {{"quantization_config", {{"quant_method", "gptq"}}}}, {"quantization_config"});
+}
+
+TEST(HybridC, LayersAndHeadsThatCannotBeAreRefusedByKeyAndValue) {
+  expect_refused("tiny-minimax", {{"layer_types", {"linear_attention"}}}, {"layer_types", "linear_attention"});
+  expect_refused("tiny-minimax", {{"layer_types", {"conv", "conv", "conv", "conv"}}}, {"layer_types", "conv"});
+  expect_refused("tiny-minimax", {{"num_attention_heads", 4}},
+                 {"num_attention_heads must divide the 54 rows", "but is 4"});
+  expect_refused("tiny-minimax", {{"head_dim", 9}}, {"head_dim", "9"});
+  expect_refused("tiny-minimax", {{"mlp_beta_factor", "much"}}, {"mlp_beta_factor", "much"});
+  expect_refused("tiny-retnet", {{"num_heads", 5}, {"num_kv_heads", nullptr}},
+                 {"num_heads must divide the 24 rows", "but is 5"});
+  expect_refused("tiny-retnet", {{"num_kv_heads", 3}}, {"num_kv_heads", "3"});
+  expect_refused("tiny-retnet", {{"num_heads", 8}, {"num_kv_heads", 2}, {"expand_v", nullptr}},
+                 {"num_heads", "an even width", "but is 8"});
+  expect_refused("tiny-retnet", {{"expand_k", 1.5}}, {"expand_k", "1.5"});
+  expect_refused("tiny-retnet", {{"expand_v", 2}}, {"expand_v", "2"});
+  expect_refused("tiny-retnet", {{"feature_map", "elu"}}, {"feature_map"});
+  expect_refused("tiny-retnet", {{"hidden_act", "powlu"}}, {"hidden_act", "powlu"});
+  expect_refused("tiny-retnet", {{"attnres_block_size", 4}}, {"attnres_block_size"});
+  expect_refused("tiny-retnet", {{"use_output_gate", false}}, {"g_proj"});
+  expect_refused("tiny-retnet", {{"intermediate_size", 38}}, {"intermediate_size", "38"});
+  expect_refused("tiny-retnet", {{"attn", {{"layers", {3}}}}}, {"attn.layers", "3"});
+  expect_refused("tiny-retnet", {{"attn", {{"num_heads", 3}}}}, {"attn.num_heads", "3"});
+  expect_refused("tiny-retnet", {{"attn", {{"num_kv_heads", 4}}}}, {"attn.num_kv_heads", "4"});
+  expect_refused("tiny-retnet", {{"attn", {{"rope_theta", 0}}}}, {"attn.rope_theta", "0"});
+  expect_refused("tiny-retnet", {{"attn", {{"window_size", -1}}}}, {"attn.window_size", "-1"});
+  expect_refused("tiny-samba", {{"attn", {{"layers", {1, 3, 1}}}}}, {"attn.layers", "once", "1"});
+  expect_refused("tiny-samba", {{"attn", {{"layers", {0, 3}}}}}, {"layers.1.mixer.A_log"});
+  expect_refused("tiny-samba", {{"state_size", 6}}, {"state_size must be 5", "6"});
+  expect_refused("tiny-samba", {{"conv_kernel", 4}}, {"conv_kernel must be 3", "4"});
 }
 
 // A copy of a folder with some text of its weights' header changed for another of the same length.
