@@ -46,6 +46,9 @@ void Attention::forward(const Step& step, Matrix<const float> x, Matrix<float> o
                                  {weights_.v, weights_.v_bias, v},
                                  {weights_.gate, weights_.gate_bias, gate}};
   step.backend.matmul(x, std::span(projections).first(weights_.gate.empty() ? 3 : 4));
+  add_low_rank(step, weights_.q_adapter, x, q);
+  add_low_rank(step, weights_.k_adapter, x, k);
+  add_low_rank(step, weights_.v_adapter, x, v);
   prepare(step, weights_.q_norm, q);
   prepare(step, weights_.k_norm, k);
   if (config_.clip > 0.0f) step.backend.clip(v, config_.clip);

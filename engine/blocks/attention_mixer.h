@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/block.h"
+#include "engine/blocks/low_rank.h"
 
 namespace orrery {
 
@@ -18,8 +19,9 @@ struct AttentionWeights {
   // Where the configuration has qk_norm: [d_head_k], or [n_heads * d_head_k] and [n_kv_heads * d_head_k] to norm all
   // heads as one.
   TensorView q_norm, k_norm;
-  TensorView gate, gate_bias;  // [n_heads * d_head_v or n_heads, d_model]; empty without a gate
-  TensorView sinks;            // [n_heads] or empty
+  TensorView gate, gate_bias;               // [n_heads * d_head_v or n_heads, d_model]; empty without a gate
+  TensorView sinks;                         // [n_heads] or empty
+  LowRank q_adapter, k_adapter, v_adapter;  // added to the three projections, or empty
 };
 
 class Attention final : public Mixer {

@@ -3,15 +3,17 @@
 #pragma once
 
 #include "engine/block.h"
+#include "engine/blocks/low_rank.h"
 
 namespace orrery {
 
 struct DenseFfnWeights {
-  TensorView gate;                // [d_ffn, d_model], or empty: not gated
-  TensorView up;                  // [d_ffn, d_model]
-  TensorView down;                // [d_model, d_ffn]
-  TensorView gate_bias, up_bias;  // [d_ffn] or empty
-  TensorView down_bias;           // [d_model] or empty
+  TensorView gate;                   // [d_ffn, d_model], or empty: not gated
+  TensorView up;                     // [d_ffn, d_model]
+  TensorView down;                   // [d_model, d_ffn]
+  TensorView gate_bias, up_bias;     // [d_ffn] or empty
+  TensorView down_bias;              // [d_model] or empty
+  LowRank gate_adapter, up_adapter;  // added to the two, or empty
 };
 
 // Factors that an architecture has inside (Falcon-H1): activation(gate_scale * gate x), out_scale * down(...).

@@ -15,6 +15,11 @@ TensorView DecoderBuilder::norm(TensorName name, int32_t layer) {
   return place_.vector(name, layer, config_.d_model, added_to_norms_);
 }
 
+TensorView DecoderBuilder::embedding() {
+  if (embedding_.empty()) embedding_ = place_.matrix(names_.embedding, -1, config_.vocab_size, config_.d_model);
+  return embedding_;
+}
+
 std::unique_ptr<Mixer> DecoderBuilder::attention(int32_t layer, const AttentionNames& names) {
   const AttentionConfig& config = layer_config(layer).attention;
   const int64_t d_model = config_.d_model;
@@ -61,7 +66,7 @@ void DecoderBuilder::add(std::unique_ptr<Block> block) { blocks_.push_back(std::
 Result<ModelParts> DecoderBuilder::finish() {
   CHECK(static_cast<int32_t>(blocks_.size()) == config_.n_layers(), "a layer was left out");
   ModelParts parts;
-  parts.embedding = place_.matrix(names_.embedding, -1, config_.vocab_size, config_.d_model);
+  parts.embedding = embedding();
   parts.output_norm = norm(names_.output_norm, -1);
   parts.output =
       config_.tied_embedding ? parts.embedding : place_.matrix(names_.output, -1, config_.vocab_size, config_.d_model);

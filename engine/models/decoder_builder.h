@@ -23,6 +23,7 @@ class DecoderBuilder {
 
   // The pieces of a layer. Where a tensor is missing or of another shape, finish() says so.
   TensorView norm(TensorName name, int32_t layer);  // [d_model]
+  TensorView embedding();                           // [vocab_size, d_model], placed once
   std::unique_ptr<Mixer> attention(int32_t layer, const AttentionNames& names = {});
   std::unique_ptr<FeedForward> dense_ffn(int32_t layer, const FfnNames& names = {}, const DenseFfnScales& scales = {});
   // Layer after layer; what an architecture places beyond these pieces, through place().
@@ -39,6 +40,7 @@ class DecoderBuilder {
   ModelConfig config_;
   float added_to_norms_;
   DecoderNames names_;
+  TensorView embedding_;
   std::vector<std::unique_ptr<Block>> blocks_;
 };
 

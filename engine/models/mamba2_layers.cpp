@@ -78,18 +78,25 @@ Mamba2Keys mamba2_part_keys(const ModelFile& file) {
   return keys;
 }
 
+Result<void> read_mamba2_layer(const ModelFile& file, const Mamba2Keys& keys, const Mamba2Names& names, int32_t layer,
+                               ModelConfig& config) {
+  LayerConfig& of_layer = config.layers[static_cast<size_t>(layer)];
+  of_layer.state.recurrence = Recurrence::kMamba2;
+  ORRERY_ASSIGN_OR_RETURN(of_layer.state.sizes, read_sizes_of(file, keys, names, layer, config.d_model));
+  const MatrixStateSizes& sizes = of_layer.state.sizes;
+  of_layer.state.n_stat_heads = sizes.n_heads;
+  of_layer.conv.n_channels = int64_t{sizes.n_heads} * sizes.d_value + 2 * int64_t{sizes.n_groups} * sizes.d_key;
+  ORRERY_ASSIGN_OR_RETURN(of_layer.conv.n_taps,
+                          read_taps(file, keys.taps, names.taps, layer, of_layer.conv.n_channels));
+  return {};
+}
+
 Result<void> read_mamba2_layers(const ModelFile& file, const Mamba2Keys& keys, const Mamba2Names& names,
                                 ModelConfig& config) {
   if (!keys.activation.empty()) ORRERY_RETURN_IF_ERROR(expect_silu(file, keys.activation));
   for (int32_t i = 0; i < config.n_layers(); ++i) {
-    LayerConfig& layer = config.layers[static_cast<size_t>(i)];
-    if (!layer.has(MixerKind::kMatrixState)) continue;
-    layer.state.recurrence = Recurrence::kMamba2;
-    ORRERY_ASSIGN_OR_RETURN(layer.state.sizes, read_sizes_of(file, keys, names, i, config.d_model));
-    const MatrixStateSizes& sizes = layer.state.sizes;
-    layer.state.n_stat_heads = sizes.n_heads;
-    layer.conv.n_channels = int64_t{sizes.n_heads} * sizes.d_value + 2 * int64_t{sizes.n_groups} * sizes.d_key;
-    ORRERY_ASSIGN_OR_RETURN(layer.conv.n_taps, read_taps(file, keys.taps, names.taps, i, layer.conv.n_channels));
+    if (!config.layers[static_cast<size_t>(i)].has(MixerKind::kMatrixState)) continue;
+    ORRERY_RETURN_IF_ERROR(read_mamba2_layer(file, keys, names, i, config));
   }
   return {};
 }

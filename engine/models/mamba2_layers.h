@@ -50,6 +50,10 @@ Mamba2Keys mamba2_part_keys(const ModelFile& file);
 Result<void> read_mamba2_layers(const ModelFile& file, const Mamba2Keys& keys, const Mamba2Names& names,
                                 ModelConfig& config);
 
+// The same for one layer, where not all have the same names; the activation is not asked for.
+Result<void> read_mamba2_layer(const ModelFile& file, const Mamba2Keys& keys, const Mamba2Names& names, int32_t layer,
+                               ModelConfig& config);
+
 // A layer's mixer as Mamba-2 itself has it: gate, then norm by groups.
 Result<Mamba2Config> mamba2_config(const ModelFile& file, const Mamba2Keys& keys, const ModelConfig& config,
                                    int32_t layer);

@@ -43,6 +43,8 @@ const Golden kGoldens[] = {
     {"tiny-qwen3-next-b", "tiny-qwen3-next-b"},
     {"tiny-olmo-hybrid", "tiny-olmo-hybrid"},
     {"tiny-olmo-hybrid-b", "tiny-olmo-hybrid-b"},
+    {"tiny-zamba2", "tiny-zamba2"},
+    {"tiny-zamba2-b", "tiny-zamba2-b"},
 };
 
 class HybridGoldenB : public ::testing::TestWithParam<Golden> {};
