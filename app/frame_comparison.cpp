@@ -102,6 +102,7 @@ void FrameComparison::compare_step(const Frame& recorded, const Frame& recompute
   }
   const int64_t n = meaningful(probe, a.block_values, step);
   const bool pairs = probe.has_axis(Axis::kTop) && probe.has_axis(Axis::kField);
+  const bool all_ids = probe.has_axis(Axis::kChosen) && probe.dtype == DType::kI32;
   const Tolerance tolerance = tolerance_of(probe);
   const auto n_layers = static_cast<int64_t>(probe.has_layers() ? recorded.layers.size() : 1);
   for (int64_t layer = 0; layer < n_layers; ++layer) {
@@ -116,7 +117,7 @@ void FrameComparison::compare_step(const Frame& recorded, const Frame& recompute
         ++totals.n_other_bits;
         const double x = value_at(probe.dtype, left, i);
         const double y = value_at(probe.dtype, right, i);
-        const bool is_id = pairs && i % 2 == 0;
+        const bool is_id = all_ids || (pairs && i % 2 == 0);
         if (!is_id && std::isfinite(x - y))
           totals.greatest_difference = std::max(totals.greatest_difference, std::abs(x - y));
         if (!exact_ && (is_id || within(x, y, tolerance))) continue;

@@ -42,8 +42,8 @@ class FrameComparison {
   // exact: any other bit is a difference; else only what is beyond the probe's tolerance.
   explicit FrameComparison(bool exact = true) : exact_(exact) {}
 
-  // The steps that both frames cover. Lists of tops are compared by their values where bits need not agree, as near
-  // ties may stand in another order.
+  // The steps that both frames cover. Lists of tops and of chosen experts are compared by their values where bits need
+  // not agree, as near ties may stand in another order.
   void compare(const Frame& recorded, const Frame& recomputed);
 
   // The earliest in step, then in the order of the registry.

@@ -75,6 +75,8 @@ namespace {
 
 TapMask mask_at(const TapSchedule& schedule, const ExtraTaps& extra, int64_t step) {
   TapMask mask = schedule.mask_at(step);
+  // From the first step on, also where the rows are wanted for the last one only.
+  mask.keeps_history = step < extra.end && extra.mask.needs_history();
   if (step < extra.begin || step >= extra.end) return mask;
   mask.probes.insert(extra.mask.probes.begin(), extra.mask.probes.end());
   mask.row_layers = extra.mask.row_layers;

@@ -20,9 +20,11 @@ std::span<const Probe> attention_mass_probes() {
       .layers = attention_layers,
       .inner_shape =
           [](const ModelConfig& config, int64_t n_keys) {
-            return std::vector<int64_t>{n_attention_heads(config), (n_keys + kKvPageTokens - 1) / kKvPageTokens};
+            return std::vector<int64_t>{longest(config, attention_heads_in),
+                                        (n_keys + kKvPageTokens - 1) / kKvPageTokens};
           },
-      .width = [](const ModelConfig& config) { return FieldWidth{.per_block = n_attention_heads(config)}; },
+      .width = [](const ModelConfig& config) { return FieldWidth{.per_block = longest(config, attention_heads_in)}; },
+      .size_in = attention_heads_in,
   }};
   return kProbes;
 }

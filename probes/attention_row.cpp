@@ -21,9 +21,10 @@ std::span<const Probe> attention_row_probes() {
       .layers = attention_layers,
       .inner_shape =
           [](const ModelConfig& config, int64_t n_keys) {
-            return std::vector<int64_t>{n_attention_heads(config), n_keys};
+            return std::vector<int64_t>{longest(config, attention_heads_in), n_keys};
           },
-      .width = [](const ModelConfig& config) { return FieldWidth{.per_key = n_attention_heads(config)}; },
+      .width = [](const ModelConfig& config) { return FieldWidth{.per_key = longest(config, attention_heads_in)}; },
+      .size_in = attention_heads_in,
   }};
   return kProbes;
 }

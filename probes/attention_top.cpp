@@ -22,12 +22,13 @@ std::span<const Probe> attention_top_probes() {
           .layers = attention_layers,
           .inner_shape =
               [](const ModelConfig& config, int64_t) {
-                return std::vector<int64_t>{n_attention_heads(config), kAttentionTopKeys, 2};
+                return std::vector<int64_t>{longest(config, attention_heads_in), kAttentionTopKeys, 2};
               },
           .width =
               [](const ModelConfig& config) {
-                return FieldWidth{.fixed = n_attention_heads(config) * kAttentionTopKeys * 2};
+                return FieldWidth{.fixed = longest(config, attention_heads_in) * kAttentionTopKeys * 2};
               },
+          .size_in = attention_heads_in,
       },
       head_scalar("attention.rest", "The sum of a head's weights outside its 32 largest.", "", Quantity::kAttentionRest,
                   Level::kStandard),

@@ -1,6 +1,7 @@
 #include "probes/frame.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -41,29 +42,33 @@ void copy_narrowed(std::span<const std::byte> from, int64_t from_width, std::byt
   for (size_t at = 0; at < from.size(); at += from_bytes, to += to_bytes) std::memcpy(to, from.data() + at, to_bytes);
 }
 
-// Layers with fewer heads than the head axis is long leave its end unwritten: missing floats are NaN, ids -1, weights
-// over keys 0.
-void pad_missing_heads(Frame& frame, const ModelConfig& config, float* values) {
-  if (!frame.probe->has_axis(Axis::kHead)) return;
-  const int64_t n_heads = frame.shape[2];
-  int64_t per_head = 1;
-  for (size_t axis = 3; axis < frame.shape.size(); ++axis) per_head *= frame.shape[axis];
+uint32_t word_of(float value) { return std::bit_cast<uint32_t>(value); }
+
+// What a missing value holds: -1 for an id, 0 for a weight over keys, NaN else. Lists of tops are (id, weight).
+uint32_t missing_word(const Probe& probe, int64_t i) {
+  if (probe.dtype == DType::kI32) return static_cast<uint32_t>(-1);
+  if (probe.has_axis(Axis::kTop)) return word_of(i % 2 == 0 ? -1.0f : 0.0f);
+  return word_of(probe.padding == Padding::kZero ? 0.0f : std::numeric_limits<float>::quiet_NaN());
+}
+
+// Layers with fewer heads, taps or experts than the axis is long leave its end unwritten.
+void pad_shorter_layers(Frame& frame, const ModelConfig& config, std::byte* payload) {
+  const Probe& probe = *frame.probe;
+  if (probe.size_in == nullptr) return;
+  const int64_t n = frame.shape[2];
+  int64_t n_words = 1;  // of each
+  for (size_t axis = 3; axis < frame.shape.size(); ++axis) n_words *= frame.shape[axis];
   const auto n_layers = static_cast<int64_t>(frame.layers.size());
   for (int64_t i = 0; i < n_layers; ++i) {
-    const int64_t own = config.layers[static_cast<size_t>(frame.layers[static_cast<size_t>(i)])].attention.n_heads;
+    const int32_t own = probe.size_in(config.layers[static_cast<size_t>(frame.layers[static_cast<size_t>(i)])]);
     // Where only some heads are wanted, those that this layer has come first.
-    int64_t present = std::min(own, n_heads);
+    int64_t present = std::min<int64_t>(own, n);
     if (!frame.heads.empty()) present = std::ranges::lower_bound(frame.heads, own) - frame.heads.begin();
-    if (present == n_heads) continue;
-    const bool zero = frame.probe->padding == Padding::kZero;
-    const bool top = frame.probe->has_axis(Axis::kTop);
-    for (int64_t step = 0; step < frame.n_steps(); ++step) {
-      float* row = values + (step * n_layers + i) * n_heads * per_head;
-      for (int64_t j = present * per_head; j < n_heads * per_head; ++j) {
-        if (top)
-          row[j] = j % 2 == 0 ? -1.0f : 0.0f;
-        else
-          row[j] = zero ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+    for (int64_t step = 0; step < frame.n_steps() && present < n; ++step) {
+      std::byte* const row = payload + static_cast<size_t>((step * n_layers + i) * n * n_words) * sizeof(uint32_t);
+      for (int64_t j = present * n_words; j < n * n_words; ++j) {
+        const uint32_t word = missing_word(probe, j);
+        std::memcpy(row + static_cast<size_t>(j) * sizeof(word), &word, sizeof(word));
       }
     }
   }
@@ -140,7 +145,7 @@ std::vector<Frame> cut_frames(const ProbeBuffer& buffer, const ModelConfig& conf
       copy_narrowed(source, laid_out.back(), payload, frame.shape.back());
     else
       std::memcpy(payload, source.data(), frame.payload_bytes);
-    if (frame.probe->dtype == DType::kF32) pad_missing_heads(frame, config, reinterpret_cast<float*>(payload));
+    pad_shorter_layers(frame, config, payload);
     frame.payload = std::shared_ptr<const std::byte>(memory, payload);
   }
   return frames;

@@ -24,7 +24,7 @@ struct Frame {
   int64_t step_begin = 0;
   int64_t step_end = 0;
   std::vector<int32_t> layers;  // ascending layer ids along axis 1; empty where the probe has no layer axis
-  std::vector<int32_t> heads;   // attention.row: the query heads along the head axis; else empty (all)
+  std::vector<int32_t> heads;   // attention.row, state.row: the heads along the head axis; else empty (all)
   // [n_steps, n_layers, inner...] or [n_steps, inner...]; the key axes are as wide as the last step needs.
   std::vector<int64_t> shape;
   Origin origin = Origin::kLive;

@@ -38,23 +38,19 @@ int64_t distance(const Frame& frame, int64_t step) {
   return step < frame.step_end ? 0 : step - frame.step_end + 1;
 }
 
+template <typename T>
+std::span<const T> of_layer(const Frame& frame, std::span<const T> values, int32_t layer) {
+  const int64_t i = frame.layer_index(layer);
+  if (i < 0) return {};
+  const size_t width = values.size() / frame.layers.size();
+  return values.subspan(static_cast<size_t>(i) * width, width);
+}
+
 }  // namespace
 
-std::span<const float> FrameRow::layer_f32(int32_t layer) const {
-  const int64_t i = frame->layer_index(layer);
-  if (i < 0) return {};
-  const std::span<const float> values = f32();
-  const size_t width = values.size() / frame->layers.size();
-  return values.subspan(static_cast<size_t>(i) * width, width);
-}
-
-std::span<const int64_t> FrameRow::layer_i64(int32_t layer) const {
-  const int64_t i = frame->layer_index(layer);
-  if (i < 0) return {};
-  const std::span<const int64_t> values = i64();
-  const size_t width = values.size() / frame->layers.size();
-  return values.subspan(static_cast<size_t>(i) * width, width);
-}
+std::span<const float> FrameRow::layer_f32(int32_t layer) const { return of_layer(*frame, f32(), layer); }
+std::span<const int32_t> FrameRow::layer_i32(int32_t layer) const { return of_layer(*frame, i32(), layer); }
+std::span<const int64_t> FrameRow::layer_i64(int32_t layer) const { return of_layer(*frame, i64(), layer); }
 
 std::span<const int64_t> FrameRow::inner_shape() const {
   return std::span<const int64_t>(frame->shape).subspan(frame->probe->has_layers() ? 2 : 1);

@@ -27,6 +27,7 @@ struct FrameRow {
   std::span<const int64_t> i64() const { return frame->step_values<int64_t>(step); }
   // The values of one layer, [inner...]; empty where the frame lacks the layer.
   std::span<const float> layer_f32(int32_t layer) const;
+  std::span<const int32_t> layer_i32(int32_t layer) const;
   std::span<const int64_t> layer_i64(int32_t layer) const;
   // Sizes of the axes after [t, layer].
   std::span<const int64_t> inner_shape() const;

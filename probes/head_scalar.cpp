@@ -3,9 +3,23 @@
 #include "probes/model_axes.h"
 
 namespace orrery {
+namespace {
+
+template <int32_t (*size_in)(const LayerConfig&)>
+constexpr HeadAxis heads_of(std::vector<int32_t> (*layers)(const ModelConfig& config)) {
+  return {.layers = layers,
+          .inner_shape = [](const ModelConfig& config, int64_t) { return std::vector{longest(config, size_in)}; },
+          .width = [](const ModelConfig& config) { return FieldWidth{.fixed = longest(config, size_in)}; },
+          .size_in = size_in};
+}
+
+}  // namespace
+
+constexpr HeadAxis kAttentionHeads = heads_of<attention_heads_in>(attention_layers);
+constexpr HeadAxis kStateHeads = heads_of<state_heads_in>(state_layers);
 
 Probe head_scalar(std::string_view name, std::string_view description, std::string_view unit, Quantity quantity,
-                  Level level) {
+                  Level level, const HeadAxis& heads) {
   return {
       .name = name,
       .description = description,
@@ -18,9 +32,30 @@ Probe head_scalar(std::string_view name, std::string_view description, std::stri
       .padding = Padding::kNone,
       .axes = {Axis::kStep, Axis::kLayer, Axis::kHead},
       .fields = {},
-      .layers = attention_layers,
-      .inner_shape = [](const ModelConfig& config, int64_t) { return std::vector{n_attention_heads(config)}; },
-      .width = [](const ModelConfig& config) { return FieldWidth{.fixed = n_attention_heads(config)}; },
+      .layers = heads.layers,
+      .inner_shape = heads.inner_shape,
+      .width = heads.width,
+      .size_in = heads.size_in,
+  };
+}
+
+Probe layer_scalar(std::string_view name, std::string_view description, std::string_view unit, Quantity quantity,
+                   Level level, std::vector<int32_t> (*layers)(const ModelConfig& config)) {
+  return {
+      .name = name,
+      .description = description,
+      .unit = unit,
+      .quantity = quantity,
+      .level = level,
+      .dtype = DType::kF32,
+      .exact = true,
+      .lossless = false,
+      .padding = Padding::kNone,
+      .axes = {Axis::kStep, Axis::kLayer},
+      .fields = {},
+      .layers = layers,
+      .inner_shape = [](const ModelConfig&, int64_t) { return std::vector<int64_t>{}; },
+      .width = [](const ModelConfig&) { return FieldWidth{.fixed = 1}; },
   };
 }
 

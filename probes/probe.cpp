@@ -10,6 +10,8 @@ std::string_view level_name(Level level) {
       return "standard";
     case Level::kFull:
       return "full";
+    case Level::kRecomputed:
+      return "recomputed";
   }
   return "";
 }
@@ -39,6 +41,10 @@ std::string_view axis_name(Axis axis) {
       return "field";
     case Axis::kComponent:
       return "component";
+    case Axis::kTap:
+      return "tap";
+    case Axis::kChosen:
+      return "chosen expert";
   }
   return "";
 }

@@ -18,6 +18,9 @@ std::span<const Probe* const> all_probes() {
              attention_mass_probes(),
              attention_scalar_probes(),
              attention_output_probes(),
+             state_probes(),
+             conv_probes(),
+             moe_probes(),
              cache_probes(),
          }) {
       for (const Probe& probe : family) probes.push_back(&probe);
@@ -32,10 +35,14 @@ const Probe* find_probe(std::string_view name) {
   return found == all_probes().end() ? nullptr : *found;
 }
 
+bool is_offered(const Probe& probe, const ModelConfig& config) {
+  return !probe.has_layers() || !probe.layers(config).empty();
+}
+
 std::vector<const Probe*> offered_probes(const ModelConfig& config) {
   std::vector<const Probe*> offered;
   for (const Probe* probe : all_probes()) {
-    if (!probe->has_layers() || !probe->layers(config).empty()) offered.push_back(probe);
+    if (is_offered(*probe, config)) offered.push_back(probe);
   }
   return offered;
 }

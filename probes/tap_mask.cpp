@@ -8,9 +8,20 @@
 namespace orrery {
 namespace {
 
+const Probe& named(std::string_view name) {
+  const Probe* const probe = find_probe(name);
+  CHECK(probe != nullptr, "no such probe");
+  return *probe;
+}
+
 const Probe& attention_row() {
-  static const Probe* const kProbe = find_probe("attention.row");
-  return *kProbe;
+  static const Probe& kProbe = named("attention.row");
+  return kProbe;
+}
+
+const Probe& state_row() {
+  static const Probe& kProbe = named("state.row");
+  return kProbe;
 }
 
 // Of `values`, ascending, those that are also in `wanted`; all where nothing is named.
@@ -19,11 +30,11 @@ std::vector<int32_t> narrowed(std::vector<int32_t> values, const std::vector<int
   return values;
 }
 
-ProbeField row_field(const TapMask& mask, const ModelConfig& config) {
+ProbeField row_field(const Probe& probe, const TapMask& mask, const ModelConfig& config) {
   ProbeField field;
-  field.quantity = Quantity::kAttentionRow;
-  field.layers = narrowed(attention_layers(config), mask.row_layers);
-  std::vector<int32_t> heads(static_cast<size_t>(n_attention_heads(config)));
+  field.quantity = probe.quantity;
+  field.layers = narrowed(probe.layers(config), mask.row_layers);
+  std::vector<int32_t> heads(static_cast<size_t>(longest(config, probe.size_in)));
   for (size_t i = 0; i < heads.size(); ++i) heads[i] = static_cast<int32_t>(i);
   field.heads = narrowed(std::move(heads), mask.row_heads);
   field.width = {.per_key = static_cast<int64_t>(field.heads.size())};
@@ -40,12 +51,14 @@ TapMask TapMask::of(Level level) {
   return mask;
 }
 
+bool TapMask::needs_history() const { return probes.contains(&state_row()); }
+
 ProbePlan compile(const TapMask& mask, const ModelConfig& config) {
   ProbePlan plan;
   for (const Probe* probe : all_probes()) {
     if (!mask.probes.contains(probe)) continue;
-    if (probe == &attention_row()) {
-      ProbeField field = row_field(mask, config);
+    if (probe->has_axis(Axis::kKey)) {
+      ProbeField field = row_field(*probe, mask, config);
       if (!field.layers.empty() && !field.heads.empty()) plan.fields.push_back(std::move(field));
       continue;
     }
@@ -54,6 +67,7 @@ ProbePlan compile(const TapMask& mask, const ModelConfig& config) {
     plan.fields.push_back(
         {.quantity = probe->quantity, .layers = std::move(layers), .heads = {}, .width = probe->width(config)});
   }
+  plan.keeps_history = (mask.keeps_history || mask.needs_history()) && !state_layers(config).empty();
   return plan;
 }
 

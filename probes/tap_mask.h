@@ -12,12 +12,15 @@ namespace orrery {
 
 struct TapMask {
   std::set<const Probe*> probes;
-  // Whose exact rows are wanted where `probes` has attention.row; empty: all layers, all heads.
+  // Whose rows are wanted where `probes` has attention.row or state.row; empty: all layers, all heads.
   std::vector<int32_t> row_layers;
   std::vector<int32_t> row_heads;
+  // Recurrences keep what goes into them: so at every step before one at which state.row is wanted.
+  bool keeps_history = false;
 
   static TapMask none() { return {}; }
-  static TapMask of(Level level);
+  static TapMask of(Level level);  // what a recording at this level keeps
+  bool needs_history() const;      // whether state.row is wanted
   bool operator==(const TapMask& other) const = default;
 };
 

@@ -14,6 +14,9 @@ using OrderedJson = nlohmann::ordered_json;
 // Beyond anything that exists, and small enough that products of a few of them stay in 63 bits.
 constexpr int64_t kMaxLayers = 4096;
 constexpr int32_t kMaxHeads = 1 << 16;
+constexpr int32_t kMaxStateHeads = 1 << 20;
+constexpr int32_t kMaxTaps = 1 << 12;
+constexpr int32_t kMaxExperts = 1 << 14;
 constexpr int64_t kMaxSize = int64_t{1} << 31;
 constexpr int64_t kMaxPositions = int64_t{1} << 40;  // what a model may state
 constexpr size_t kMaxFrequencies = 1 << 14;
@@ -26,10 +29,19 @@ const Names<MixerKind> kMixers{{MixerKind::kAttention, "attention"},
                                {MixerKind::kMatrixState, "matrix state"}};
 const Names<FeedForwardKind> kFeedForwards{
     {FeedForwardKind::kNone, "none"}, {FeedForwardKind::kDense, "dense"}, {FeedForwardKind::kMoe, "moe"}};
-const Names<Activation> kActivations{{Activation::kSilu, "silu"},
-                                     {Activation::kGeluTanh, "gelu tanh"},
-                                     {Activation::kGelu, "gelu"},
-                                     {Activation::kReluSquared, "relu squared"}};
+const Names<Activation> kActivations{{Activation::kSilu, "silu"},       {Activation::kGeluTanh, "gelu tanh"},
+                                     {Activation::kGelu, "gelu"},       {Activation::kReluSquared, "relu squared"},
+                                     {Activation::kSigmoid, "sigmoid"}, {Activation::kIdentity, "identity"}};
+const Names<AttentionGate> kGates{
+    {AttentionGate::kNone, "none"}, {AttentionGate::kElement, "element"}, {AttentionGate::kHead, "head"}};
+const Names<Recurrence> kRecurrences{{Recurrence::kMamba1, "mamba"},
+                                     {Recurrence::kMamba2, "mamba 2"},
+                                     {Recurrence::kGatedDelta, "gated delta"},
+                                     {Recurrence::kRetention, "retention"},
+                                     {Recurrence::kLightning, "lightning attention"}};
+const Names<RouterScore> kScores{{RouterScore::kSoftmax, "softmax"},
+                                 {RouterScore::kSigmoid, "sigmoid"},
+                                 {RouterScore::kSoftmaxOfChosen, "softmax of chosen"}};
 const Names<RopePairing> kPairings{{RopePairing::kHalfSplit, "half split"}, {RopePairing::kAdjacent, "adjacent"}};
 
 template <typename Kind>
@@ -51,6 +63,14 @@ bool parse_name(const Names<Kind>& names, const Json& json, Kind& kind) {
     }
   }
   return false;
+}
+
+// A member that is one of `names`; absent, it keeps its value.
+template <typename Kind>
+void read_name(JsonFields& fields, const char* member, const Names<Kind>& names, Kind& kind) {
+  if (const Json* json = fields.find(member); json != nullptr && !parse_name(names, *json, kind)) {
+    fields.complain(member);
+  }
 }
 
 // The distinct ropes of the layers that have attention, in the order in which they appear.
@@ -101,10 +121,7 @@ Result<std::vector<RopeConfig>> read_ropes(const Json& config) {
     RopeConfig rope;
     JsonFields fields(item, "model.config, a rope,");
     fields.read("magnitude", rope.magnitude);
-    if (const Json* pairing = fields.find("pairing");
-        pairing != nullptr && !parse_name(kPairings, *pairing, rope.pairing)) {
-      fields.complain("pairing");
-    }
+    read_name(fields, "pairing", kPairings, rope.pairing);
     if (const Json* all = fields.find("inverse_frequencies"); all != nullptr) {
       ORRERY_ASSIGN_OR_RETURN(rope.inverse_frequencies, read_frequencies(*all));
     }
@@ -127,6 +144,10 @@ Result<AttentionConfig> read_attention(const Json& json, const std::vector<RopeC
   fields.read("scale", attention.scale);
   fields.read("score_cap", attention.score_cap);
   fields.read("qk_norm", attention.qk_norm);
+  fields.read("whole_qk_norm", attention.whole_qk_norm);
+  fields.read("clip", attention.clip);
+  fields.read("has_sinks", attention.has_sinks);
+  read_name(fields, "gate", kGates, attention.gate);
   fields.read("window", attention.window, int64_t{0}, kMaxSize);
   int64_t rope = -1;
   fields.read("rope", rope, int64_t{0}, static_cast<int64_t>(ropes.size()) - 1);
@@ -135,20 +156,59 @@ Result<AttentionConfig> read_attention(const Json& json, const std::vector<RopeC
   return attention;
 }
 
+Result<ConvConfig> read_conv(const Json& json) {
+  ConvConfig conv;
+  JsonFields fields(json, "model.layers, a convolution,");
+  fields.read("n_taps", conv.n_taps, 0, kMaxTaps);
+  fields.read("n_channels", conv.n_channels, int64_t{0}, kMaxSize);
+  fields.read("is_gated", conv.is_gated);
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  return conv;
+}
+
+Result<MatrixStateConfig> read_state(const Json& json) {
+  MatrixStateConfig state;
+  JsonFields fields(json, "model.layers, a state,");
+  read_name(fields, "recurrence", kRecurrences, state.recurrence);
+  // Mamba-1 has a head per channel.
+  fields.read("n_heads", state.sizes.n_heads, 0, kMaxStateHeads);
+  fields.read("n_groups", state.sizes.n_groups, 0, kMaxStateHeads);
+  fields.read("d_key", state.sizes.d_key, 0, kMaxHeads);
+  fields.read("d_value", state.sizes.d_value, 0, kMaxHeads);
+  fields.read("n_stat_heads", state.n_stat_heads, 0, std::min(kMaxHeads, state.sizes.n_heads));
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  return state;
+}
+
+Result<MoeConfig> read_moe(const Json& json) {
+  MoeConfig moe;
+  RouterConfig& router = moe.router;
+  JsonFields fields(json, "model.layers, a mixture of experts,");
+  fields.read("n_experts", router.n_experts, 0, kMaxExperts);
+  fields.read("n_chosen", router.n_chosen, 0, router.n_experts);
+  read_name(fields, "score", kScores, router.score);
+  fields.read("renormalise", router.renormalise);
+  fields.read("renormalise_epsilon", router.renormalise_epsilon);
+  fields.read("scale", router.scale);
+  fields.read("n_groups", router.n_groups, 0, kMaxExperts);
+  fields.read("n_kept_groups", router.n_kept_groups, 0, kMaxExperts);
+  fields.read("group_by_sum_of_two", router.group_by_sum_of_two);
+  fields.read("d_expert", moe.d_expert, int64_t{0}, kMaxSize);
+  fields.read("gate_limit", moe.clipped.limit);
+  fields.read("gate_slope", moe.clipped.slope);
+  fields.read("d_shared", moe.d_shared, int64_t{0}, kMaxSize);
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  return moe;
+}
+
 Result<LayerConfig> read_layer(const Json& json, const std::vector<RopeConfig>& ropes, std::string& label) {
   LayerConfig layer;
   JsonFields fields(json, "model.layers");
   if (!json.is_object()) fields.complain("layer");
   fields.read("label", label);
   fields.read("d_ffn", layer.d_ffn, int64_t{0}, kMaxSize);
-  if (const Json* kind = fields.find("feed_forward");
-      kind != nullptr && !parse_name(kFeedForwards, *kind, layer.feed_forward)) {
-    fields.complain("feed_forward");
-  }
-  if (const Json* name = fields.find("activation");
-      name != nullptr && !parse_name(kActivations, *name, layer.activation)) {
-    fields.complain("activation");
-  }
+  read_name(fields, "feed_forward", kFeedForwards, layer.feed_forward);
+  read_name(fields, "activation", kActivations, layer.activation);
   if (const Json* mixers = fields.find("mixers"); mixers != nullptr) {
     if (!mixers->is_array() || mixers->size() > 8) {
       fields.complain("mixers");
@@ -164,7 +224,46 @@ Result<LayerConfig> read_layer(const Json& json, const std::vector<RopeConfig>& 
   if (const Json* attention = fields.find("attention"); attention != nullptr) {
     ORRERY_ASSIGN_OR_RETURN(layer.attention, read_attention(*attention, ropes));
   }
+  if (const Json* conv = fields.find("conv"); conv != nullptr) {
+    ORRERY_ASSIGN_OR_RETURN(layer.conv, read_conv(*conv));
+  }
+  if (const Json* state = fields.find("state"); state != nullptr) {
+    ORRERY_ASSIGN_OR_RETURN(layer.state, read_state(*state));
+  }
+  if (const Json* moe = fields.find("moe"); moe != nullptr) {
+    ORRERY_ASSIGN_OR_RETURN(layer.moe, read_moe(*moe));
+  }
   return layer;
+}
+
+OrderedJson conv_json(const ConvConfig& conv) {
+  return {{"n_taps", conv.n_taps}, {"n_channels", conv.n_channels}, {"is_gated", conv.is_gated}};
+}
+
+OrderedJson state_json(const MatrixStateConfig& state) {
+  return {{"recurrence", name_of(kRecurrences, state.recurrence)},
+          {"n_heads", state.sizes.n_heads},
+          {"n_groups", state.sizes.n_groups},
+          {"d_key", state.sizes.d_key},
+          {"d_value", state.sizes.d_value},
+          {"n_stat_heads", state.n_stat_heads}};
+}
+
+OrderedJson moe_json(const MoeConfig& moe) {
+  const RouterConfig& router = moe.router;
+  return {{"n_experts", router.n_experts},
+          {"n_chosen", router.n_chosen},
+          {"score", name_of(kScores, router.score)},
+          {"renormalise", router.renormalise},
+          {"renormalise_epsilon", router.renormalise_epsilon},
+          {"scale", router.scale},
+          {"n_groups", router.n_groups},
+          {"n_kept_groups", router.n_kept_groups},
+          {"group_by_sum_of_two", router.group_by_sum_of_two},
+          {"d_expert", moe.d_expert},
+          {"gate_limit", moe.clipped.limit},
+          {"gate_slope", moe.clipped.slope},
+          {"d_shared", moe.d_shared}};
 }
 
 }  // namespace
@@ -177,6 +276,7 @@ std::string config_to_json(const ModelConfig& config) {
                    {"norm_epsilon", config.norm_epsilon},
                    {"tied_embedding", config.tied_embedding},
                    {"embedding_scale", config.embedding_scale},
+                   {"logit_scale", config.logit_scale},
                    {"logit_cap", config.logit_cap},
                    {"n_layers", config.n_layers()},
                    {"ropes", OrderedJson::array()}};
@@ -210,10 +310,23 @@ std::string layers_to_json(const ModelConfig& config, const std::vector<std::str
     if (layer.has(MixerKind::kAttention)) {
       const AttentionConfig& a = layer.attention;
       const auto rope = std::ranges::find_if(ropes, [&](const RopeConfig* seen) { return *seen == a.rope; });
-      item["attention"] = {{"n_heads", a.n_heads},   {"n_kv_heads", a.n_kv_heads}, {"d_head_k", a.d_head_k},
-                           {"d_head_v", a.d_head_v}, {"scale", a.scale},           {"score_cap", a.score_cap},
-                           {"qk_norm", a.qk_norm},   {"window", a.window},         {"rope", rope - ropes.begin()}};
+      item["attention"] = {{"n_heads", a.n_heads},
+                           {"n_kv_heads", a.n_kv_heads},
+                           {"d_head_k", a.d_head_k},
+                           {"d_head_v", a.d_head_v},
+                           {"scale", a.scale},
+                           {"score_cap", a.score_cap},
+                           {"qk_norm", a.qk_norm},
+                           {"whole_qk_norm", a.whole_qk_norm},
+                           {"clip", a.clip},
+                           {"has_sinks", a.has_sinks},
+                           {"gate", name_of(kGates, a.gate)},
+                           {"window", a.window},
+                           {"rope", rope - ropes.begin()}};
     }
+    if (layer.conv.n_taps > 0) item["conv"] = conv_json(layer.conv);
+    if (layer.has(MixerKind::kMatrixState)) item["state"] = state_json(layer.state);
+    if (layer.feed_forward == FeedForwardKind::kMoe) item["moe"] = moe_json(layer.moe);
     json.push_back(std::move(item));
   }
   return json_text(json);
@@ -234,6 +347,7 @@ Result<ModelDescription> model_from_json(std::string_view config_text, std::stri
   fields.read("norm_epsilon", model.config.norm_epsilon);
   fields.read("tied_embedding", model.config.tied_embedding);
   fields.read("embedding_scale", model.config.embedding_scale);
+  fields.read("logit_scale", model.config.logit_scale);
   fields.read("logit_cap", model.config.logit_cap);
   ORRERY_RETURN_IF_ERROR(fields.done());
   ORRERY_ASSIGN_OR_RETURN(const std::vector<RopeConfig> ropes, read_ropes(config));

@@ -1,10 +1,18 @@
 // ModelConfig as the JSON text of the columns model.config and model.layers, and back.
-//   config: {"architecture", "d_model", "vocab_size", "context_length", "norm_epsilon", "tied_embedding", "n_layers",
+//   config: {"architecture", "d_model", "vocab_size", "context_length", "norm_epsilon", "tied_embedding",
+//            "embedding_scale", "logit_scale", "logit_cap", "n_layers",
 //            "ropes": [{"pairing", "magnitude", "inverse_frequencies", "beyond"}]}  the distinct ones, named by index
 //            in layers; beyond, where frequencies change with the length: {"length", "base", "factor",
 //            "inverse_frequencies"}
-//   layers: [{"label", "mixers": ["attention"], "feed_forward": "dense", "d_ffn",
-//             "attention": {"n_heads", "n_kv_heads", "d_head_k", "d_head_v", "scale", "window", "rope"}}]
+//   layers: [{"label", "mixers": ["attention"], "feed_forward": "dense", "d_ffn", "activation",
+//             "attention": {"n_heads", "n_kv_heads", "d_head_k", "d_head_v", "scale", "score_cap", "qk_norm",
+//                           "whole_qk_norm", "clip",
+//                           "has_sinks", "gate", "window", "rope"},
+//             "conv": {"n_taps", "n_channels", "is_gated"},
+//             "state": {"recurrence", "n_heads", "n_groups", "d_key", "d_value", "n_stat_heads"},
+//             "moe": {"n_experts", "n_chosen", "score", "renormalise", "renormalise_epsilon", "scale", "n_groups",
+//                     "n_kept_groups", "group_by_sum_of_two", "d_expert", "gate_limit", "gate_slope", "d_shared"}}]
+// A layer has the objects of what it consists of. Members that are absent have the values of a plain decoder.
 #pragma once
 
 #include <string>

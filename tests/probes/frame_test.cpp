@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <array>
 #include <cmath>
+#include <cstring>
 
 #include "probes/tap_mask.h"
 #include "tests/probes/make_model.h"
@@ -124,6 +126,43 @@ TEST(CutFrames, PadsLayersThatHaveFewerHeads) {
   EXPECT_EQ(top[65], 0);
   EXPECT_EQ(top[190], -1);
   EXPECT_EQ(top[192], 300);
+}
+
+TEST(CutFrames, PadsLayersThatHaveFewerStateHeadsTapsAndExperts) {
+  const ModelConfig config = mixed_model();
+  TapMask mask;
+  for (const char* name : {"state.norm", "state.keep", "state.row", "conv.taps", "moe.experts", "moe.weights"}) {
+    mask.probes.insert(find_probe(name));
+  }
+  mask.row_heads = {1, 3};
+  const ProbePlan plan = compile(mask, config);
+  ProbeBuffer buffer(make_cpu_backend(1));
+  ASSERT_TRUE(buffer.prepare(plan, 2, 2));
+  fill(buffer, Quantity::kStateNorm, 5);
+  fill(buffer, Quantity::kStateKeep, 15);
+  fill(buffer, Quantity::kStateRow, 4);
+  fill(buffer, Quantity::kConvTaps, 4);
+  fill(buffer, Quantity::kMoeWeights, 3);
+  for (const int32_t layer : {2, 3}) {
+    const StatSlot slot = buffer.slot(Quantity::kMoeExperts, layer);
+    for (int64_t row = 0; row < 2; ++row) {
+      const std::array<int32_t, 3> ids{5, static_cast<int32_t>(row), 2};
+      std::memcpy(slot.row(row), ids.data(), sizeof(ids));
+    }
+  }
+  const std::vector<Frame> frames = cut_frames(buffer, config, 1, 0);
+  const auto missing = ::testing::IsNan();
+  EXPECT_THAT(frame_of(frames, "state.norm").step_values<float>(1),
+              ElementsAre(1200, 1201, 1202, 1203, 1204, 1300, 1301, missing, missing, missing));
+  const Frame& keep = frame_of(frames, "state.keep");
+  EXPECT_THAT(keep.shape, ElementsAre(2, 2, 5, 3));
+  EXPECT_THAT(keep.step_values<float>(0).subspan(19, 3), ElementsAre(304, 305, missing));
+  EXPECT_THAT(frame_of(frames, "state.row").step_values<float>(1),
+              ElementsAre(1200, 1201, 1202, 1203, 1300, 1301, 0, 0))
+      << "layer 3 has head 1, not 3";
+  EXPECT_THAT(frame_of(frames, "conv.taps").step_values<float>(0), ElementsAre(0, 1, 2, missing, 200, 201, 202, 203));
+  EXPECT_THAT(frame_of(frames, "moe.experts").step_values<int32_t>(1), ElementsAre(5, 1, 2, 5, 1, -1));
+  EXPECT_THAT(frame_of(frames, "moe.weights").step_values<float>(0), ElementsAre(200, 201, 202, 300, 301, missing));
 }
 
 TEST(CutFrames, AnEmptyPlanGivesNoFrames) {

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "probes/model_axes.h"
 #include "probes/tap_mask.h"
 #include "tests/probes/make_model.h"
 
@@ -23,7 +24,7 @@ TEST(Probes, HaveDistinctNamesAndQuantitiesAndAreFoundByName) {
     EXPECT_EQ(find_probe(probe->name), probe);
     EXPECT_FALSE(probe->description.empty()) << probe->name;
   }
-  EXPECT_EQ(names.size(), 17u);
+  EXPECT_EQ(names.size(), 30u);
   EXPECT_EQ(find_probe("attention"), nullptr);
 }
 
@@ -39,7 +40,13 @@ TEST(Probes, AxesInnerShapeAndPlannedWidthAgree) {
     }
     EXPECT_EQ(probe->axes.front(), Axis::kStep) << probe->name;
     EXPECT_EQ(probe->has_layers(), !probe->layers(config).empty()) << probe->name;
-    EXPECT_EQ(probe->fields.size(), probe->has_axis(Axis::kField) ? 2u : probe->has_axis(Axis::kComponent) ? 4u : 0u);
+    const bool named = probe->axes.back() == Axis::kField || probe->axes.back() == Axis::kComponent;
+    EXPECT_EQ(probe->fields.size(), named ? static_cast<size_t>(probe->inner_shape(config, 1).back()) : 0u)
+        << probe->name;
+    if (probe->size_in == nullptr) continue;
+    int32_t most = 0;
+    for (const LayerConfig& layer : config.layers) most = std::max(most, probe->size_in(layer));
+    EXPECT_EQ(probe->inner_shape(config, 1).front(), most) << probe->name;
   }
 }
 
@@ -50,11 +57,46 @@ TEST(Probes, ListOnlyTheLayersThatHaveTheQuantity) {
   EXPECT_THAT(find_probe("residual.norm")->layers(config), ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(find_probe("cache.bytes")->layers(config), ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(find_probe("output.top")->layers(config), IsEmpty());
+  EXPECT_THAT(find_probe("state.norm")->layers(config), ElementsAre(2, 3));
+  EXPECT_THAT(find_probe("conv.gate_in")->layers(config), ElementsAre(0));
+  EXPECT_THAT(find_probe("conv.taps")->layers(config), ElementsAre(0, 2));
+  EXPECT_THAT(find_probe("moe.experts")->layers(config), ElementsAre(2, 3));
+}
+
+TEST(Probes, AxesAreAsLongAsTheLayerWithMostNeeds) {
+  const ModelConfig config = mixed_model();
+  EXPECT_THAT(find_probe("state.norm")->inner_shape(config, 9), ElementsAre(5));
+  EXPECT_THAT(find_probe("state.keep")->inner_shape(config, 9), ElementsAre(5, 3));
+  EXPECT_THAT(find_probe("state.row")->inner_shape(config, 9), ElementsAre(5, 9));
+  EXPECT_THAT(find_probe("conv.gate_out")->inner_shape(config, 9), IsEmpty());
+  EXPECT_THAT(find_probe("conv.taps")->inner_shape(config, 9), ElementsAre(4));
+  EXPECT_THAT(find_probe("moe.experts")->inner_shape(config, 9), ElementsAre(3));
+  EXPECT_THAT(find_probe("moe.weights")->inner_shape(config, 9), ElementsAre(3));
+  EXPECT_THAT(find_probe("moe.margin")->inner_shape(config, 9), IsEmpty());
+  EXPECT_EQ(find_probe("moe.experts")->dtype, DType::kI32);
+}
+
+TEST(Probes, GroupsOfChannelsAreNamedAsSuch) {
+  LayerConfig mamba;
+  mamba.mixers = {MixerKind::kMatrixState};
+  mamba.state = testing::state_of(5);
+  EXPECT_EQ(state_head_name(mamba, 3), "head 3");
+  EXPECT_EQ(state_heads_name(mamba), "heads");
+  mamba.state.recurrence = Recurrence::kMamba1;
+  mamba.state.sizes.n_heads = 50;
+  mamba.state.n_stat_heads = 16;
+  EXPECT_EQ(state_heads_name(mamba), "16 groups of 50 channels");
+  // Channel c is in group floor(16 c / 50).
+  EXPECT_EQ(state_head_name(mamba, 0), "channels 0–3");
+  EXPECT_EQ(state_head_name(mamba, 1), "channels 4–6");
+  EXPECT_EQ(state_head_name(mamba, 15), "channels 47–49");
 }
 
 TEST(Probes, AModelWithoutAttentionOffersNoneOfItsProbes) {
   ModelConfig config = mixed_model();
   config.layers = {config.layers[0], config.layers[2]};
+  EXPECT_FALSE(is_offered(*find_probe("attention.row"), config));
+  EXPECT_TRUE(is_offered(*find_probe("output.top"), config));
   for (const Probe* probe : offered_probes(config)) EXPECT_FALSE(probe->name.starts_with("attention.")) << probe->name;
   const ProbePlan plan = compile(TapMask::of(Level::kFull), config);
   EXPECT_EQ(plan.find(Quantity::kAttentionRow), nullptr);
@@ -71,12 +113,40 @@ TEST(Levels, ContainTheOnesBeforeThem) {
   EXPECT_FALSE(light.probes.contains(find_probe("attention.mass")));
   EXPECT_TRUE(standard.probes.contains(find_probe("attention.mass")));
   EXPECT_FALSE(standard.probes.contains(find_probe("lens.top")));
-  EXPECT_EQ(full.probes.size(), all_probes().size());
+  EXPECT_EQ(full.probes.size(), all_probes().size() - 1) << "all but what is recomputed only";
+  EXPECT_FALSE(full.probes.contains(find_probe("state.row")));
+  EXPECT_TRUE(light.probes.contains(find_probe("state.norm")));
+  EXPECT_TRUE(light.probes.contains(find_probe("moe.experts")));
   for (const Probe* probe : light.probes) EXPECT_TRUE(standard.probes.contains(probe));
   for (const Level level : {Level::kLight, Level::kStandard, Level::kFull}) {
     EXPECT_EQ(parse_level(level_name(level)), level);
   }
   EXPECT_FALSE(parse_level("everything").has_value());
+  EXPECT_FALSE(parse_level("recomputed").has_value()) << "no recording has this level";
+}
+
+TEST(TapMask, ImpliedRowsNeedTheHistoryOfTheRecurrences) {
+  TapMask mask = TapMask::of(Level::kFull);
+  EXPECT_FALSE(mask.needs_history());
+  EXPECT_FALSE(compile(mask, mixed_model()).keeps_history);
+  mask = {};
+  mask.keeps_history = true;
+  EXPECT_TRUE(compile(mask, mixed_model()).keeps_history) << "also before the steps whose rows are wanted";
+  EXPECT_TRUE(compile(mask, mixed_model()).fields.empty());
+  ModelConfig no_state = mixed_model();
+  no_state.layers = {no_state.layers[0], no_state.layers[1]};
+  EXPECT_FALSE(compile(mask, no_state).keeps_history);
+  mask = {};
+  mask.probes = {find_probe("state.row")};
+  mask.row_layers = {1, 3};
+  mask.row_heads = {0, 1, 4};
+  EXPECT_TRUE(mask.needs_history());
+  const ProbePlan plan = compile(mask, mixed_model());
+  EXPECT_TRUE(plan.keeps_history);
+  ASSERT_EQ(plan.fields.size(), 1u);
+  EXPECT_THAT(plan.fields[0].layers, ElementsAre(3));
+  EXPECT_THAT(plan.fields[0].heads, ElementsAre(0, 1, 4));
+  EXPECT_EQ(plan.fields[0].width.words(10), 30);
 }
 
 TEST(TapMask, AsksForExactRowsOfTheNamedLayersAndHeadsOnly) {

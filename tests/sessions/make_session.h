@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -36,6 +37,34 @@ inline ModelConfig llama_like(int32_t n_layers, int32_t n_heads) {
     layer.d_ffn = n_heads * 170;
     config.layers.push_back(layer);
   }
+  return config;
+}
+
+// A gated convolution, Mamba-1 with experts, attention beside Mamba-2: layers differ in heads, taps and experts.
+inline ModelConfig hybrid_like() {
+  ModelConfig config = llama_like(3, 3);
+  config.architecture = "hybrid";
+  config.layers[0].mixers = {MixerKind::kShortConv};
+  config.layers[0].conv = {.n_taps = 3, .n_channels = 50, .is_gated = true};
+  config.layers[1].mixers = {MixerKind::kMatrixState};
+  config.layers[1].conv = {.n_taps = 4, .n_channels = 50, .is_gated = false};
+  config.layers[1].state = {.recurrence = Recurrence::kMamba1,
+                            .sizes = {.n_heads = 50, .n_groups = 1, .d_key = 6, .d_value = 1},
+                            .n_stat_heads = 16};
+  config.layers[1].feed_forward = FeedForwardKind::kMoe;
+  config.layers[1].moe.router.n_experts = 7;
+  config.layers[1].moe.router.n_chosen = 3;
+  config.layers[2].mixers.push_back(MixerKind::kMatrixState);
+  config.layers[2].state = {.recurrence = Recurrence::kMamba2,
+                            .sizes = {.n_heads = 4, .n_groups = 2, .d_key = 6, .d_value = 5},
+                            .n_stat_heads = 4};
+  return config;
+}
+
+// Attention nowhere: keys are held by no layer.
+inline ModelConfig mamba_like() {
+  ModelConfig config = hybrid_like();
+  config.layers = {config.layers[1], config.layers[1]};
   return config;
 }
 
@@ -77,6 +106,20 @@ inline Token make_token(int64_t step, int64_t time_ns = 0) {
           .segment = step < 4 ? Segment::kUser : Segment::kGenerated};
 }
 
+// A number of a probe's own. The sample session was made with these numbers: they stay.
+inline uint64_t probe_number(const Probe& probe) {
+  static constexpr const char* kFirst[] = {
+      "residual.norm",    "attention.entropy", "attention.first", "attention.previous", "attention.distance",
+      "attention.output", "attention.top",     "attention.rest",  "attention.mass",     "attention.row",
+      "lens.top",         "output.top",        "output.entropy",  "output.tail",        "cache.bytes",
+      "cache.entries",    "cache.evicted"};
+  const auto found = std::ranges::find(kFirst, probe.name);
+  if (found != std::end(kFirst)) return static_cast<uint64_t>(found - std::begin(kFirst)) + 1;
+  uint64_t number = 0;
+  for (const char c : probe.name) number = mix(number + static_cast<unsigned char>(c));
+  return number;
+}
+
 // The values of steps [begin, end); the value of a step does not depend on the range.
 inline Frame make_frame(const Probe& probe, const ModelConfig& config, int64_t run, int64_t begin, int64_t end) {
   Frame frame;
@@ -94,7 +137,7 @@ inline Frame make_frame(const Probe& probe, const ModelConfig& config, int64_t r
   const Axis last = probe.axes.back();
   const int64_t width = probe.axes.size() > 1 ? frame.shape.back() : 1;
   const int64_t n_step = frame.values_per_step();
-  const uint64_t salt = mix(static_cast<uint64_t>(probe.quantity) + 1);
+  const uint64_t salt = mix(probe_number(probe));
   for (int64_t step = begin; step < end; ++step) {
     std::byte* to = memory.get() + static_cast<size_t>((step - begin) * n_step) * n_each;
     const int64_t n_seen = last == Axis::kKey ? step + 1 : last == Axis::kKeyBlock ? step / 64 + 1 : width;

@@ -23,15 +23,21 @@ int64_t query(const std::string& path, const std::string& sql) {
   return *value;
 }
 
-TEST(Recorder, WhatIsRecordedComesBackBitForBit) {
+class RecordedModel : public ::testing::TestWithParam<ModelConfig (*)()> {};
+
+INSTANTIATE_TEST_SUITE_P(Recorder, RecordedModel,
+                         ::testing::Values(
+                             +[] { return testing::llama_like(3, 2); }, testing::hybrid_like, testing::mamba_like));
+
+TEST_P(RecordedModel, ComesBackBitForBit) {
   const TempFolder folder;
   const std::string path = folder.file("a.orrery");
-  const ModelConfig config = testing::llama_like(3, 2);
+  const ModelConfig config = GetParam()();
   const int64_t run = testing::record_run(path, config, Level::kFull, 70, 200);
 
   auto reader = SessionReader::open(path);
   ASSERT_TRUE(reader) << reader.error().message;
-  for (const Probe* probe : offered_probes(config)) {
+  for (const Probe* probe : testing::probes_of(Level::kFull, config)) {
     EXPECT_EQ(testing::count_whole_steps(**reader, *probe, config, run), 200) << probe->name;
     const auto steps = (*reader)->recorded_steps(*probe, run);
     ASSERT_TRUE(steps);

@@ -38,6 +38,26 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   record.config.logit_cap = 30.0f;
   record.config.layers[2].mixers.push_back(MixerKind::kMatrixState);
   record.config.layers[2].feed_forward = FeedForwardKind::kMoe;
+  record.config.layers[1].attention.has_sinks = true;
+  record.config.layers[1].attention.gate = AttentionGate::kHead;
+  record.config.layers[1].attention.whole_qk_norm = true;
+  record.config.layers[1].attention.clip = 8.5f;
+  record.config.logit_scale = 0.125f;
+  record.config.layers[2].conv = {.n_taps = 4, .n_channels = 77, .is_gated = true};
+  record.config.layers[2].state = {.recurrence = Recurrence::kGatedDelta,
+                                   .sizes = {.n_heads = 6, .n_groups = 3, .d_key = 5, .d_value = 7},
+                                   .n_stat_heads = 2};
+  MoeConfig& moe = record.config.layers[2].moe;
+  moe = {.router = {.n_experts = 9, .n_chosen = 4, .score = RouterScore::kSigmoid},
+         .d_expert = 31,
+         .clipped = {.limit = 7.0f, .slope = 1.5f},
+         .d_shared = 33};
+  moe.router.renormalise = true;
+  moe.router.renormalise_epsilon = 1e-20f;
+  moe.router.scale = 2.5f;
+  moe.router.n_groups = 3;
+  moe.router.n_kept_groups = 2;
+  moe.router.group_by_sum_of_two = false;
   record.prompt = {.kind = "chat", .text = "caf\xc3\xa9 \"\\ \n"};
   record.settings.model_path = "/models/a b.gguf";
   record.settings.temperature = 0.1;
@@ -86,6 +106,23 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   EXPECT_EQ(back->config.embedding_scale, 25.5f);
   EXPECT_EQ(back->config.logit_cap, 30.0f);
   EXPECT_TRUE(back->config.layers[2].has(MixerKind::kMatrixState));
+  const AttentionConfig& attention = back->config.layers[1].attention;
+  EXPECT_TRUE(attention.has_sinks && attention.whole_qk_norm);
+  EXPECT_EQ(attention.gate, AttentionGate::kHead);
+  EXPECT_EQ(attention.clip, 8.5f);
+  EXPECT_EQ(back->config.logit_scale, 0.125f);
+  const ConvConfig& conv = back->config.layers[2].conv;
+  EXPECT_EQ(std::tuple(conv.n_taps, conv.n_channels, conv.is_gated), std::tuple(4, 77, true));
+  const MatrixStateConfig& state = back->config.layers[2].state;
+  EXPECT_EQ(state.recurrence, Recurrence::kGatedDelta);
+  EXPECT_EQ(std::tuple(state.sizes.n_heads, state.sizes.n_groups, state.sizes.d_key, state.sizes.d_value),
+            std::tuple(6, 3, 5, 7));
+  EXPECT_EQ(state.n_stat_heads, 2);
+  EXPECT_EQ(back->config.layers[2].moe.router, moe.router);
+  EXPECT_EQ(back->config.layers[2].moe.d_expert, 31);
+  EXPECT_EQ(back->config.layers[2].moe.d_shared, 33);
+  EXPECT_EQ(back->config.layers[2].moe.clipped.limit, 7.0f);
+  EXPECT_EQ(back->config.layers[2].moe.clipped.slope, 1.5f);
   EXPECT_EQ(back->config.norm_epsilon, record.config.norm_epsilon);
   const RunInfo info = run_info(*back);
   EXPECT_EQ(info.level, "light");
