@@ -12,30 +12,50 @@ def steps_of_time(raw, bias, low=0.0, high=float("inf")):
     return torch.nn.functional.softplus(raw + bias).clamp(low, high)
 
 
+def implied_rows(decay_logs, weights):
+    """decay_logs [T, ..., N] of every token, weights [T, T, ..., N] = query_t * key_s -> [T, T, ...]: what token t reads of
+    what token s wrote, sum over N of weights[t, s] times the decays of s + 1 .. t; 0 for s > t."""
+    total = decay_logs.double().cumsum(0)
+    difference = total[:, None] - total[None]
+    length = len(total)
+    later = torch.arange(length)[None] > torch.arange(length)[:, None]
+    difference[later] = -torch.inf
+    return (weights.double() * difference.exp()).sum(-1)
+
+
 @torch.no_grad()
 def selective_keep_and_taps(case, model, tokens):
-    """state_keep [T, layer, 16, 3] of the groups of channels, conv_taps."""
+    """state_keep [T, layer, 16, 3] of the groups of channels, state_row [steps, layer, 16, T], conv_taps."""
     with hybrid_goldens.recorded_calls(hybrid_goldens.code_of(model), "mamba_selective_scan") as calls:
         taps = hybrid_goldens.conv_taps(case, model, tokens)
-    keep = []
-    for call in calls:  # raw steps of time [1, channel, T], A [channel, N]
+    keep, rows, steps = [], [], [len(tokens) // 3, len(tokens) - 1]
+    for call in calls:  # raw steps of time [1, channel, T], A [channel, N], B and C [1, N, T]
         delta = steps_of_time(call.args[1][0], call.kwargs["delta_bias"][:, None])
-        decay = torch.exp(delta.T[:, :, None] * call.args[2])  # [T, channel, N]
-        group = 16 * torch.arange(decay.shape[1]) // decay.shape[1]
-        keep.append(torch.cat([hybrid_goldens.keep_of(decay[:, group == g].flatten(1)[:, None]) for g in range(16)], 1))
-    return taps | {"state_keep": torch.stack(keep, 1).numpy()}
+        logs = delta.T[:, :, None] * call.args[2]  # [T, channel, N]
+        group = 16 * torch.arange(logs.shape[1]) // logs.shape[1]
+        members = [group == g for g in range(16)]
+        keep.append(torch.cat([hybrid_goldens.keep_of(logs[:, m].exp().flatten(1)[:, None]) for m in members], 1))
+        read = implied_rows(logs, (call.args[4][0].T[:, None] * call.args[3][0].T[None])[:, :, None])  # [T, T, channel]
+        rows.append(torch.stack([read[:, :, m].mean(-1) for m in members], 1)[steps])
+    return taps | {"state_keep": torch.stack(keep, 1).numpy(), "state_steps": np.asarray(steps),
+                   "state_row": torch.stack(rows, 1).numpy()}
 
 
 @torch.no_grad()
 def scalar_keep_and_taps(case, model, tokens):
-    """state_keep [T, layer, head, 3], in which all three are the same number; conv_taps."""
+    """state_keep [T, layer, head, 3], in which all three are the same number; state_row [steps, layer, head, T];
+    conv_taps."""
     with hybrid_goldens.recorded_calls(hybrid_goldens.code_of(model), "mamba2_chunk_scan") as calls:
         taps = hybrid_goldens.conv_taps(case, model, tokens)
-    keep = []
-    for call in calls:
+    keep, rows, steps = [], [], [len(tokens) // 3, len(tokens) - 1]
+    for call in calls:  # raw steps of time [1, T, head], A [head], B and C [1, T, group, N]
         delta = steps_of_time(call.args[1][0], call.kwargs["dt_bias"], *call.kwargs["dt_limit"])  # [T, head]
-        keep.append(hybrid_goldens.keep_of(torch.exp(delta * call.args[2])[..., None]))
-    return taps | {"state_keep": torch.stack(keep, 1).numpy()}
+        logs = (delta * call.args[2])[..., None]
+        keep.append(hybrid_goldens.keep_of(logs.exp()))
+        b, c = (x[0].repeat_interleave(logs.shape[1] // x.shape[2], dim=1) for x in call.args[3:5])  # [T, head, N]
+        rows.append(implied_rows(logs, c[:, None] * b[None]).transpose(1, 2)[steps])
+    return taps | {"state_keep": torch.stack(keep, 1).numpy(), "state_steps": np.asarray(steps),
+                   "state_row": torch.stack(rows, 1).numpy()}
 
 
 def put_away(name, w):

@@ -232,6 +232,37 @@ void plan_experts(const ModelConfig& config, ProbePlan& plan) {
   plan.fields.push_back({.quantity = Quantity::kMoeEntropy, .layers = layers, .heads = {}, .width = {.fixed = 1}});
 }
 
+// The implied rows of one step, [layer with a state, head, n_total]: the tokens before it come first, and are kept.
+std::vector<float> state_rows_of(const std::shared_ptr<const Model>& model, std::span<const int32_t> tokens,
+                                 size_t step) {
+  const auto layers =
+      layers_with(model->config(), [](const LayerConfig& layer) { return layer.has(MixerKind::kMatrixState); });
+  const int32_t n = longest(model->config(), layers, [](const LayerConfig& layer) { return layer.state.n_stat_heads; });
+  std::vector<int32_t> heads;
+  for (int32_t h = 0; h < n; ++h) heads.push_back(h);
+  const ProbePlan kept{.fields = {}, .keeps_history = true};
+  const ProbePlan rows{
+      .fields = {{.quantity = Quantity::kStateRow, .layers = layers, .heads = heads, .width = {.per_key = n}}},
+      .keeps_history = true};
+  Generator generator(model, DType::kF32);
+  EXPECT_TRUE(generator.feed(tokens.first(step), kept, LogitsWanted::kNone));
+  EXPECT_TRUE(generator.feed(tokens.subspan(step, 1), rows, LogitsWanted::kNone));
+  std::vector<float> values;
+  append(generator.probes(), Quantity::kStateRow, values, static_cast<int64_t>(tokens.size()));
+  return values;
+}
+
+void compare_state_rows(const std::shared_ptr<const Model>& model, const std::vector<int32_t>& tokens,
+                        const Golden& golden, const GoldenBounds& bounds) {
+  if (!golden.has("state_row")) return;
+  std::vector<float> rows;
+  for (const int32_t step : golden.read<int32_t>("state_steps")) {
+    const auto row = state_rows_of(model, tokens, static_cast<size_t>(step));
+    rows.insert(rows.end(), row.begin(), row.end());
+  }
+  golden.expect_absolute("state_row", rows, bounds.state_row);
+}
+
 }  // namespace
 
 ProbePlan plan_of_everything(const ModelConfig& config) {
@@ -294,6 +325,7 @@ void expect_matches_golden(const std::shared_ptr<const Model>& model, const std:
                            const GoldenBounds& bounds, const std::vector<int64_t>& batch_sizes) {
   ASSERT_NE(model, nullptr);
   const std::vector<int32_t> tokens = read_npy<int32_t>(golden / "tokens.npy").values;
+  compare_state_rows(model, tokens, Golden(golden), bounds);
   for (const int64_t batch_size : batch_sizes) {
     const int64_t n_rows = batch_size == 0 ? static_cast<int64_t>(tokens.size()) : batch_size;
     SCOPED_TRACE("batches of " + std::to_string(n_rows));

@@ -18,6 +18,7 @@ namespace orrery::testing {
 struct GoldenBounds {
   double logits = 1e-3;
   double attention_row = 2e-4;
+  double state_row = 1e-4;
   double norm_relative = 1e-3;
   double probability = 1e-3;
 };
