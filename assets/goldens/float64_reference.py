@@ -60,12 +60,30 @@ def attention(q, k, v, window):
     return np.einsum("ths,shd->thd", rows, v), rows
 
 
+def fixed_decay_states(q, k, v, decay, scale):
+    """What the states of heads with fixed decays are measured by: norm, keep, write, read and row (README.md).
+
+    q, k [T, head, key], v [T, head, value], decay [head]; S = decay S + v k^T, of which y = scale S q is read.
+    """
+    length, heads, _ = q.shape
+    state, norm, read = np.zeros((heads, v.shape[2], k.shape[2])), [], []
+    for t in range(length):
+        state = decay[:, None, None] * state + v[t, :, :, None] * k[t, :, None, :]
+        norm.append(np.sqrt((state * state).sum((1, 2))))
+        read.append(np.linalg.norm(np.einsum("hvk,hk->hv", state, q[t]), axis=-1) / np.linalg.norm(q[t], axis=-1))
+    distance = np.arange(length)[:, None] - np.arange(length)
+    powers = np.where(distance >= 0, decay[:, None, None] ** np.maximum(distance, 0), 0.0)
+    return {"norm": np.stack(norm), "keep": np.tile(decay[None, :, None], (length, 1, 3)),
+            "write": np.linalg.norm(v, axis=-1) * np.linalg.norm(k, axis=-1), "read": np.stack(read),
+            "row": np.einsum("thd,shd,hts->ths", q, k, powers) * scale}
+
+
 class Decoder:
-    """Weights by name, the residual stream, and what a golden keeps of a run."""
+    """Weights by name, and what a golden keeps of a run; of each layer with a state a dict of arrays [T, head, ...]."""
 
     def __init__(self, weights):
         self.weights = {name: w.astype(np.float64) for name, w in weights.items()}
-        self.residual_norm, self.attention_row, self.state_norm = [], [], []
+        self.residual_norm, self.attention_row, self.states = [], [], []
 
     def __getitem__(self, name):
         return self.weights[name]
@@ -93,8 +111,11 @@ class Decoder:
         self.residual_norm.append(np.linalg.norm(x, axis=-1))
 
     def golden(self, tokens, logits, steps):
+        state_steps = [len(tokens) // 3, len(tokens) - 1]
         arrays = {"tokens": np.asarray(tokens), "logits": logits, "residual_norm": np.stack(self.residual_norm, 1),
-                  "state_norm": np.stack(self.state_norm, 1)}
+                  "state_steps": np.asarray(state_steps)}
+        arrays |= {f"state_{name}": np.stack([s[name] for s in self.states], 1) for name in self.states[0]}
+        arrays["state_row"] = arrays["state_row"][state_steps]
         if self.attention_row:
             rows = np.stack(self.attention_row, 1)
             steps = steps or hybrid_goldens.edges(len(tokens))
@@ -134,4 +155,4 @@ def make(case, assets, shapes_of, run):
               folder / "model.safetensors", metadata={"format": "pt"})
     print(f"{case.name}: T {len(tokens)}, largest logit {np.abs(logits).max():.2f}, "
           f"spread {logits.std(-1).mean():.2f}, residual {np.stack(model.residual_norm).max():.1f}, "
-          f"state {np.stack(model.state_norm).max():.1f}")
+          f"state {max(s['norm'].max() for s in model.states):.1f}")

@@ -6,20 +6,33 @@ from safetensors.numpy import save_file
 from transformers import MiniMaxForCausalLM
 from transformers.models.minimax.modeling_minimax import MiniMaxCache
 
+import float64_reference as reference
 import hybrid_goldens
 from hybrid_goldens import Case, matrix, uniform
 
 
 @torch.no_grad()
 def states(_case, model, tokens):
-    """A `more`: state_norm [T, layer, head], the class's own states after all prefixes (its one-token steps lose count of
-    the positions where the first layer has no keys)."""
-    norms = []
-    for n in range(1, len(tokens) + 1):
-        cache = MiniMaxCache()
-        model(torch.tensor([list(map(int, tokens[:n]))]), past_key_values=cache, use_cache=True)
-        norms.append([hybrid_goldens.norms_per_head(s) for s in cache.linear_cache if len(s) > 0])
-    return {"state_norm": np.asarray(norms)}
+    """A `more`: the arrays state_* (README.md). The norms are those of the class's own states after all prefixes (its
+    one-token steps lose count of the positions where the first layer has no keys); the others follow from the queries,
+    keys and values that it makes."""
+    norms, ids = [], list(map(int, tokens))
+    with hybrid_goldens.recorded_modules(model, lambda name, _m: name.endswith("qkv_proj")) as calls:
+        for n in range(1, len(ids) + 1):
+            cache = MiniMaxCache()
+            del calls[:]
+            model(torch.tensor([ids[:n]]), past_key_values=cache, use_cache=True)
+            norms.append([hybrid_goldens.norms_per_head(s) for s in cache.linear_cache if len(s) > 0])
+    layers = []
+    for call in calls:
+        attention = model.get_submodule(call.name.removesuffix(".qkv_proj"))
+        qkv = attention.act_fn(call.result[0]).reshape(len(ids), attention.num_attention_heads, -1).double().numpy()
+        decay = np.exp(-attention.slope_rate.double().flatten().numpy())
+        layers.append(reference.fixed_decay_states(*np.split(qkv, 3, -1), decay, 1.0))
+    arrays = {f"state_{name}": np.stack([layer[name] for layer in layers], 1) for name in layers[0]}
+    own, steps = np.asarray(norms), [len(ids) // 3, len(ids) - 1]
+    print(f"  states from the recurrence's {np.abs(own / arrays['state_norm'] - 1).max():.1e}")
+    return arrays | {"state_norm": own, "state_steps": np.asarray(steps), "state_row": arrays["state_row"][steps]}
 
 
 @torch.no_grad()

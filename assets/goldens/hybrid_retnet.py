@@ -65,12 +65,11 @@ def retention(model, x, prefix, config):
     q, k = reference.rotate(q, 10000.0), np.repeat(reference.rotate(k, 10000.0), share, 1)
     v = np.repeat(v, share, 1)
     gamma = 1.0 - 2.0 ** (-5.0 - np.arange(s["heads"]))
-    state, out, norms = np.zeros((s["heads"], s["width_v"], s["width_k"])), [], []
+    state, out = np.zeros((s["heads"], s["width_v"], s["width_k"])), []
     for t in range(length):
         state = gamma[:, None, None] * state + v[t, :, :, None] * k[t, :, None, :]
         out.append(np.einsum("hvk,hk->hv", state, q[t]) / np.sqrt(s["width_k"]))
-        norms.append(np.sqrt((state * state).sum((1, 2))))
-    model.state_norm.append(np.stack(norms))
+    model.states.append(reference.fixed_decay_states(q, k, v, gamma, 1.0 / np.sqrt(s["width_k"])))
     weight = model.weights.get(f"{prefix}{norm_name(config)}.weight", 1.0)
     y = reference.rms_norm(np.stack(out), weight, config["norm_eps"]).reshape(length, -1)
     if config.get("use_output_gate", True):

@@ -46,6 +46,17 @@ def shapes_of(config):
 GROUPS = 16  # channel c of n belongs to group floor(16 c / n): the norm of a state is kept per group
 
 
+def grouped_decays(logs, b, c, group):
+    """keep [T, group, 3] and row [T, group, T] from logarithms of decays [T, channel, N]: means over channels."""
+    length, total = len(logs), np.cumsum(logs, 0)
+    distance = total[:, None] - total[None]  # [t, s, channel, N]
+    distance[np.arange(length)[None] > np.arange(length)[:, None]] = -np.inf
+    rows = np.einsum("tsin,tn,sn->tsi", np.exp(distance), c, b)
+    parts = [logs[:, group == g].reshape(length, -1) for g in range(GROUPS)]
+    keep = np.stack([np.exp(np.stack([part.mean(-1), part.min(-1), part.max(-1)], -1)) for part in parts], 1)
+    return {"keep": keep, "row": np.stack([rows[:, :, group == g].mean(-1) for g in range(GROUPS)], 1)}
+
+
 def mamba(model, x, prefix, config):
     """h = exp(dt A) h + (dt u) B^T, y = h C + D u; u a causal convolution's SiLU, dt = softplus(W x + b)."""
     length, inner, n = len(x), config["intermediate_size"], config["state_size"]
@@ -57,13 +68,17 @@ def mamba(model, x, prefix, config):
     delta, b, c = np.split(u @ model[prefix + "x_proj.weight"].T, [rank, rank + n], -1)
     dt = reference.softplus(delta @ model[prefix + "dt_proj.weight"].T + model[prefix + "dt_proj.bias"])
     a, skip = -np.exp(model[prefix + "A_log"]), model[prefix + "D"]
-    state, out, norms = np.zeros((inner, n)), [], []
+    state, out, norms, reads = np.zeros((inner, n)), [], [], []
     group = GROUPS * np.arange(inner) // inner
+    group_norm = lambda squares: np.sqrt(np.bincount(group, squares, GROUPS))
     for t in range(length):
         state = np.exp(dt[t, :, None] * a) * state + (dt[t] * u[t])[:, None] * b[t]
         out.append(state @ c[t] + skip * u[t])
-        norms.append(np.sqrt(np.bincount(group, (state * state).sum(-1), GROUPS)))
-    model.state_norm.append(np.stack(norms))
+        norms.append(group_norm((state * state).sum(-1)))
+        reads.append(group_norm((state @ c[t]) ** 2) / np.linalg.norm(c[t]))
+    write = np.stack([group_norm((dt[t] * u[t]) ** 2) * np.linalg.norm(b[t]) for t in range(length)])
+    model.states.append({"norm": np.stack(norms), "read": np.stack(reads), "write": write}
+                        | grouped_decays(dt[:, :, None] * a, b, c, group))
     y = np.stack(out) * reference.silu(gate)
     return y @ model[prefix + "out_proj.weight"].T + model.weights.get(prefix + "out_proj.bias", 0.0)
 
