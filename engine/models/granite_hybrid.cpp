@@ -88,13 +88,13 @@ Result<void> read_feed_forwards(const ModelFile& file, ModelConfig& config) {
   ORRERY_RETURN_IF_ERROR(expect_silu(file, "hidden_act"));
   const MoeNames names = expert_names(file, 0);
   const bool has_router = file.find(names.router, 0) != nullptr;
-  ORRERY_ASSIGN_OR_RETURN(const int64_t n_experts, file.integer(kMoeKeys.n_experts, 0, kMostExperts, has_router));
+  ORRERY_ASSIGN_OR_RETURN(const int64_t n_experts, file.integer(kMoeKeys.n_experts, 0, kMostExperts, 0));
+  const bool has_experts = has_router || n_experts > 0;  // where the two disagree, the sentence is that of the router
   for (int32_t i = 0; i < config.n_layers(); ++i) {
     LayerConfig& layer = config.layers[static_cast<size_t>(i)];
-    layer.feed_forward = n_experts > 0 ? FeedForwardKind::kMoe : FeedForwardKind::kDense;
-    ORRERY_ASSIGN_OR_RETURN(const int64_t width,
-                            shared_width(file, i, n_experts > 0 ? kShared : kAlone, config.d_model));
-    (n_experts > 0 ? layer.moe.d_shared : layer.d_ffn) = width;
+    layer.feed_forward = has_experts ? FeedForwardKind::kMoe : FeedForwardKind::kDense;
+    ORRERY_ASSIGN_OR_RETURN(const int64_t width, shared_width(file, i, has_experts ? kShared : kAlone, config.d_model));
+    (has_experts ? layer.moe.d_shared : layer.d_ffn) = width;
   }
   return read_moe_layers(file, kMoeKeys, names, kRouter, config);
 }

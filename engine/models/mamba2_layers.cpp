@@ -36,6 +36,7 @@ Result<MatrixStateSizes> read_sizes_of(const ModelFile& file, const Mamba2Keys& 
   const int64_t d_inner = out.n_cols();
   const std::string columns = "the columns of " + file.spelled(names.out, layer);
   ORRERY_RETURN_IF_ERROR(check_stated(file, keys.d_inner, d_inner, columns));
+  ORRERY_RETURN_IF_ERROR(check_expansion(file, keys.expansion, d_model, d_inner));
   if (d_inner < 1 || d_inner > kMostWidth || d_inner % n_heads != 0) {
     return must(file, columns, "be a multiple of the " + std::to_string(n_heads) + " heads", d_inner);
   }
@@ -74,6 +75,8 @@ Mamba2Keys mamba2_part_keys(const ModelFile& file) {
                   .n_heads = {"ssm.time_step_rank", "mamba_n_heads"},
                   .d_head = {"", "mamba_d_head"},
                   .n_groups = {"ssm.group_count", "mamba_n_groups"}};
+  // Falcon-H1 states the width itself, and has the usual expansion beside it.
+  if (!file.has(keys.d_inner)) keys.expansion = {"", "mamba_expand"};
   if (const auto word = file.text(keys.d_head, "auto"); word && *word == "auto") keys.d_head = {};
   return keys;
 }

@@ -26,6 +26,7 @@ struct Mamba2Keys {
   ConfigKey n_heads{"ssm.time_step_rank", "num_heads"};
   ConfigKey d_head{"", "head_dim"};
   ConfigKey n_groups{"ssm.group_count", "n_groups"};
+  ConfigKey expansion{};  // d_inner / d_model
   ConfigKey time_steps{"", "time_step_limit"};
   std::string_view activation = "hidden_act";  // config.json's, which must be SiLU; empty: it does not say
   int64_t usual_groups = 1;  // where a folder does not say: the class's default; a GGUF file without them has 1

@@ -101,7 +101,9 @@ Result<std::vector<bool>> layers_with_experts(const ModelFile& file, int32_t n_l
   ORRERY_ASSIGN_OR_RETURN(has_experts, file.named_layers({"", "mlp_only_layers"}, n_layers));
   has_experts.flip();
   for (int32_t i = 0; i < n_layers; ++i) {
-    if (n_experts == 0 || (i + 1) % step != 0) has_experts[static_cast<size_t>(i)] = false;
+    // Where no experts are stated and there are some, the sentence is that of their router.
+    const bool has_none = n_experts == 0 && file.find(kExperts.router, i) == nullptr;
+    if (has_none || (i + 1) % step != 0) has_experts[static_cast<size_t>(i)] = false;
   }
   return has_experts;
 }

@@ -1,5 +1,7 @@
 #include "engine/models/stated_sizes.h"
 
+#include <cmath>
+
 namespace orrery {
 
 Result<void> check_stated(const ModelFile& file, ConfigKey key, int64_t actual, const std::string& what) {
@@ -7,6 +9,15 @@ Result<void> check_stated(const ModelFile& file, ConfigKey key, int64_t actual, 
   if (stated == actual) return {};
   return Error{ErrorCode::kInvalidFile, file.path() + ": " + file.spelled(key) + " must be " + std::to_string(actual) +
                                             ", " + what + ", but is " + std::to_string(stated)};
+}
+
+Result<void> check_expansion(const ModelFile& file, ConfigKey key, int64_t d_model, int64_t actual) {
+  if (!file.has(key)) return {};
+  ORRERY_ASSIGN_OR_RETURN(const double expansion, file.number(key));
+  if (std::floor(expansion * static_cast<double>(d_model)) == static_cast<double>(actual)) return {};
+  return Error{ErrorCode::kInvalidFile, file.path() + ": " + file.spelled(key) + " must make " +
+                                            std::to_string(actual) + " of " + std::to_string(d_model) + ", but is " +
+                                            std::to_string(expansion)};
 }
 
 Result<int32_t> read_taps(const ModelFile& file, ConfigKey key, TensorName weight, int32_t layer, int64_t n_channels) {

@@ -13,6 +13,9 @@ namespace orrery {
 // kInvalidFile where `key` is stated and is not `actual`; `what` says what has that size: "the rows of TENSOR".
 Result<void> check_stated(const ModelFile& file, ConfigKey key, int64_t actual, const std::string& what);
 
+// kInvalidFile where `key` is stated and `actual` is not the whole part of that times d_model.
+Result<void> check_expansion(const ModelFile& file, ConfigKey key, int64_t d_model, int64_t actual);
+
 // The taps of a depthwise convolution whose weight is [n_channels, taps] or [n_channels, 1, taps], 1 to 256; `key` may
 // state them.
 Result<int32_t> read_taps(const ModelFile& file, ConfigKey key, TensorName weight, int32_t layer, int64_t n_channels);

@@ -24,6 +24,7 @@ constexpr Mamba2Keys kMambaKeys{.taps = {"", "mamba_d_conv"},
                                 .n_heads = {"", "n_mamba_heads"},
                                 .d_head = {"", "mamba_headdim"},
                                 .n_groups = {"", "mamba_ngroups"},
+                                .expansion = {"", "mamba_expand"},
                                 .time_steps = {},
                                 .activation = {}};
 // The recurrence of a layer with a transformer block.
