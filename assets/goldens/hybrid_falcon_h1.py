@@ -6,7 +6,7 @@ from transformers import FalconH1ForCausalLM
 import hybrid_goldens
 from hybrid_goldens import Case
 from hybrid_granite import MAMBA2_NAMES, mamba2_layout
-from hybrid_mamba import scalar_keep_and_taps
+from hybrid_mamba import scalar_states
 
 MULTIPLIERS = dict(embedding_multiplier=1.3, lm_head_multiplier=0.7, key_multiplier=0.6, attention_in_multiplier=1.2,
                    attention_out_multiplier=0.8, ssm_in_multiplier=1.25, ssm_out_multiplier=0.65,
@@ -56,7 +56,7 @@ def save_twin(case, model, weights, folder):
 CASES = [
     # The norm after the gate; a state that is not expand * hidden_size wide; heads of their own width.
     Case("tiny-falcon-h1", FalconH1ForCausalLM, length=70, seed=241, twins=save_twin,
-         state_norms=hybrid_goldens.norms_per_head, more=scalar_keep_and_taps,
+         state_norms=hybrid_goldens.norms_per_head, more=scalar_states,
          config=MULTIPLIERS | dict(
              vocab_size=53, hidden_size=22, intermediate_size=29, num_hidden_layers=3, num_attention_heads=3,
              num_key_value_heads=1, head_dim=10, max_position_embeddings=512, rms_norm_eps=2e-5, mamba_d_ssm=42,
@@ -67,7 +67,7 @@ CASES = [
                   "dtype": None, "torch_dtype": "float32"}),
     # The norm before the gate, biases everywhere, limits of the time step, the width left to expand.
     Case("tiny-falcon-h1-b", FalconH1ForCausalLM, length=50, seed=242, state_norms=hybrid_goldens.norms_per_head,
-         states_by_prefixes=True, more=scalar_keep_and_taps,
+         states_by_prefixes=True, more=scalar_states,
          config=MULTIPLIERS | dict(
              vocab_size=47, hidden_size=18, intermediate_size=25, num_hidden_layers=2, num_attention_heads=3,
              num_key_value_heads=3, max_position_embeddings=512, rms_norm_eps=1e-5, mamba_d_ssm=None, mamba_expand=3,
@@ -76,7 +76,7 @@ CASES = [
              attention_bias=True, mlp_bias=True, time_step_limit=[0.1, 0.9], tie_word_embeddings=True)),
     # No norm of the state's output, no bias of the convolution.
     Case("tiny-falcon-h1-c", FalconH1ForCausalLM, length=40, seed=243, twins=save_twin,
-         state_norms=hybrid_goldens.norms_per_head, more=scalar_keep_and_taps,
+         state_norms=hybrid_goldens.norms_per_head, more=scalar_states,
          config=MULTIPLIERS | dict(
              vocab_size=41, hidden_size=20, intermediate_size=27, num_hidden_layers=2, num_attention_heads=5,
              num_key_value_heads=1, max_position_embeddings=512, rms_norm_eps=1e-5, mamba_d_ssm=33, mamba_n_heads=3,

@@ -285,6 +285,25 @@ def run(case, model, tokens):
     return arrays
 
 
+@torch.no_grad()
+def router_statistics(model, tokens, ranking, is_sigmoid, choose=usual_router_choice):
+    """moe_margin, moe_entropy [T, layer with experts]: by how much the last chosen leads the best not chosen in
+    ranking(args, result) [T, expert], NaN where all are chosen; nats of softmax(logits), or of s / sum s for sigmoids."""
+    with recorded_modules(model, lambda _n, m: type(m).__name__.endswith("outer")) as routers:
+        model(torch.tensor([list(map(int, tokens))]), use_cache=False)
+    margins, entropies = [], []
+    for call in routers:
+        chosen, _ = choose(call.args, call.result)
+        scores = ranking(call.args, call.result).double()
+        is_chosen = torch.zeros_like(scores, dtype=torch.bool).scatter(1, chosen, True)
+        margin = scores.where(is_chosen, torch.inf).amin(-1) - scores.where(~is_chosen, -torch.inf).amax(-1)
+        margins.append(margin.where(margin.isfinite(), torch.nan))
+        logits = call.result[0].double()
+        p = logits.sigmoid() / logits.sigmoid().sum(-1, keepdim=True) if is_sigmoid else logits.softmax(-1)
+        entropies.append(torch.special.entr(p).sum(-1))
+    return {"moe_margin": torch.stack(margins, 1).numpy(), "moe_entropy": torch.stack(entropies, 1).numpy()}
+
+
 def norms_per_head(state):
     """[1, head, a, b] -> [head]"""
     return state[0].double().flatten(1).norm(dim=-1).numpy()

@@ -5,7 +5,7 @@ from transformers import BambaForCausalLM, GraniteMoeHybridForCausalLM
 
 import hybrid_goldens
 from hybrid_goldens import Case, matrix, normal
-from hybrid_mamba import put_away, scalar_keep_and_taps
+from hybrid_mamba import put_away, scalar_states
 
 MAMBA2_NAMES = [(r"\.dt_bias$", ".dt_proj.bias")]
 
@@ -95,7 +95,7 @@ def save_twin(case, model, weights, folder):
 CASES = [
     # Older spelling, as the published models have it: layer_types of mamba and attention, no rotation.
     Case("tiny-granite-hybrid", GraniteMoeHybridForCausalLM, length=70, seed=231, twins=save_twin,
-         state_norms=hybrid_goldens.norms_per_head, more=scalar_keep_and_taps,
+         state_norms=hybrid_goldens.norms_per_head, more=scalar_states,
          config=dict(vocab_size=53, hidden_size=21, intermediate_size=6, num_hidden_layers=4, num_attention_heads=3,
                      num_key_value_heads=1, max_position_embeddings=512, rms_norm_eps=2e-5, attention_multiplier=0.31,
                      embedding_multiplier=1.7, residual_multiplier=0.43, logits_scaling=2.3, num_local_experts=5,
@@ -108,7 +108,7 @@ CASES = [
                   "time_step_limit": None, "dtype": None, "torch_dtype": "float32"}),
     # Newer spelling: no experts, rotations, biases but in the convolution, an own unembedding, time steps with limits.
     Case("tiny-granite-hybrid-dense", GraniteMoeHybridForCausalLM, length=60, seed=232,
-         state_norms=hybrid_goldens.norms_per_head, states_by_prefixes=True, more=scalar_keep_and_taps,
+         state_norms=hybrid_goldens.norms_per_head, states_by_prefixes=True, more=scalar_states,
          config=dict(vocab_size=47, hidden_size=20, intermediate_size=7, num_hidden_layers=3, num_attention_heads=5,
                      num_key_value_heads=1, max_position_embeddings=512, rms_norm_eps=1e-5, attention_multiplier=0.4,
                      embedding_multiplier=0.7, residual_multiplier=1.3, logits_scaling=1.9, num_local_experts=0,
@@ -120,7 +120,7 @@ CASES = [
     # Half of every head turns; layers with attention by attn_layer_indices.
     # (The class' steps know no positions by themselves.)
     Case("tiny-bamba", BambaForCausalLM, length=70, seed=233, twins=save_twin,
-         state_norms=hybrid_goldens.norms_per_head, states_by_prefixes=True, more=scalar_keep_and_taps,
+         state_norms=hybrid_goldens.norms_per_head, states_by_prefixes=True, more=scalar_states,
          config=dict(vocab_size=59, hidden_size=24, intermediate_size=31, num_hidden_layers=4, num_attention_heads=3,
                      num_key_value_heads=1, max_position_embeddings=512, rms_norm_eps=2e-5, attn_layer_indices=[1, 2],
                      mamba_n_heads=4, mamba_n_groups=2, mamba_d_state=5, mamba_d_conv=4, mamba_expand=2,
@@ -129,7 +129,7 @@ CASES = [
                   "time_step_limit": None, "dtype": None, "torch_dtype": "float32"}),
     # Newer spelling, all biases, heads that are not hidden_size / heads wide, an expansion of 3.
     Case("tiny-bamba-b", BambaForCausalLM, length=40, seed=234, state_norms=hybrid_goldens.norms_per_head,
-         states_by_prefixes=True, more=scalar_keep_and_taps,
+         states_by_prefixes=True, more=scalar_states,
          config=dict(vocab_size=43, hidden_size=18, intermediate_size=23, num_hidden_layers=3, num_attention_heads=4,
                      num_key_value_heads=2, head_dim=12, max_position_embeddings=512, rms_norm_eps=1e-5,
                      attn_layer_indices=[0], mamba_n_heads=6, mamba_n_groups=1, mamba_d_state=9, mamba_d_conv=3,

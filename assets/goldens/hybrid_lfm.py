@@ -18,6 +18,14 @@ def gates_and_taps(case, model, tokens):
                    "conv_gate_out": torch.stack([c.mean(-1) for _, c, _ in parts], 1).numpy()}
 
 
+def gates_taps_and_margins(case, model, tokens):
+    """With moe_margin and moe_entropy of sigmoid scores, to which the selection bias, an argument, is added."""
+    def ranking(args, result):
+        return result[0].sigmoid() + (args[1] if len(args) > 1 and args[1] is not None else 0)
+
+    return gates_and_taps(case, model, tokens) | hybrid_goldens.router_statistics(model, tokens, ranking, True)
+
+
 def save_twin(case, model, weights, folder):
     config = model.config
     has_experts = config.model_type == "lfm2_moe"
@@ -68,7 +76,7 @@ CASES = [
                      block_auto_adjust_ff_dim=False, tie_word_embeddings=False,
                      layer_types=["conv", "full_attention", "full_attention", "conv"],
                      rope_parameters={"rope_type": "default", "rope_theta": 1000.0})),
-    Case("tiny-lfm2-moe", Lfm2MoeForCausalLM, length=80, seed=203, more=gates_and_taps, twins=save_twin,
+    Case("tiny-lfm2-moe", Lfm2MoeForCausalLM, length=80, seed=203, more=gates_taps_and_margins, twins=save_twin,
          config=dict(vocab_size=53, hidden_size=20, intermediate_size=31, moe_intermediate_size=9, num_hidden_layers=4,
                      num_attention_heads=5, num_key_value_heads=1, max_position_embeddings=512, norm_eps=1e-5,
                      conv_bias=False, conv_L_cache=4, num_dense_layers=1, num_experts=7, num_experts_per_tok=3,
@@ -77,7 +85,7 @@ CASES = [
                      rope_parameters={"rope_type": "default", "rope_theta": 20000.0}),
          rules=[(r"expert_bias$", normal(0.0, 0.5))]),
     # Older spelling, biases of the convolution, no selection bias, weights as they come but for a factor.
-    Case("tiny-lfm2-moe-b", Lfm2MoeForCausalLM, length=40, seed=204, more=gates_and_taps,
+    Case("tiny-lfm2-moe-b", Lfm2MoeForCausalLM, length=40, seed=204, more=gates_taps_and_margins,
          config=dict(vocab_size=43, hidden_size=24, intermediate_size=29, moe_intermediate_size=11, num_hidden_layers=3,
                      num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512, norm_eps=1e-5,
                      conv_bias=True, conv_L_cache=3, num_dense_layers=0, num_experts=5, num_experts_per_tok=2,

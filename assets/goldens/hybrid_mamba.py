@@ -23,39 +23,57 @@ def implied_rows(decay_logs, weights):
     return (weights.double() * difference.exp()).sum(-1)
 
 
+def state_arrays(layers):
+    """Stacks what the layers measured, dicts of [T or steps, ...] by name, to [T or steps, layer, ...]."""
+    return {name: torch.stack([layer[name] for layer in layers], 1).numpy() for name in layers[0]}
+
+
+def row_steps(tokens):
+    return [len(tokens) // 3, len(tokens) - 1]
+
+
 @torch.no_grad()
-def selective_keep_and_taps(case, model, tokens):
-    """state_keep [T, layer, 16, 3] of the groups of channels, state_row [steps, layer, 16, T], conv_taps."""
+def selective_states(case, model, tokens):
+    """state_keep, state_write, state_read and state_row (README.md) of the groups of channels, conv_taps."""
     with hybrid_goldens.recorded_calls(hybrid_goldens.code_of(model), "mamba_selective_scan") as calls:
         taps = hybrid_goldens.conv_taps(case, model, tokens)
-    keep, rows, steps = [], [], [len(tokens) // 3, len(tokens) - 1]
-    for call in calls:  # raw steps of time [1, channel, T], A [channel, N], B and C [1, N, T]
-        delta = steps_of_time(call.args[1][0], call.kwargs["delta_bias"][:, None])
-        logs = delta.T[:, :, None] * call.args[2]  # [T, channel, N]
+    layers = []
+    for call in calls:  # u and raw steps of time [1, channel, T], A [channel, N], B and C [1, N, T]
+        delta = steps_of_time(call.args[1][0], call.kwargs["delta_bias"][:, None]).T
+        logs = delta[:, :, None] * call.args[2]  # [T, channel, N]
+        b, c = call.args[3][0].T, call.args[4][0].T  # [T, N]
+        written = (delta * call.args[0][0].T).double()  # [T, channel]
+        rows = implied_rows(logs, (c[:, None] * b[None])[:, :, None])  # [T, T, channel]
+        read = torch.einsum("tsc,sc->tc", rows, written)
         group = 16 * torch.arange(logs.shape[1]) // logs.shape[1]
         members = [group == g for g in range(16)]
-        keep.append(torch.cat([hybrid_goldens.keep_of(logs[:, m].exp().flatten(1)[:, None]) for m in members], 1))
-        read = implied_rows(logs, (call.args[4][0].T[:, None] * call.args[3][0].T[None])[:, :, None])  # [T, T, channel]
-        rows.append(torch.stack([read[:, :, m].mean(-1) for m in members], 1)[steps])
-    return taps | {"state_keep": torch.stack(keep, 1).numpy(), "state_steps": np.asarray(steps),
-                   "state_row": torch.stack(rows, 1).numpy()}
+        norms = lambda x: torch.stack([x[:, m].norm(dim=-1) for m in members], 1)
+        layers.append({
+            "state_keep": torch.cat([hybrid_goldens.keep_of(logs[:, m].exp().flatten(1)[:, None]) for m in members], 1),
+            "state_write": norms(written) * b.double().norm(dim=-1, keepdim=True),
+            "state_read": norms(read) / c.double().norm(dim=-1, keepdim=True),
+            "state_row": torch.stack([rows[:, :, m].mean(-1) for m in members], 1)[row_steps(tokens)]})
+    return taps | state_arrays(layers) | {"state_steps": np.asarray(row_steps(tokens))}
 
 
 @torch.no_grad()
-def scalar_keep_and_taps(case, model, tokens):
-    """state_keep [T, layer, head, 3], in which all three are the same number; state_row [steps, layer, head, T];
-    conv_taps."""
+def scalar_states(case, model, tokens):
+    """state_keep, of which all three are the same, state_write, state_read and state_row of the heads, conv_taps."""
     with hybrid_goldens.recorded_calls(hybrid_goldens.code_of(model), "mamba2_chunk_scan") as calls:
         taps = hybrid_goldens.conv_taps(case, model, tokens)
-    keep, rows, steps = [], [], [len(tokens) // 3, len(tokens) - 1]
-    for call in calls:  # raw steps of time [1, T, head], A [head], B and C [1, T, group, N]
+    layers = []
+    for call in calls:  # x [1, T, head, P], raw steps of time [1, T, head], A [head], B and C [1, T, group, N]
         delta = steps_of_time(call.args[1][0], call.kwargs["dt_bias"], *call.kwargs["dt_limit"])  # [T, head]
         logs = (delta * call.args[2])[..., None]
-        keep.append(hybrid_goldens.keep_of(logs.exp()))
         b, c = (x[0].repeat_interleave(logs.shape[1] // x.shape[2], dim=1) for x in call.args[3:5])  # [T, head, N]
-        rows.append(implied_rows(logs, c[:, None] * b[None]).transpose(1, 2)[steps])
-    return taps | {"state_keep": torch.stack(keep, 1).numpy(), "state_steps": np.asarray(steps),
-                   "state_row": torch.stack(rows, 1).numpy()}
+        written = (delta[..., None] * call.args[0][0]).double()  # [T, head, P]
+        rows = implied_rows(logs, c[:, None] * b[None])  # [T, T, head]
+        read = torch.einsum("tsh,shp->thp", rows, written)
+        layers.append({"state_keep": hybrid_goldens.keep_of(logs.exp()),
+                       "state_write": written.norm(dim=-1) * b.double().norm(dim=-1),
+                       "state_read": read.norm(dim=-1) / c.double().norm(dim=-1),
+                       "state_row": rows.transpose(1, 2)[row_steps(tokens)]})
+    return taps | state_arrays(layers) | {"state_steps": np.asarray(row_steps(tokens))}
 
 
 def put_away(name, w):
@@ -103,43 +121,43 @@ X_PROJ = [(r"x_proj\.weight$", matrix(1.3)), (r"dt_proj\.weight$", matrix(1.0))]
 
 CASES = [
     Case("tiny-mamba", MambaForCausalLM, length=70, seed=211, state_norms=hybrid_goldens.norms_per_sixteenth,
-         more=selective_keep_and_taps, rules=X_PROJ, twins=save_twin,
+         more=selective_states, rules=X_PROJ, twins=save_twin,
          config=dict(vocab_size=61, hidden_size=26, state_size=5, num_hidden_layers=3, layer_norm_epsilon=2e-5, expand=2,
                      conv_kernel=4, use_bias=False, use_conv_bias=True, time_step_rank=3, residual_in_fp32=True,
                      tie_word_embeddings=True)),
     # Biases everywhere but in the convolution; a rank that the width gives.
     Case("tiny-mamba-b", MambaForCausalLM, length=40, seed=212, state_norms=hybrid_goldens.norms_per_sixteenth,
-         more=selective_keep_and_taps, rules=X_PROJ,
+         more=selective_states, rules=X_PROJ,
          config=dict(vocab_size=47, hidden_size=19, state_size=7, num_hidden_layers=2, layer_norm_epsilon=1e-5, expand=3,
                      conv_kernel=3, use_bias=True, use_conv_bias=False, residual_in_fp32=False,
                      tie_word_embeddings=False),
          written={"time_step_rank": "auto", "intermediate_size": None, "dtype": None, "torch_dtype": "float32"}),
     Case("tiny-falcon-mamba", FalconMambaForCausalLM, length=60, seed=213,
-         state_norms=hybrid_goldens.norms_per_sixteenth, more=selective_keep_and_taps, rules=X_PROJ,
+         state_norms=hybrid_goldens.norms_per_sixteenth, more=selective_states, rules=X_PROJ,
          config=dict(vocab_size=53, hidden_size=22, state_size=6, num_hidden_layers=3, layer_norm_epsilon=1e-5, expand=2,
                      conv_kernel=4, use_bias=False, use_conv_bias=True, time_step_rank=3, mixer_rms_eps=3e-3,
                      tie_word_embeddings=False)),
     # What a GGUF file can say: the same epsilon everywhere.
     Case("tiny-falcon-mamba-b", FalconMambaForCausalLM, length=40, seed=216,
-         state_norms=hybrid_goldens.norms_per_sixteenth, more=selective_keep_and_taps, rules=X_PROJ, twins=save_twin,
+         state_norms=hybrid_goldens.norms_per_sixteenth, more=selective_states, rules=X_PROJ, twins=save_twin,
          config=dict(vocab_size=37, hidden_size=18, state_size=7, num_hidden_layers=2, layer_norm_epsilon=1e-3, expand=2,
                      conv_kernel=3, use_bias=False, use_conv_bias=True, mixer_rms_eps=1e-3, tie_word_embeddings=True)),
     # Two groups, six heads, chunks crossed several times, steps of time limited on both sides.
     Case("tiny-mamba2", Mamba2ForCausalLM, length=70, seed=214, state_norms=hybrid_goldens.norms_per_head,
-         states_by_prefixes=True, more=scalar_keep_and_taps,
+         states_by_prefixes=True, more=scalar_states,
          config=dict(vocab_size=59, hidden_size=21, state_size=5, num_hidden_layers=3, layer_norm_epsilon=2e-5, expand=2,
                      conv_kernel=4, num_heads=6, head_dim=7, n_groups=2, chunk_size=13, use_bias=True,
                      use_conv_bias=True, time_step_limit=[0.1, 0.9], tie_word_embeddings=False)),
     # Three groups, biases of the convolution only, as GGUF files have them; tied.
     Case("tiny-mamba2-b", Mamba2ForCausalLM, length=50, seed=215, state_norms=hybrid_goldens.norms_per_head,
-         more=scalar_keep_and_taps, twins=save_twin,
+         more=scalar_states, twins=save_twin,
          config=dict(vocab_size=43, hidden_size=20, state_size=11, num_hidden_layers=2, layer_norm_epsilon=1e-5,
                      expand=3, conv_kernel=3, num_heads=6, head_dim=10, n_groups=3, chunk_size=32, use_bias=False,
                      use_conv_bias=True, tie_word_embeddings=True),
          rules=[(r"dt_bias$", normal(-0.5, 1.0))]),
     # One group, five heads, no bias at all; old spelling.
     Case("tiny-mamba2-c", Mamba2ForCausalLM, length=40, seed=217, state_norms=hybrid_goldens.norms_per_head,
-         more=scalar_keep_and_taps,
+         more=scalar_states,
          config=dict(vocab_size=37, hidden_size=15, state_size=6, num_hidden_layers=2, layer_norm_epsilon=1e-5,
                      expand=3, conv_kernel=5, num_heads=5, head_dim=9, n_groups=1, chunk_size=8, use_bias=False,
                      use_conv_bias=False, tie_word_embeddings=False),

@@ -5,7 +5,7 @@ from transformers import NemotronHForCausalLM
 import hybrid_goldens
 from hybrid_goldens import Case, matrix, normal
 from hybrid_granite import MAMBA2_NAMES, mamba2_layout
-from hybrid_mamba import scalar_keep_and_taps
+from hybrid_mamba import scalar_states
 
 
 def save_twin(case, model, weights, folder):
@@ -59,7 +59,7 @@ def save_twin(case, model, weights, folder):
 CASES = [
     # Older spelling, by hybrid_override_pattern; time steps with a lower limit that bites; all biases.
     Case("tiny-nemotron-h", NemotronHForCausalLM, length=70, seed=251, state_norms=hybrid_goldens.norms_per_head,
-         states_by_prefixes=True, more=scalar_keep_and_taps,
+         states_by_prefixes=True, more=scalar_states,
          config=dict(vocab_size=53, hidden_size=22, intermediate_size=41, num_attention_heads=4, num_key_value_heads=2,
                      head_dim=9, max_position_embeddings=512, mamba_num_heads=6, mamba_head_dim=7, n_groups=3,
                      ssm_state_size=5, conv_kernel=4, chunk_size=16, layer_norm_epsilon=2e-5, time_step_min=0.2,
@@ -71,7 +71,7 @@ CASES = [
                   "num_experts_per_tok": None, "rms_norm_eps": 0.5, "dtype": None, "torch_dtype": "float32"}),
     # Newer spelling: experts in a narrower space, chosen from the best groups; all biases.
     Case("tiny-nemotron-h-moe", NemotronHForCausalLM, length=60, seed=252, state_norms=hybrid_goldens.norms_per_head,
-         more=scalar_keep_and_taps,
+         more=scalar_states,
          config=dict(vocab_size=47, hidden_size=20, intermediate_size=27, num_attention_heads=3, num_key_value_heads=1,
                      head_dim=8, max_position_embeddings=512, mamba_num_heads=4, mamba_head_dim=9, n_groups=2,
                      ssm_state_size=7, conv_kernel=3, chunk_size=32, layer_norm_epsilon=1e-5, time_step_min=1e-9,
@@ -82,7 +82,7 @@ CASES = [
          rules=[(r"gate\.weight$", matrix(2.0)), (r"correction_bias$", normal(0.0, 0.4))]),
     # Experts on the full width, raw weights, one group; no bias, what the GGUF format holds.
     Case("tiny-nemotron-h-moe-b", NemotronHForCausalLM, length=50, seed=253, state_norms=hybrid_goldens.norms_per_head,
-         more=scalar_keep_and_taps,
+         more=scalar_states,
          config=dict(vocab_size=43, hidden_size=24, intermediate_size=24, num_attention_heads=2, num_key_value_heads=1,
                      head_dim=14, max_position_embeddings=512, mamba_num_heads=3, mamba_head_dim=10, n_groups=1,
                      ssm_state_size=6, conv_kernel=4, chunk_size=8, layer_norm_epsilon=1e-5, time_step_min=1e-9,
@@ -92,7 +92,7 @@ CASES = [
          rules=[(r"gate\.weight$", matrix(2.0))], twins=save_twin),
     # The same with a narrower space and groups.
     Case("tiny-nemotron-h-moe-c", NemotronHForCausalLM, length=40, seed=255, state_norms=hybrid_goldens.norms_per_head,
-         more=scalar_keep_and_taps,
+         more=scalar_states,
          config=dict(vocab_size=41, hidden_size=16, intermediate_size=24, num_attention_heads=2, num_key_value_heads=1,
                      head_dim=6, max_position_embeddings=512, mamba_num_heads=2, mamba_head_dim=11, n_groups=1,
                      ssm_state_size=5, conv_kernel=4, chunk_size=8, layer_norm_epsilon=1e-5, time_step_min=1e-9,
@@ -102,7 +102,7 @@ CASES = [
          rules=[(r"gate\.weight$", matrix(2.0)), (r"correction_bias$", normal(0.0, 0.4))], twins=save_twin),
     # No experts and no biases.
     Case("tiny-nemotron-h-b", NemotronHForCausalLM, length=40, seed=254, state_norms=hybrid_goldens.norms_per_head,
-         more=scalar_keep_and_taps,
+         more=scalar_states,
          config=dict(vocab_size=41, hidden_size=18, intermediate_size=31, num_attention_heads=3, num_key_value_heads=1,
                      head_dim=7, max_position_embeddings=512, mamba_num_heads=4, mamba_head_dim=8, n_groups=2,
                      ssm_state_size=5, conv_kernel=5, chunk_size=16, layer_norm_epsilon=1e-5, time_step_min=1e-9,

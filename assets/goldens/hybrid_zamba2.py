@@ -4,12 +4,12 @@ from transformers import Zamba2ForCausalLM
 
 import hybrid_goldens
 from hybrid_goldens import Case, matrix, uniform
-from hybrid_mamba import scalar_keep_and_taps
+from hybrid_mamba import scalar_states
 
 CASES = [
     # Two shared blocks in three places, adapters on attention and feed-forward, rotations.
     Case("tiny-zamba2", Zamba2ForCausalLM, length=60, seed=273, state_norms=hybrid_goldens.norms_per_head,
-         states_by_prefixes=True, more=scalar_keep_and_taps,
+         states_by_prefixes=True, more=scalar_states,
          config=dict(vocab_size=41, hidden_size=15, intermediate_size=19, num_hidden_layers=5, num_attention_heads=3,
                      num_key_value_heads=3, max_position_embeddings=512, rms_norm_eps=3e-4, n_mamba_heads=6,
                      mamba_ngroups=2, mamba_d_state=5, mamba_d_conv=4, mamba_expand=2, chunk_size=16, num_mem_blocks=2,
@@ -19,7 +19,7 @@ CASES = [
          rules=[(r"adapter_list", matrix(0.7)), (r"[qk]_proj\.weight$", matrix(0.8)), (r"A_log$", uniform(-1.0, 1.0))]),
     # Older spelling: one shared block, adapters on the feed-forward alone, grouped keys, no rotation, biases.
     Case("tiny-zamba2-b", Zamba2ForCausalLM, length=40, seed=272, state_norms=hybrid_goldens.norms_per_head,
-         more=scalar_keep_and_taps,
+         more=scalar_states,
          config=dict(vocab_size=37, hidden_size=14, intermediate_size=17, num_hidden_layers=4, num_attention_heads=2,
                      num_key_value_heads=1, max_position_embeddings=512, rms_norm_eps=1e-5, n_mamba_heads=6,
                      mamba_ngroups=1, mamba_d_state=7, mamba_d_conv=3, mamba_expand=3, chunk_size=32, num_mem_blocks=1,

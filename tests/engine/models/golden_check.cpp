@@ -134,6 +134,8 @@ void compare_attention(const Measured& measured, const Golden& golden, const Gol
 
 void compare_states(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
   golden.expect_relative("state_norm", measured.state_norm, bounds.norm_relative);
+  golden.expect_relative("state_write", measured.state_write, bounds.norm_relative);
+  golden.expect_relative("state_read", measured.state_read, bounds.norm_relative);
   golden.expect_absolute("state_keep", measured.state_keep, bounds.attention_row);
   golden.expect_relative("conv_taps", measured.conv_taps, bounds.norm_relative);
   golden.expect_relative("conv_gate_in", measured.conv_gate_in, bounds.norm_relative);
@@ -145,6 +147,8 @@ void compare_experts(const Measured& measured, const Golden& golden, const Golde
   expect_experts(measured.moe_experts, golden.read<int32_t>("moe_experts"), golden.read("moe_weights"),
                  golden.last_axis("moe_experts"));
   golden.expect_absolute("moe_weights", measured.moe_weights, bounds.attention_row);
+  golden.expect_absolute("moe_margin", measured.moe_margin, bounds.attention_row);
+  golden.expect_absolute("moe_entropy", measured.moe_entropy, bounds.probability);
 }
 
 void compare(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
@@ -301,12 +305,16 @@ Measured measure(const std::shared_ptr<const Model>& model, const std::vector<in
     append(probes, Quantity::kAttentionOutput, measured.attention_output);
     append(probes, Quantity::kResidualNorm, measured.residual_norm);
     append(probes, Quantity::kStateNorm, measured.state_norm);
+    append(probes, Quantity::kStateWrite, measured.state_write);
+    append(probes, Quantity::kStateRead, measured.state_read);
     append(probes, Quantity::kStateKeep, measured.state_keep);
     append(probes, Quantity::kConvTaps, measured.conv_taps);
     append(probes, Quantity::kConvGateIn, measured.conv_gate_in);
     append(probes, Quantity::kConvGateOut, measured.conv_gate_out);
     append(probes, Quantity::kMoeExperts, measured.moe_experts);
     append(probes, Quantity::kMoeWeights, measured.moe_weights);
+    append(probes, Quantity::kMoeMargin, measured.moe_margin);
+    append(probes, Quantity::kMoeEntropy, measured.moe_entropy);
     append(probes, Quantity::kLensTop, measured.lens_top);
     append(probes, Quantity::kOutputTop, measured.output_top);
     append(probes, Quantity::kOutputEntropy, measured.output_entropy);

@@ -82,6 +82,7 @@ TEST(HybridsA, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
       {"tiny-lfm2-moe", {{"rope_parameters", kNone}, {"rope_theta", 20000.0}, {"tie_embedding", true}}},
       {"tiny-mamba", {{"time_step_rank", kNone}, {"intermediate_size", kNone}, {"expand", kNone}}},
       {"tiny-mamba-b", {{"time_step_rank", 2}, {"intermediate_size", 57}}},
+      {"tiny-falcon-mamba", {{"expand", 16}, {"intermediate_size", 44}}},  // the width comes first
       {"tiny-mamba2-b", {{"time_step_limit", kNone}}},
       {"tiny-mamba2-b", {{"time_step_limit", {0.0, {{"__float__", "Infinity"}}}}}},
       {"tiny-jamba", {{"mamba_dt_rank", "auto"}}},
