@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kernels/thread_pool.h"
@@ -11,8 +14,8 @@
 namespace orrery {
 namespace {
 
-constexpr Activation kActivations[] = {Activation::kSilu, Activation::kGeluTanh, Activation::kGelu,
-                                       Activation::kReluSquared, Activation::kSigmoid, Activation::kIdentity};
+constexpr Activation kActivations[] = {Activation::kSilu,        Activation::kGeluTanh, Activation::kGelu,
+                                       Activation::kReluSquared, Activation::kSigmoid,  Activation::kIdentity};
 // Those that are 0 far below 0 and the identity, or its square, far above.
 constexpr Activation kHalves[] = {Activation::kSilu, Activation::kGeluTanh, Activation::kGelu,
                                   Activation::kReluSquared};
@@ -34,6 +37,13 @@ TEST(Elementwise, MatchTheReferenceAtEveryWidthAndAddress) {
         activate_multiply_reference(activation, left, right, reference);
         EXPECT_LT(nmse(got, expected), 1e-12) << n;
       }
+      const ClippedGate clipped{.limit = 6.0f, .slope = 1.7f};
+      clipped_multiply(clipped, left, right, to, pool);
+      clipped_multiply_reference(clipped, left, right, reference);
+      EXPECT_LT(nmse(got, expected), 1e-12) << n;
+      clip(left, 2.5f, to, pool);
+      clip_reference(left, 2.5f, reference);
+      EXPECT_EQ(got, expected);
       soft_cap(left, 7.5f, to, pool);
       soft_cap_reference(left, 7.5f, reference);
       EXPECT_LT(nmse(got, expected), 1e-12) << n;
@@ -68,6 +78,36 @@ TEST(Elementwise, ActivationsHoldAtTheEnds) {
     EXPECT_EQ(capped.front(), -30.0f);
     EXPECT_EQ(capped[5], 0.0f);
     EXPECT_EQ(capped.back(), 30.0f);
+  });
+}
+
+TEST(Elementwise, ClippingHoldsAtTheEndsAndKeepsWhatIsNotANumber) {
+  for_each_target([] {
+    ThreadPool pool(1);
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    const std::vector<float> x = {-kInfinity, -1e18f, -3.0f, -0.5f, 0.0f, 2.0f, 3.0f, 1e18f, kInfinity};
+    const std::vector<float> ends = {-3.0f, -3.0f, -3.0f, -0.5f, 0.0f, 2.0f, 3.0f, 3.0f, 3.0f};
+    const auto n = static_cast<int64_t>(x.size());
+    std::vector<float> got(x.size()), ones(x.size(), 1.0f);
+    clip(Matrix<const float>(x.data(), 1, n), 3.0f, Matrix<float>(got.data(), 1, n), pool);
+    EXPECT_EQ(got, ends);
+    // A gate has no lower bound: below it goes to nothing.
+    clipped_multiply({.limit = 3.0f, .slope = 40.0f}, Matrix<const float>(x.data() + 1, 1, n - 1),
+                     Matrix<const float>(ones.data(), 1, n - 1), Matrix<float>(got.data(), 1, n - 1), pool);
+    for (size_t i = 0; i + 1 < x.size(); ++i) EXPECT_NEAR(got[i], 2.0f * std::max(0.0f, ends[i + 1]), 1e-6f) << i;
+
+    for (size_t place = 0; place < x.size(); ++place) {
+      std::vector<float> broken = ones;
+      broken[place] = std::numeric_limits<float>::quiet_NaN();
+      const Matrix<const float> in(broken.data(), 1, n), other(ones.data(), 1, n);
+      const Matrix<float> out(got.data(), 1, n);
+      clip(in, 3.0f, out, pool);
+      EXPECT_TRUE(std::isnan(got[place]));
+      clipped_multiply({.limit = 3.0f}, in, other, out, pool);
+      EXPECT_TRUE(std::isnan(got[place]));
+      clipped_multiply({.limit = 3.0f}, other, in, out, pool);
+      EXPECT_TRUE(std::isnan(got[place]));
+    }
   });
 }
 
