@@ -39,6 +39,7 @@ Result<void> fetch_wanted(SessionReader& reader, const RunRecord& record, const 
   const int64_t n_processed = history.n_processed();
   history.set_cursor(resolve(history, state).step);
   for (const Wanted& wanted : view.wanted(history, state)) {
+    if (!is_offered(*wanted.probe, record.config)) continue;
     const int64_t end = std::min(wanted.end, n_processed);
     for (const auto& [from, to] : history.missing(*wanted.probe, wanted.begin, end)) {
       ORRERY_RETURN_IF_ERROR(add_recorded(reader, *wanted.probe, record.run, from, to, history));

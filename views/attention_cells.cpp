@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "views/bins.h"
 #include "views/frame_rows.h"
 
 namespace orrery {
@@ -11,14 +12,6 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr size_t kMostTops = 32;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-int64_t bin_size(int64_t n, int max_cells) {
-  int64_t size = 1;
-  while (ceil_div(n, size) > std::max(max_cells, 1)) size *= 2;
-  return size;
-}
 
 // The values of one head at a row, [per head...]; empty where the frame lacks the layer or the head.
 std::span<const float> head_values(const FrameRow& row, int32_t layer, int32_t head) {
@@ -243,7 +236,11 @@ AttentionMap attention_map(const FrameHistory& history, const Selection& selecti
 
 AttentionBars attention_bars(const FrameHistory& history, const Selection& selection) {
   AttentionBars bars;
-  if (selection.step < 0 || selection.head < 0) return bars;
+  const ModelConfig& config = history.info().config;
+  if (selection.step < 0 || selection.layer < 0 || selection.layer >= config.n_layers()) return bars;
+  // The head may be one of a recurrent state beside it.
+  const LayerConfig& own = config.layers[static_cast<size_t>(selection.layer)];
+  if (selection.head < 0 || selection.head >= n_heads_of(own, MixerKind::kAttention)) return bars;
   const auto values_of = [&](const char* name, FrameRow& row) -> std::span<const float> {
     const Probe* probe = find_probe(name);
     row = probe == nullptr ? FrameRow{} : history.row(*probe, selection.step);

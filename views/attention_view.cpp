@@ -28,10 +28,16 @@ class AttentionPicture {
       : history_(input.history),
         state_(input.state),
         b_(input, "attention", "Attention"),
-        now_(b_.scene.selection),
-        n_(history_.n_processed()) {}
+        now_(resolve_for(MixerKind::kAttention, input.history, input.state)),
+        n_(history_.n_processed()) {
+    b_.scene.selection = now_;
+  }
 
   Scene draw() {
+    if (const auto why = attention_view().unavailable(history_.info())) {
+      b_.message(*why);
+      return b_.finish();
+    }
     if (n_ == 0) {
       b_.message("No step has been processed yet.");
       return b_.finish();

@@ -117,22 +117,29 @@ class CachePicture {
       all_alike = all_alike &&
                   std::count(counts.begin(), counts.end(), counts[0]) == static_cast<std::ptrdiff_t>(counts.size());
       const int64_t index = row.frame->layer_index(now_.layer);
-      return index < 0 ? -1 : counts[static_cast<size_t>(index)];
+      if (index >= 0) return counts[static_cast<size_t>(index)];
+      return all_alike ? counts[0] : -1;
     };
     const int64_t held = count_at("cache.entries");
     const int64_t dropped = count_at("cache.evicted");
     if (held < 0) return "";
     std::string text = std::to_string(held) + " keys ";
-    text += all_alike ? "a layer" : "in " + layer_name(history_.info(), now_.layer);
+    text += all_alike ? keys_of() : "in " + layer_name(history_.info(), now_.layer);
     if (dropped >= 0) text += ", " + std::to_string(dropped) + " dropped";
     return text;
+  }
+
+  std::string keys_of() const {
+    const std::vector<LayerConfig>& layers = history_.info().config.layers;
+    const bool all = std::ranges::all_of(layers, [](const LayerConfig& l) { return l.has(MixerKind::kAttention); });
+    return all ? "a layer" : "in each layer with attention";
   }
 
   void lines(const Rect& area) {
     const StepRange range = visible_range(state_.steps, n_);
     const float lh = b_.label();
     const float gutter = b_.width("1000 KiB", TextSize::kLabel) + 6;
-    const Rect plot = area.inset(gutter, 1.5f * lh + 1, 2, lh + 4);
+    const Rect plot = area.inset(gutter, 2.5f * lh + 3, 2, lh + 4);
     if (plot.width < 30 || plot.height < 20) return;
     const CacheLines lines = cache_lines(history_, range, static_cast<int>(plot.width / 2));
     b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
@@ -164,6 +171,7 @@ class CachePicture {
     b_.scene.add_axis(std::move(bytes));
     hatch_missing(range, plot);
     std::vector<std::pair<std::string, Paint>> legend;
+    std::vector<std::string> held;
     for (int c = kComponents - 1; c >= 0; --c) {
       const std::vector<double>& values = lines.bytes[static_cast<size_t>(c)];
       const double most = *std::max_element(values.begin(), values.end());
@@ -176,6 +184,7 @@ class CachePicture {
       b_.scene.series.push_back(std::move(series));
       if (most == 0) continue;
       legend.insert(legend.begin(), {kNames[static_cast<size_t>(c)], component_paint(c)});
+      held.insert(held.begin(), component_bytes(c));
       Polyline line{.paint = component_paint(c), .width = 2};
       for (size_t i = 0; i < values.size(); ++i) {
         line.points.push_back(
@@ -187,8 +196,13 @@ class CachePicture {
         b_.scene.add(std::move(line));
       }
     }
-    const float used = b_.label({area.x, area.y + lh / 2}, "bytes held, by step", area.width);
-    b_.legend({area.x + used + 16, area.y + lh / 2}, area.width - used - 16, legend);
+    b_.label({area.x, area.y + lh / 2}, "bytes held, by step", area.width);
+    // With what each holds now, where that fits.
+    float width = 0;
+    for (size_t i = 0; i < legend.size(); ++i)
+      width += b_.width(legend[i].first + " " + held[i], TextSize::kLabel) + 28;
+    for (size_t i = 0; i < legend.size() && width <= area.width; ++i) legend[i].first += " " + held[i];
+    b_.legend({area.x, area.y + 1.5f * lh}, area.width, legend);
     if (state_.hovered.step >= range.begin && state_.hovered.step < range.end) {
       b_.rule({x_of(state_.hovered.step), plot.y}, {x_of(state_.hovered.step), plot.bottom()},
               Paint::of(ColourRole::kHover, 0.7f));
@@ -206,6 +220,18 @@ class CachePicture {
     p.step_begin = lines.steps.front();
     p.step_end = lines.steps.back() + 1;
     b_.provenance(std::move(p));
+  }
+
+  // What the component holds at the selected step.
+  std::string component_bytes(int component) const {
+    const FrameRow row = history_.row(*find_probe("cache.bytes"), now_.step);
+    if (!row) return "";
+    double sum = 0;
+    const std::span<const int64_t> values = row.i64();
+    for (size_t i = static_cast<size_t>(component); i < values.size(); i += kComponents) {
+      sum += static_cast<double>(values[i]);
+    }
+    return format_bytes(sum);
   }
 
   void hatch_missing(StepRange range, const Rect& plot) {

@@ -186,7 +186,8 @@ std::optional<Command> wheel_at(const Scene& scene, Point p, float notches) {
     return ZoomKeys{zoomed(scene.axes[static_cast<size_t>(region->col_axis)], at.x, notches)};
   }
   if (region->wheel_zooms_steps) {
-    const bool columns = region->row_axis < 0;
+    const bool columns =
+        region->row_axis < 0 || scene.axes[static_cast<size_t>(region->row_axis)].means != SceneAxis::Means::kStep;
     const int axis = columns ? region->col_axis : region->row_axis;
     if (axis >= 0) return ZoomSteps{zoomed(scene.axes[static_cast<size_t>(axis)], columns ? at.x : at.y, notches)};
   }

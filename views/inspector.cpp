@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "probes/model_axes.h"
 #include "views/attention_cells.h"
 #include "views/scene_builder.h"
 #include "views/token_text.h"
@@ -13,6 +14,8 @@ namespace {
 
 constexpr size_t kMostCandidates = 10;
 constexpr size_t kMostKeys = 10;
+constexpr size_t kMostExperts = 16;
+constexpr int32_t kMostTaps = 16;
 
 class Table {
  public:
@@ -24,7 +27,10 @@ class Table {
     if (now_.step < 0) return std::move(rows_);
     token();
     layer();
-    head();
+    convolution();
+    experts();
+    attention_head();
+    state_head();
     key();
     candidates();
     return std::move(rows_);
@@ -126,8 +132,80 @@ class Table {
     }
   }
 
-  void head() {
-    if (now_.head < 0) return;
+  // Of the selected layer; null where none is selected.
+  const LayerConfig* layer_config() const {
+    const std::vector<LayerConfig>& layers = history_.info().config.layers;
+    return now_.layer < 0 ? nullptr : &layers[static_cast<size_t>(now_.layer)];
+  }
+
+  // Whether the selected head is one that the layer has of this kind.
+  bool has_head(MixerKind kind) const {
+    const LayerConfig* layer = layer_config();
+    return layer != nullptr && now_.head >= 0 && now_.head < n_heads_of(*layer, kind);
+  }
+
+  void layer_value(const char* section, const char* name, const char* probe, size_t index = 0) {
+    const FrameRow row = row_of(probe);
+    measured(section, name, probe, row ? row.layer_f32(now_.layer) : std::span<const float>{}, row, index);
+  }
+
+  void convolution() {
+    const LayerConfig* layer = layer_config();
+    if (layer == nullptr || layer->conv.n_taps <= 0) return;
+    if (layer->conv.is_gated) {
+      layer_value("Convolution", "gate before", "conv.gate_in");
+      layer_value("Convolution", "gate after", "conv.gate_out");
+    }
+    for (int32_t tap = 0; tap < std::min(layer->conv.n_taps, kMostTaps); ++tap) {
+      const int32_t back = layer->conv.n_taps - 1 - tap;
+      const std::string name =
+          back == 0 ? "this token" : std::to_string(back) + (back == 1 ? " token" : " tokens") + " back";
+      layer_value("Convolution", name.c_str(), "conv.taps", static_cast<size_t>(tap));
+    }
+  }
+
+  void experts() {
+    const LayerConfig* layer = layer_config();
+    if (layer == nullptr || layer->feed_forward != FeedForwardKind::kMoe) return;
+    const FrameRow chosen = row_of("moe.experts");
+    const FrameRow weights = row_of("moe.weights");
+    if (!chosen) add("Experts", "chosen", "not recorded", "moe.experts");
+    const std::span<const int32_t> ids = chosen ? chosen.layer_i32(now_.layer) : std::span<const int32_t>{};
+    for (size_t i = 0; i < std::min(ids.size(), kMostExperts); ++i) {
+      if (ids[i] < 0) continue;
+      measured("Experts", ("weight of expert " + std::to_string(ids[i])).c_str(), "moe.weights",
+               weights ? weights.layer_f32(now_.layer) : std::span<const float>{}, weights, i);
+    }
+    layer_value("Experts", "margin to the next", "moe.margin");
+    layer_value("Experts", "entropy of the router", "moe.entropy");
+  }
+
+  void state_head() {
+    if (!has_head(MixerKind::kMatrixState)) return;
+    const auto head = static_cast<size_t>(now_.head);
+    add("State", "part", state_head_name(*layer_config(), now_.head));
+    layer_value("State", "norm", "state.norm", head);
+    layer_value("State", "write", "state.write", head);
+    layer_value("State", "erase", "state.erase", head);
+    layer_value("State", "read", "state.read", head);
+    layer_value("State", "keep, geometric mean", "state.keep", 3 * head);
+    layer_value("State", "keep, least", "state.keep", 3 * head + 1);
+    layer_value("State", "keep, greatest", "state.keep", 3 * head + 2);
+    const FrameRow row = row_of("state.keep");
+    const std::span<const float> values = row ? row.layer_f32(now_.layer) : std::span<const float>{};
+    if (3 * head < values.size()) add("State", "half-life", half_life_text(values[3 * head]), source(row));
+  }
+
+  // ln 2 / -ln of what a token keeps.
+  static std::string half_life_text(float keep) {
+    if (std::isnan(keep)) return "missing";
+    if (keep >= 1) return "nothing decays";
+    if (keep <= 0) return "0 tokens";
+    return format_value(std::log(2.0) / -std::log(static_cast<double>(keep))) + " tokens";
+  }
+
+  void attention_head() {
+    if (!has_head(MixerKind::kAttention)) return;
     add("Head", "head", std::to_string(now_.head));
     for (const HeadScalar& scalar : head_scalars()) {
       const std::string probe(scalar.name);
@@ -154,6 +232,7 @@ class Table {
   void key() {
     if (now_.key < 0) return;
     add("Key", "key", std::to_string(now_.key) + " " + text_at(now_.key));
+    if (!has_head(MixerKind::kAttention)) return;
     const AttentionBars bars = attention_bars(history_, now_);
     if (bars.exact && static_cast<size_t>(now_.key) < bars.weights.size()) {
       add("Key", "weight", format_value(static_cast<double>(bars.weights[static_cast<size_t>(now_.key)])),

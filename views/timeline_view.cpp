@@ -15,6 +15,25 @@ constexpr float kLeastStripHeight = 16;
 constexpr float kBandHeight = 5;
 constexpr float kMargin = 8;
 
+// What says most of a layer of this kind.
+const char* scalar_of(const LayerConfig& layer) {
+  if (layer.has(MixerKind::kAttention)) return "attention.distance";
+  return layer.has(MixerKind::kMatrixState) ? "state.write" : "residual.norm";
+}
+
+// The scalar that the user chose, those of any run, and that of the selected layer.
+std::vector<const TokenScalar*> chosen_scalars(const FrameHistory& history, const ViewState& state) {
+  const std::vector<LayerConfig>& layers = history.info().config.layers;
+  const int32_t layer = resolve(history, state).layer;
+  const char* const of_layer = layer < 0 ? "residual.norm" : scalar_of(layers[static_cast<size_t>(layer)]);
+  std::vector<const TokenScalar*> list{&find_token_scalar(state.token_scalar)};
+  for (const char* name : {"output.entropy", "token.probability", of_layer, "cache.bytes"}) {
+    const TokenScalar* scalar = &find_token_scalar(name);
+    if (std::find(list.begin(), list.end(), scalar) == list.end()) list.push_back(scalar);
+  }
+  return list;
+}
+
 class TimelinePicture {
  public:
   explicit TimelinePicture(const SceneInput& input)
@@ -85,17 +104,8 @@ class TimelinePicture {
     }
   }
 
-  std::vector<const TokenScalar*> chosen() const {
-    std::vector<const TokenScalar*> list{&find_token_scalar(state_.token_scalar)};
-    for (const char* name : {"output.entropy", "token.probability", "attention.distance", "cache.bytes"}) {
-      const TokenScalar* scalar = &find_token_scalar(name);
-      if (std::find(list.begin(), list.end(), scalar) == list.end()) list.push_back(scalar);
-    }
-    return list;
-  }
-
   void strips(float gutter, float values_width) {
-    const std::vector<const TokenScalar*> list = chosen();
+    const std::vector<const TokenScalar*> list = chosen_scalars(history_, state_);
     const Rect area = plot_.inset(0, kBandHeight + 3, 0, 2);
     const auto n = std::min(list.size(), static_cast<size_t>(std::max(0.0f, area.height / kLeastStripHeight)));
     for (size_t i = 0; i < n; ++i) {
@@ -208,14 +218,9 @@ class TimelineView final : public View {
   std::string_view title() const override { return "Timeline"; }
   std::optional<std::string> unavailable(const RunInfo&) const override { return std::nullopt; }
   std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
-    const int64_t n = history.n_steps();
     std::vector<Wanted> list;
-    for (const char* name : {"output.entropy", "output.top", "attention.distance", "cache.bytes"}) {
-      list.push_back({find_probe(name), 0, n});
-    }
-    const Probe* chosen = find_probe(find_token_scalar(state.token_scalar).probe);
-    if (std::none_of(list.begin(), list.end(), [chosen](const Wanted& w) { return w.probe == chosen; })) {
-      list.push_back({chosen, 0, n});
+    for (const TokenScalar* scalar : chosen_scalars(history, state)) {
+      list.push_back({find_probe(scalar->probe), 0, history.n_steps()});
     }
     return list;
   }

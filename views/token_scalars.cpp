@@ -40,6 +40,21 @@ void fill_mean_of_heads(const FrameHistory& history, const Probe& probe, int64_t
   });
 }
 
+// Over the layer's heads together: the root of the sum of squares, as of one matrix.
+void fill_norm_of_heads(const FrameHistory& history, const Probe& probe, int64_t begin, int32_t layer,
+                        std::span<float> out) {
+  for_each_row(history, probe, begin, end_of(begin, out), [&](const FrameRow& row) {
+    double sum = 0;
+    bool any = false;
+    for (const float value : row.layer_f32(layer)) {
+      if (std::isnan(value)) continue;
+      sum += static_cast<double>(value) * static_cast<double>(value);
+      any = true;
+    }
+    if (any) out[static_cast<size_t>(row.step - begin)] = static_cast<float>(std::sqrt(sum));
+  });
+}
+
 // Probability of the token that stands at a step, as the step before gave it. Unknown outside the 64 likeliest.
 void fill_probability(const FrameHistory& history, const Probe& probe, int64_t begin, int32_t, std::span<float> out) {
   for_each_row(history, probe, std::max<int64_t>(begin - 1, 0), end_of(begin, out) - 1, [&](const FrameRow& row) {
@@ -63,7 +78,7 @@ void fill_cache_bytes(const FrameHistory& history, const Probe& probe, int64_t b
   });
 }
 
-constexpr std::array<TokenScalar, 6> kTokenScalars{{
+constexpr std::array<TokenScalar, 9> kTokenScalars{{
     {.name = "output.entropy",
      .title = "next-token entropy",
      .unit = "nats",
@@ -87,6 +102,24 @@ constexpr std::array<TokenScalar, 6> kTokenScalars{{
      .probe = "attention.entropy",
      .per_layer = true,
      .fill = fill_mean_of_heads},
+    {.name = "state.norm",
+     .title = "state norm",
+     .unit = "",
+     .probe = "state.norm",
+     .per_layer = true,
+     .fill = fill_norm_of_heads},
+    {.name = "state.write",
+     .title = "write into the state",
+     .unit = "",
+     .probe = "state.write",
+     .per_layer = true,
+     .fill = fill_norm_of_heads},
+    {.name = "moe.entropy",
+     .title = "router entropy",
+     .unit = "nats",
+     .probe = "moe.entropy",
+     .per_layer = true,
+     .fill = fill_layer},
     {.name = "residual.norm",
      .title = "residual norm",
      .unit = "",

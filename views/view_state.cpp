@@ -2,7 +2,34 @@
 
 #include <algorithm>
 
+#include "probes/model_axes.h"
+
 namespace orrery {
+namespace {
+
+// The first layer with the kind; -1 where there is none.
+int32_t first_layer_with(const ModelConfig& config, MixerKind kind) {
+  for (int32_t i = 0; i < config.n_layers(); ++i) {
+    if (config.layers[static_cast<size_t>(i)].has(kind)) return i;
+  }
+  return -1;
+}
+
+int32_t clamp_head(int32_t head, int32_t n_heads) { return n_heads == 0 ? -1 : std::clamp(head, 0, n_heads - 1); }
+
+}  // namespace
+
+int32_t n_heads_of(const LayerConfig& layer, MixerKind kind) {
+  switch (kind) {
+    case MixerKind::kAttention:
+      return std::max(attention_heads_in(layer), 0);
+    case MixerKind::kMatrixState:
+      return std::max(state_heads_in(layer), 0);
+    case MixerKind::kShortConv:
+      break;
+  }
+  return 0;
+}
 
 Selection resolve(const FrameHistory& history, const ViewState& state) {
   const ModelConfig& config = history.info().config;
@@ -19,21 +46,25 @@ Selection resolve(const FrameHistory& history, const ViewState& state) {
     selection.head = -1;
     return selection;
   }
-  if (selection.layer < 0) {
-    selection.layer = 0;
-    for (int32_t i = 0; i < config.n_layers(); ++i) {
-      if (!config.layers[static_cast<size_t>(i)].has(MixerKind::kAttention)) continue;
-      selection.layer = i;
-      break;
-    }
-  }
-  selection.layer = std::min(selection.layer, config.n_layers() - 1);
+  if (selection.layer < 0) selection.layer = first_layer_with(config, MixerKind::kAttention);
+  if (selection.layer < 0) selection.layer = first_layer_with(config, MixerKind::kMatrixState);
+  selection.layer = std::clamp(selection.layer, 0, config.n_layers() - 1);
   const LayerConfig& layer = config.layers[static_cast<size_t>(selection.layer)];
-  if (!layer.has(MixerKind::kAttention)) {
-    selection.head = -1;
-  } else {
-    selection.head = std::clamp(selection.head, 0, std::max(layer.attention.n_heads - 1, 0));
+  selection.head = clamp_head(
+      selection.head, std::max(n_heads_of(layer, MixerKind::kAttention), n_heads_of(layer, MixerKind::kMatrixState)));
+  return selection;
+}
+
+Selection resolve_for(MixerKind kind, const FrameHistory& history, const ViewState& state) {
+  const ModelConfig& config = history.info().config;
+  Selection selection = resolve(history, state);
+  if (config.layers.empty()) return selection;
+  if (state.selected.layer < 0) {
+    const int32_t first = first_layer_with(config, kind);
+    if (first >= 0) selection.layer = first;
   }
+  const LayerConfig& layer = config.layers[static_cast<size_t>(selection.layer)];
+  selection.head = clamp_head(state.selected.head, n_heads_of(layer, kind));
   return selection;
 }
 

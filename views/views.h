@@ -8,6 +8,8 @@ namespace orrery {
 const View& attention_view();
 const View& cache_view();
 const View& output_view();
+const View& routing_view();
+const View& state_view();
 const View& text_view();
 const View& window_view();
 

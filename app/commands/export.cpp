@@ -9,6 +9,7 @@
 #include "app/export_rows.h"
 #include "app/export_writer.h"
 #include "app/rerun.h"
+#include "probes/model_axes.h"
 
 namespace orrery {
 namespace {
@@ -155,6 +156,11 @@ nlohmann::json describe(const OpenedRun& run, const Plan& plan) {
     if (probe.axes[i] == Axis::kLayer) axis["ids"] = shape.layers;
     if (probe.axes[i] == Axis::kLayer) axis["labels"] = shape.layer_labels;
     if (probe.axes[i] == Axis::kHead) axis["ids"] = shape.heads;
+    if (probe.axes[i] == Axis::kHead && probe.size_in == state_heads_in) {
+      for (const int32_t layer : shape.layers) {
+        axis["of_layer"].push_back(state_heads_name(run.record.config.layers[static_cast<size_t>(layer)]));
+      }
+    }
     if (probe.axes[i] == Axis::kField || probe.axes[i] == Axis::kComponent) axis["labels"] = probe.fields;
     axes.push_back(axis);
   }

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "app/commands/console.h"
+#include "app/commands/model_layers.h"
 #include "app/fingerprint.h"
 #include "app/open_model.h"
 #include "engine/model.h"
@@ -14,52 +15,6 @@ namespace orrery {
 namespace {
 
 using nlohmann::json;
-
-const char* mixer_name(MixerKind kind) {
-  switch (kind) {
-    case MixerKind::kAttention:
-      return "attention";
-    case MixerKind::kShortConv:
-      return "convolution";
-    case MixerKind::kMatrixState:
-      return "state";
-  }
-  return "";
-}
-
-const char* feed_forward_name(FeedForwardKind kind) {
-  switch (kind) {
-    case FeedForwardKind::kNone:
-      return "none";
-    case FeedForwardKind::kDense:
-      return "dense";
-    case FeedForwardKind::kMoe:
-      return "experts";
-  }
-  return "";
-}
-
-json describe_layers(const ModelConfig& config) {
-  json layers = json::array();
-  for (int32_t i = 0; i < config.n_layers(); ++i) {
-    const LayerConfig& layer = config.layers[static_cast<size_t>(i)];
-    json mixers = json::array();
-    for (const MixerKind kind : layer.mixers) mixers.push_back(mixer_name(kind));
-    json described{{"layer", i},
-                   {"label", layer_label(config, i)},
-                   {"mixers", mixers},
-                   {"feed_forward", feed_forward_name(layer.feed_forward)},
-                   {"d_ffn", layer.d_ffn}};
-    if (layer.has(MixerKind::kAttention)) {
-      described["attention"] = {{"n_heads", layer.attention.n_heads},
-                                {"n_kv_heads", layer.attention.n_kv_heads},
-                                {"d_head", layer.attention.d_head_k},
-                                {"window", layer.attention.window}};
-    }
-    layers.push_back(std::move(described));
-  }
-  return layers;
-}
 
 json describe_tokenizer(const std::shared_ptr<const ModelFile>& file) {
   const Result<std::shared_ptr<const Tokenizer>> tokenizer = open_tokenizer(file);
@@ -121,6 +76,7 @@ json describe_model(const std::shared_ptr<const ModelFile>& file) {
     described["context_length"] = config->context_length;
     described["tied_embedding"] = config->tied_embedding;
     described["layers"] = describe_layers(*config);
+    described["cache"] = describe_cache(*config, default_kv_dtype(*file));
     for (const Probe* probe : offered_probes(*config)) described["probes"].push_back(probe->name);
   } else if (file->gguf() != nullptr) {
     // What most architectures state in the same way, so that a model that cannot be run yet is still described.
@@ -189,13 +145,13 @@ std::string line(const std::string& name, const std::string& value) {
 
 std::string text_of(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
-// "3 to 27 attention": consecutive layers that are alike, in one line.
+// "3 to 27  attention: 9 query heads, 3 of keys × 64; ...": consecutive layers that are alike, in one line.
 std::string layers_text(const json& layers) {
   std::string text;
   const auto kind_of = [](const json& layer) {
     const std::string label = layer["label"];
     const size_t space = label.find(' ');
-    return space == std::string::npos ? label : label.substr(space + 1);
+    return (space == std::string::npos ? label : label.substr(space + 1)) + ": " + text_of(layer["summary"]);
   };
   for (size_t i = 0; i < layers.size();) {
     size_t end = i + 1;
@@ -206,6 +162,27 @@ std::string layers_text(const json& layers) {
     i = end;
   }
   return text;
+}
+
+// "20 KiB a token (keys and values, f16); recurrent state 1.2 MiB, convolution state 36 KiB, whatever the length"
+std::string cache_text(const json& cache) {
+  std::string text;
+  if (const int64_t per_token = cache["bytes_per_token"]; per_token > 0) {
+    text = bytes_text(per_token) + " a token (keys and values, " + text_of(cache["kv"]);
+    const int64_t of_windows = cache["of_windows"];
+    if (of_windows == per_token) text += ", until the windows are full";
+    if (of_windows > 0 && of_windows < per_token) {
+      text += "; " + bytes_text(per_token - of_windows) + " once the windows are full";
+    }
+    text += ")";
+  }
+  std::string constant;
+  for (const auto& [name, n_bytes] : cache["constant"].items()) {
+    if (n_bytes == 0) continue;
+    constant += (constant.empty() ? "" : ", ") + name + " " + bytes_text(n_bytes.get<int64_t>());
+  }
+  if (constant.empty()) return text;
+  return text + (text.empty() ? "" : "; ") + constant + ", whatever the length";
 }
 
 std::string tokenizer_text(const json& tokenizer) {
@@ -228,6 +205,7 @@ std::string model_text(const json& model) {
   text += line("weights", bytes_text(model["bytes"].get<int64_t>()) + " (" + dtypes + ")");
   if (model.contains("context_length")) text += line("context", text_of(model["context_length"]) + " tokens");
   text += layers_text(model["layers"]);
+  if (model.contains("cache")) text += line("cache", cache_text(model["cache"]));
   if (model.contains("stated")) {
     for (const auto& [name, value] : model["stated"].items()) text += line(name, text_of(value));
   }

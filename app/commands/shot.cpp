@@ -92,9 +92,9 @@ const CommandSpec& shot_command() {
       .name = "shot",
       .summary = "Draws a view of a recording as PNG, SVG or JSON",
       .details =
-          "Views: attention, cache, output, text, and window, which tiles the others. JSON has the drawn cells with "
-          "their values, axes, ticks and labels. With --model, what the view needs and the session lacks is "
-          "recomputed; without it, it is drawn as missing.",
+          "Views: attention, state, routing, cache, output, text, and window, which tiles those that the model has. "
+          "JSON has the drawn cells with their values, axes, ticks and labels. With --model, what the view needs and "
+          "the session lacks is recomputed; without it, it is drawn as missing.",
       .example =
           "  orrery shot sky.orrery --view attention --out attention.png\n"
           "  orrery shot sky.orrery --view window --step 12 --theme dark --size 1600x1000 --out window.svg",

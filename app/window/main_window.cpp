@@ -31,6 +31,7 @@ constexpr std::chrono::milliseconds kRest{100};  // between looks at the engine 
 constexpr std::chrono::milliseconds kRestAfter{1000};
 constexpr std::chrono::milliseconds kInspectorEvery{100};  // numbers cannot be read faster
 constexpr std::chrono::milliseconds kStatusEvery{200};
+constexpr int kDockLayout = 2;  // counts up where docks come or go: a layout stored before is not taken up
 const char* const kExamplePrompt = "How does a rainbow form?";
 
 }  // namespace
@@ -146,8 +147,8 @@ void MainWindow::build_docks() {
   inspector_ = new InspectorTable;
 
   addDockWidget(Qt::LeftDockWidgetArea, add_dock(QStringLiteral("dock_library"), tr("Library"), library_));
-  QDockWidget* inspector = add_dock(QStringLiteral("dock_inspector"), tr("Inspector"), inspector_);
-  addDockWidget(Qt::RightDockWidgetArea, inspector);
+  inspector_dock_ = add_dock(QStringLiteral("dock_inspector"), tr("Inspector"), inspector_);
+  addDockWidget(Qt::RightDockWidgetArea, inspector_dock_);
   const auto view_dock = [this](const View& view) {
     ImGuiCanvas* canvas = add_canvas(view);
     const QString title = QString::fromUtf8(view.title().data(), static_cast<qsizetype>(view.title().size()));
@@ -156,36 +157,65 @@ void MainWindow::build_docks() {
     canvases_.back().dock = dock;
     return dock;
   };
+  // What a layer mixes with, and beside it what else goes on; the timeline below both.
   QDockWidget* attention = view_dock(**find_view("attention"));
+  QDockWidget* state = view_dock(**find_view("state"));
   QDockWidget* timeline = view_dock(timeline_view());
   QDockWidget* output = view_dock(**find_view("output"));
+  QDockWidget* routing = view_dock(**find_view("routing"));
   QDockWidget* cache = view_dock(**find_view("cache"));
   addDockWidget(Qt::BottomDockWidgetArea, attention);
   splitDockWidget(attention, timeline, Qt::Vertical);
   splitDockWidget(attention, output, Qt::Horizontal);
-  splitDockWidget(output, cache, Qt::Vertical);
-  run_docks_ = {attention, timeline, output, cache, inspector};
+  splitDockWidget(attention, state, Qt::Vertical);
+  splitDockWidget(output, routing, Qt::Vertical);
+  splitDockWidget(routing, cache, Qt::Vertical);
+  run_docks_ = {attention, state, timeline, output, routing, cache, inspector_dock_};
   for (QDockWidget* dock : run_docks_) dock->hide();
 }
 
 // The first time a run is shown: sizes as in the picture, or as they were left.
 void MainWindow::arrange_docks() {
-  for (QDockWidget* dock : run_docks_) dock->show();
   if (docks_arranged_) return;
   docks_arranged_ = true;
-  auto* library = findChild<QDockWidget*>(QStringLiteral("dock_library"));
+  for (QDockWidget* dock : run_docks_) dock->show();
+  const auto dock_of = [this](const char* view) {
+    return findChild<QDockWidget*>(QStringLiteral("dock_") + QLatin1String(view));
+  };
   const int library_width = std::max(170, width() * 13 / 100);
   const int inspector_width = std::max(250, width() * 21 / 100);
   const int middle = width() - library_width - inspector_width;
-  resizeDocks({library, run_docks_[4]}, {library_width, inspector_width}, Qt::Horizontal);
-  const int attention = std::max(middle * 62 / 100, std::min(middle * 70 / 100, 540));  // with its overview beside it
+  resizeDocks({dock_of("library"), inspector_dock_}, {library_width, inspector_width}, Qt::Horizontal);
+  const int mixers = std::max(middle * 62 / 100, std::min(middle * 70 / 100, 540));  // with overviews beside maps
   const int bottom = height() * 61 / 100;
   const int timeline = std::clamp(height() * 12 / 100, 84, 130);
-  resizeDocks({run_docks_[0], run_docks_[1]}, {bottom - timeline, timeline}, Qt::Vertical);
-  resizeDocks({run_docks_[2], run_docks_[3]}, {(bottom - timeline) / 2, (bottom - timeline) / 2}, Qt::Vertical);
-  resizeDocks({run_docks_[0], run_docks_[2]}, {attention, middle - attention}, Qt::Horizontal);
+  const int half = (bottom - timeline) / 2;
+  const int third = (bottom - timeline) / 3;
+  resizeDocks({dock_of("attention"), dock_of("state"), dock_of("timeline")}, {half, half, timeline}, Qt::Vertical);
+  resizeDocks({dock_of("output"), dock_of("routing"), dock_of("cache")}, {third, third, third}, Qt::Vertical);
+  resizeDocks({dock_of("attention"), dock_of("output")}, {mixers, middle - mixers}, Qt::Horizontal);
   const QByteArray state = QSettings().value(QStringLiteral("docks")).toByteArray();
-  if (!state.isEmpty()) restoreState(state);
+  if (!state.isEmpty()) restoreState(state, kDockLayout);
+}
+
+void MainWindow::offer_views() {
+  const RunInfo& info = controller_.history().info();
+  for (ViewCanvas& one : canvases_) {
+    if (one.dock != nullptr) set_absent(one, one.view->unavailable(info));
+  }
+  for (const auto& [action, probe] : scalar_actions_) action->setEnabled(is_offered(*probe, info.config));
+}
+
+void MainWindow::set_absent(ViewCanvas& view, const std::optional<std::string>& why) {
+  QAction* const toggle = view.dock->toggleViewAction();
+  const QString title = view.dock->windowTitle();
+  toggle->setText(why ? tr("%1: %2").arg(title, QString::fromStdString(*why)) : title);
+  toggle->setEnabled(!why);
+  if (view.export_action != nullptr) view.export_action->setEnabled(!why);
+  if (why.has_value() == view.absent) return;
+  view.absent = why.has_value();
+  if (view.absent) view.was_visible = !view.dock->isHidden();
+  view.dock->setVisible(!view.absent && view.was_visible);
 }
 
 void MainWindow::build_status_bar() {
@@ -455,7 +485,10 @@ void MainWindow::dropEvent(QDropEvent* event) {
 void MainWindow::closeEvent(QCloseEvent* event) {
   QSettings settings;
   settings.setValue(QStringLiteral("geometry"), saveGeometry());
-  if (docks_arranged_) settings.setValue(QStringLiteral("docks"), saveState());
+  for (ViewCanvas& one : canvases_) {
+    if (one.absent && one.was_visible) one.dock->show();  // as the user left it, for a model that has it
+  }
+  if (docks_arranged_) settings.setValue(QStringLiteral("docks"), saveState(kDockLayout));
   fetch_.cancel();
   controller_.stop();
   event->accept();

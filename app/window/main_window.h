@@ -60,7 +60,10 @@ class MainWindow final : public QMainWindow {
     const View* view = nullptr;
     ImGuiCanvas* canvas = nullptr;
     QDockWidget* dock = nullptr;  // null for the text, which is in the middle
-    bool stale = false;           // waits for its turn to be drawn
+    QAction* export_action = nullptr;
+    bool stale = false;        // waits for its turn to be drawn
+    bool absent = false;       // the model has nothing to show in it: the dock is hidden, whatever the user chose
+    bool was_visible = false;  // what the user chose, while absent
   };
 
   // main_window.cpp: construction and behaviour; window_status.cpp: refresh_page, refresh_status and what they call
@@ -69,6 +72,8 @@ class MainWindow final : public QMainWindow {
   void build_central();
   void build_docks();
   void arrange_docks();
+  void offer_views();  // only those that the model of the run has; the others say why
+  void set_absent(ViewCanvas& view, const std::optional<std::string>& why);
   void build_status_bar();
   void connect_controller();
   void tick();
@@ -120,6 +125,8 @@ class MainWindow final : public QMainWindow {
   QWidget* error_bar_ = nullptr;
   QLabel* error_label_ = nullptr;
   std::vector<QDockWidget*> run_docks_;  // only shown with a run
+  QDockWidget* inspector_dock_ = nullptr;
+  std::vector<std::pair<QAction*, const Probe*>> scalar_actions_;  // colour by what the probe measures
 
   QLabel* model_label_ = nullptr;
   QLabel* record_label_ = nullptr;

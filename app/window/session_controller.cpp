@@ -428,7 +428,8 @@ void SessionController::want(const View& view) {
   if (mode_ == Mode::kEmpty) return;
   const int64_t cursor = resolve(history_, view_).step;
   for (const Wanted& wanted : view.wanted(history_, view_)) {
-    if (wanted.probe == nullptr) continue;
+    // What no recording has is not asked for.
+    if (wanted.probe->level == Level::kRecomputed || !is_offered(*wanted.probe, history_.info().config)) continue;
     const int64_t end = std::min(wanted.end, history_.n_processed());
     if (end <= wanted.begin) continue;
     if (!fetcher_) {
@@ -446,7 +447,7 @@ void SessionController::want_inspector() {
   const int64_t step = resolve(history_, view_).step;
   if (step < 0 || step >= history_.n_processed()) return;
   for (const Probe* probe : offered_probes(history_.info().config)) {
-    if (probe->level == Level::kFull) continue;
+    if (probe->level >= Level::kFull) continue;
     fetcher_->want(history_, *probe, step, step + 1, step, running_, FrameFetcher::Clock::now());
   }
 }

@@ -79,9 +79,13 @@ void MainWindow::build_file_menu() {
   file->addSeparator();
   save_action_ = add_action(file, tr("&Save session as…"), QKeySequence::Save, [this] { save_dialog(); });
   QMenu* exports = file->addMenu(tr("&Export what a view shows"));
-  for (const View* view : {*find_view("text"), *find_view("attention"), *find_view("output"), *find_view("cache"),
-                           &timeline_view(), *find_view("window")}) {
-    add_action(exports, tr("Export %1…").arg(to_qstring(view->title())), {}, [this, view] { export_view(*view); });
+  for (const char* name : {"text", "attention", "state", "routing", "output", "cache", "timeline", "window"}) {
+    const View* const view = name == timeline_view().name() ? &timeline_view() : *find_view(name);
+    QAction* const action =
+        add_action(exports, tr("Export %1…").arg(to_qstring(view->title())), {}, [this, view] { export_view(*view); });
+    for (ViewCanvas& one : canvases_) {
+      if (one.view == view) one.export_action = action;
+    }
   }
   add_action(file, tr("&Remove all unnamed runs…"), {}, [this] { purge(); });
   file->addSeparator();
@@ -119,13 +123,17 @@ void MainWindow::build_view_menu() {
   view->addSeparator();
   QMenu* tokens = view->addMenu(tr("Colour tokens by"));
   for (const TokenScalar& scalar : token_scalars()) {
-    add_action(tokens, tr("Tokens: %1").arg(to_qstring(scalar.title)), {},
-               [this, name = std::string(scalar.name)] { controller_.apply(ChooseTokenScalar{name}); });
+    QAction* const action =
+        add_action(tokens, tr("Tokens: %1").arg(to_qstring(scalar.title)), {},
+                   [this, name = std::string(scalar.name)] { controller_.apply(ChooseTokenScalar{name}); });
+    scalar_actions_.emplace_back(action, find_probe(scalar.probe));
   }
   QMenu* heads = view->addMenu(tr("Colour heads by"));
   for (const HeadScalar& scalar : head_scalars()) {
-    add_action(heads, tr("Heads: %1").arg(to_qstring(scalar.title)), {},
-               [this, name = std::string(scalar.name)] { controller_.apply(ChooseHeadScalar{name}); });
+    QAction* const action =
+        add_action(heads, tr("Heads: %1").arg(to_qstring(scalar.title)), {},
+                   [this, name = std::string(scalar.name)] { controller_.apply(ChooseHeadScalar{name}); });
+    scalar_actions_.emplace_back(action, find_probe(scalar.name));
   }
   QMenu* themes = view->addMenu(tr("Theme"));
   for (const ThemeKind kind : {ThemeKind::kLight, ThemeKind::kDark, ThemeKind::kProjector}) {

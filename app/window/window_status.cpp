@@ -86,6 +86,7 @@ void MainWindow::refresh_page() {
     arrange_docks();
     view_dirty_ = true;
   }
+  if (has_run) offer_views();
   if (!has_run) start_page_->refresh(name, controller_.loading_model());
 }
 

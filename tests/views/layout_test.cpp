@@ -50,6 +50,37 @@ void expect_tidy(const Scene& scene, const TextMetrics& metrics, const std::stri
 
 class EveryView : public testing::TestWithParam<ThemeKind> {};
 
+const FrameHistory& hybrid_sample() {
+  static const FrameHistory kHistory = HybridRun{.n_layers = 14}.history(330);
+  return kHistory;
+}
+
+TEST_P(EveryView, OfAHybridDrawsTextInsideTheSceneAndApart) {
+  const Theme& theme = theme_of(GetParam());
+  const FixedWidthMetrics metrics(theme);
+  static const FrameHistory kMamba = HybridRun{.n_layers = 5, .has_attention = false}.history(40);
+  for (const FrameHistory* history : {&hybrid_sample(), &kMamba}) {
+    for (const View* view : views()) {
+      for (const Size size : {Size{1, 1}, Size{300, 200}, Size{420, 300}, Size{640, 480}, Size{800, 300},
+                              Size{300, 900}, Size{1280, 800}, Size{2560, 1440}}) {
+        for (const int32_t layer : {-1, 0, 2, 3}) {
+          ViewState state;
+          state.theme = GetParam();
+          state.selected = {.step = layer < 0 ? -1 : 20, .layer = layer, .head = 1};
+          state.follow = layer < 0;
+          const Scene scene = view->scene({*history, state, size, metrics});
+          const std::string what =
+              std::string(view->name()) + "_hybrid_" + std::to_string(static_cast<int>(size.width)) + "x" +
+              std::to_string(static_cast<int>(size.height)) + "_" + std::string(theme_name(GetParam())) + "_layer" +
+              std::to_string(layer) + (history == &kMamba ? "_mamba" : "");
+          expect_tidy(scene, metrics, what);
+          write_picture(scene, theme, metrics, what);
+        }
+      }
+    }
+  }
+}
+
 TEST_P(EveryView, DrawsTextInsideTheSceneAndApart) {
   const Theme& theme = theme_of(GetParam());
   const FixedWidthMetrics metrics(theme);

@@ -223,6 +223,125 @@ FrameHistory SampleRun::history(int64_t n_steps, size_t max_bytes) const {
   return history;
 }
 
+namespace {
+
+LayerConfig hybrid_layer(int32_t layer, bool has_attention) {
+  const int32_t kind = has_attention ? layer % 4 : layer % 2 * 2;
+  LayerConfig config;
+  if (kind == 1 || kind == 3) {
+    config.mixers.push_back(MixerKind::kAttention);
+    config.attention.n_heads = kind == 1 ? 9 : 2;
+    config.attention.n_kv_heads = 1;
+  }
+  if (kind != 1) {
+    config.mixers.push_back(MixerKind::kMatrixState);
+    config.state.recurrence = kind == 2 ? Recurrence::kMamba1 : Recurrence::kMamba2;
+    config.state.sizes = {.n_heads = kind == 0 ? 6 : kind == 2 ? 50 : 40, .n_groups = 1, .d_key = 4, .d_value = 4};
+    config.state.n_stat_heads = kind == 2 ? 16 : config.state.sizes.n_heads;
+    config.conv = {.n_taps = 4, .n_channels = 20, .is_gated = false};
+  }
+  if (kind == 1 || kind == 2) {
+    config.feed_forward = FeedForwardKind::kMoe;
+    config.moe.router.n_experts = kind == 1 ? 8 : 6;
+    config.moe.router.n_chosen = kind == 1 ? 3 : 2;
+  }
+  return config;
+}
+
+uint32_t u(int64_t x) { return static_cast<uint32_t>(x); }
+
+}  // namespace
+
+RunInfo HybridRun::info() const {
+  RunInfo info;
+  info.model_name = "hybrid sample";
+  info.level = "standard";
+  info.config.architecture = "hybrid";
+  info.config.vocab_size = static_cast<int64_t>(kWords.size());
+  for (int32_t layer = 0; layer < n_layers; ++layer) {
+    info.config.layers.push_back(hybrid_layer(layer, has_attention));
+    info.layer_labels.push_back(layer_label(info.config, layer));
+  }
+  return info;
+}
+
+float HybridRun::norm(int64_t step, int32_t layer, int32_t head) const {
+  return (1.0f + noise(21, u(layer), u(head))) * (3.0f + std::sqrt(static_cast<float>(step)));
+}
+float HybridRun::write(int64_t step, int32_t layer, int32_t head) const {
+  return 2.0f * noise(22, u(layer), u(head), u(step));
+}
+float HybridRun::keep(int64_t step, int32_t layer, int32_t head) const {
+  return 0.5f + 0.5f * noise(23, u(layer), u(head), u(step));
+}
+std::vector<int32_t> HybridRun::experts(int64_t step, int32_t layer) const {
+  const RouterConfig router = hybrid_layer(layer, has_attention).moe.router;
+  std::vector<int32_t> ids;
+  const auto first = static_cast<int32_t>(noise(24, u(layer), u(step)) * static_cast<float>(router.n_experts));
+  for (int32_t i = 0; i < router.n_chosen; ++i) ids.push_back((first + i) % router.n_experts);
+  return ids;
+}
+
+FrameBatch HybridRun::batch(int64_t step) const {
+  const ModelConfig config = info().config;
+  const float nan = std::nanf("");
+  FrameBatch batch;
+  batch.tokens = {SampleRun{}.token(step), SampleRun{}.token(step + 1)};
+  const auto layers_of = [&](const char* name) { return find_probe(name)->layers(config); };
+  const auto inner_of = [&](const char* name) { return find_probe(name)->inner_shape(config, step + 1); };
+  std::vector<float> norms, writes, keeps, weights, margins, entropies;
+  std::vector<int32_t> ids;
+  for (const int32_t layer : layers_of("state.norm")) {
+    const int32_t n_heads = config.layers[static_cast<size_t>(layer)].state.n_stat_heads;
+    for (int32_t head = 0; head < inner_of("state.norm")[0]; ++head) {
+      const bool there = head < n_heads;
+      norms.push_back(there ? norm(step, layer, head) : nan);
+      writes.push_back(there ? write(step, layer, head) : nan);
+      const float kept = there ? keep(step, layer, head) : nan;
+      keeps.insert(keeps.end(), {kept, kept * 0.9f, kept});
+    }
+  }
+  for (const int32_t layer : layers_of("moe.experts")) {
+    const std::vector<int32_t> chosen = experts(step, layer);
+    const auto n = static_cast<size_t>(inner_of("moe.experts")[0]);
+    for (size_t i = 0; i < n; ++i) {
+      ids.push_back(i < chosen.size() ? chosen[i] : -1);
+      weights.push_back(i < chosen.size() ? 0.5f / static_cast<float>(i + 1) : nan);
+    }
+    margins.push_back(0.25f);
+    entropies.push_back(1.5f);
+  }
+  std::vector<int64_t> bytes;
+  std::vector<int32_t> entries;
+  for (const LayerConfig& layer : config.layers) {
+    const bool attends = layer.has(MixerKind::kAttention);
+    const bool recurs = layer.has(MixerKind::kMatrixState);
+    bytes.insert(bytes.end(), {attends ? (step + 1) * 512 : 0, recurs ? 9000 : 0, recurs ? 240 : 0, 0});
+    if (attends) entries.push_back(static_cast<int32_t>(step + 1));
+  }
+  const auto add = [&](const char* name, const auto& values) {
+    batch.frames.push_back(make(name, step, layers_of(name), inner_of(name), values, Origin::kLive));
+  };
+  add("state.norm", norms);
+  add("state.write", writes);
+  add("state.keep", keeps);
+  add("moe.experts", ids);
+  add("moe.weights", weights);
+  add("moe.margin", margins);
+  add("moe.entropy", entropies);
+  add("cache.bytes", bytes);
+  if (!entries.empty()) add("cache.entries", entries);
+  add("output.entropy", std::vector<float>{1.0f + noise(25, u(step))});
+  return batch;
+}
+
+FrameHistory HybridRun::history(int64_t n_steps) const {
+  FrameHistory history;
+  history.reset(info());
+  for (int64_t step = 0; step < n_steps; ++step) history.add_batch(batch(step));
+  return history;
+}
+
 std::vector<PlacedText> placed_texts(const Scene& scene, const TextMetrics& metrics, Point origin) {
   std::vector<PlacedText> texts;
   for (const Item& item : scene.items) {

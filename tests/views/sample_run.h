@@ -28,6 +28,23 @@ struct SampleRun {
   FrameHistory history(int64_t n_steps, size_t max_bytes = size_t{1} << 30) const;
 };
 
+// A made-up hybrid: 0 Mamba-2 (6 heads), 1 attention (9 heads) with 3 of 8 experts, 2 Mamba in groups of channels with
+// 2 of 6 experts, 3 attention (2 heads) beside Mamba-2 (40 heads), and so on round. Every number follows from step,
+// layer and head.
+struct HybridRun {
+  int32_t n_layers = 8;
+  bool has_attention = true;  // else all layers are as 0 and 2
+
+  RunInfo info() const;
+  float norm(int64_t step, int32_t layer, int32_t head) const;
+  float write(int64_t step, int32_t layer, int32_t head) const;
+  float keep(int64_t step, int32_t layer, int32_t head) const;
+  std::vector<int32_t> experts(int64_t step, int32_t layer) const;  // as many as the layer chooses
+  // The probes of states, experts and the cache at one step, and the outputs.
+  FrameBatch batch(int64_t step) const;
+  FrameHistory history(int64_t n_steps) const;
+};
+
 // A frame of one step made of floats; `inner` are the sizes after [t, layer].
 Frame make_frame(const char* probe, int64_t step, std::vector<int32_t> layers, std::vector<int64_t> inner,
                  const std::vector<float>& values, Origin origin = Origin::kLive);

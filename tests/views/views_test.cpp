@@ -7,6 +7,7 @@
 #include "views/inspector.h"
 #include "views/json_renderer.h"
 #include "views/registry.h"
+#include "views/scene_builder.h"
 
 namespace orrery {
 namespace {
@@ -53,8 +54,8 @@ RunInfo hybrid() {
 TEST(Registry, ListsTheViewsAndRefusesOthersByName) {
   std::vector<std::string> names;
   for (const View* view : all_views()) names.emplace_back(view->name());
-  EXPECT_EQ(names, (std::vector<std::string>{"attention", "cache", "output", "text", "window"}));
-  for (const char* later : {"state", "convolution", "routing", "loop", "lens", "mixing", "fast"}) {
+  EXPECT_EQ(names, (std::vector<std::string>{"attention", "state", "routing", "cache", "output", "text", "window"}));
+  for (const char* later : {"convolution", "loop", "lens", "mixing", "fast"}) {
     const auto found = find_view(later);
     ASSERT_FALSE(found.has_value());
     EXPECT_EQ(found.error().code, ErrorCode::kUnsupported);
@@ -88,7 +89,9 @@ TEST(CacheView, DrawsBytesByComponentOverStepsAndByLayer) {
   EXPECT_EQ(series(scene, "recurrent state")["y"], json({5000., 5000., 5000., 5000., 5000., 5000.}));
   EXPECT_EQ(series(scene, "keys and values by layer")["y"], json({4000., 0.}));
   EXPECT_EQ(series(scene, "recurrent state by layer")["y"], json({0., 5000.}));
-  EXPECT_TRUE(says(scene, "4 keys a layer, 2 dropped"));
+  EXPECT_TRUE(says(scene, "4 keys in each layer with attention, 2 dropped"));
+  EXPECT_TRUE(says(scene, "recurrent state 4.88 KiB"));
+  EXPECT_TRUE(says(scene, "convolution state 300 B"));
   EXPECT_TRUE(says(scene, "1 Mamba-2"));
   EXPECT_TRUE(says(scene, "KiB"));
   EXPECT_FALSE(says(scene, "fast weights"));  // there are none: not in the legend
@@ -230,6 +233,20 @@ TEST(WindowView, TilesTheOtherViews) {
   EXPECT_EQ(scene["panels"][1]["scene"]["view"], "attention");
   EXPECT_FALSE(scene["panels"][1]["scene"]["tiles"].empty());
   EXPECT_FALSE(draw_json("window", history, {}, {300, 200})["notes"].empty());
+  EXPECT_NE(scene["notes"].dump().find("Routing: This model has no experts"), std::string::npos);
+}
+
+TEST(WindowView, TilesWhatTheModelHas) {
+  const auto panels = [](const HybridRun& run) {
+    std::vector<std::string> names;
+    const json scene = draw_json("window", run.history(20), {}, {1280, 900});
+    for (const json& panel : scene["panels"]) names.push_back(panel["name"]);
+    return names;
+  };
+  EXPECT_EQ(panels({}),
+            (std::vector<std::string>{"text", "attention", "state", "routing", "cache", "output", "timeline"}));
+  EXPECT_EQ(panels({.has_attention = false}),
+            (std::vector<std::string>{"text", "state", "routing", "cache", "output", "timeline"}));
 }
 
 TEST(EveryView, DrawsAnEmptyHistory) {
@@ -273,6 +290,50 @@ TEST(Inspector, TellsTheSelectionsNumbersWithTheirProvenance) {
     }
   }
   EXPECT_TRUE(has_weight);
+}
+
+TEST(Inspector, TellsOfAHybridLayerWhatItHas) {
+  const HybridRun run;
+  const FrameHistory history = run.history(20);
+  ViewState state = at_step(7);
+  state.selected.layer = 2;
+  state.selected.head = 4;
+  std::vector<InspectorRow> rows = inspector_rows(history, state);
+  EXPECT_EQ(value_of(rows, "part"), "channels 13–15");
+  EXPECT_EQ(value_of(rows, "norm"), format_value(static_cast<double>(run.norm(7, 2, 4))));
+  EXPECT_EQ(value_of(rows, "half-life"),
+            format_value(std::log(2.0) / -std::log(static_cast<double>(run.keep(7, 2, 4)))) + " tokens");
+  EXPECT_EQ(value_of(rows, "weight of expert " + std::to_string(run.experts(7, 2)[1])), "0.250");
+  EXPECT_EQ(value_of(rows, "margin to the next"), "0.250");
+  EXPECT_EQ(value_of(rows, "this token"), "not recorded") << "conv.taps";
+  EXPECT_EQ(value_of(rows, "reads"), "") << "no attention here";
+  // Attention with 2 heads beside a state of 40.
+  state.selected.layer = 3;
+  state.selected.head = 30;
+  rows = inspector_rows(history, state);
+  EXPECT_EQ(value_of(rows, "part"), "head 30");
+  EXPECT_EQ(value_of(rows, "head"), "");
+}
+
+TEST(Selection, StartsWhereTheModelHasHeadsAndStaysWithinThem) {
+  FrameHistory history = HybridRun{.has_attention = false}.history(3);
+  EXPECT_EQ(resolve(history, {}).layer, 0);
+  EXPECT_EQ(resolve(history, {}).head, 0);
+  ViewState state;
+  state.selected.layer = 1;
+  state.selected.head = 40;
+  EXPECT_EQ(resolve(history, state).head, 15) << "groups of channels";
+  apply(state, move_head(history, state, -1));
+  EXPECT_EQ(state.selected.head, 14);
+  history = HybridRun{}.history(3);
+  EXPECT_EQ(resolve(history, {}).layer, 1) << "the first with attention";
+  EXPECT_EQ(resolve_for(MixerKind::kMatrixState, history, {}).layer, 0);
+  state.selected.layer = 3;
+  state.selected.head = 39;
+  EXPECT_EQ(resolve(history, state).head, 39) << "of the state";
+  EXPECT_EQ(resolve_for(MixerKind::kAttention, history, state).head, 1);
+  state.selected.layer = 1;
+  EXPECT_EQ(resolve_for(MixerKind::kMatrixState, history, state).head, -1);
 }
 
 TEST(Inspector, SaysNotRecordedRatherThanZero) {

@@ -24,9 +24,11 @@ done
 succeeds "two shots" shot "$s" --view attention --out "$work/once.svg"
 succeeds "two shots" shot "$s" --view attention --out "$work/twice.svg"
 check "a shot is the same each time" cmp -s "$work/once.svg" "$work/twice.svg"
-for view in state convolution routing loop lens mixing fast nonsense; do
+for view in convolution loop lens mixing fast nonsense; do
   refuses "the view $view" "$view" shot "$s" --view $view --out "$work/no.svg"
 done
+refuses "the state view of a model without any" 'no layers with a recurrent state' shot "$s" --view state --out "$work/no.svg"
+refuses "the routing of a model without experts" 'no experts' shot "$s" --view routing --out "$work/no.svg"
 refuses "a step that is not there" '999' shot "$s" --view attention --step 999 --out "$work/no.svg"
 refuses "a form that is not there" 'bmp' shot "$s" --view attention --out "$work/no.bmp"
 try shot "$s" --view attention --size 0x10 --out "$work/no.svg"

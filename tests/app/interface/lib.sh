@@ -53,6 +53,9 @@ misused() { # description, arguments...: exit 2, an explanation on stderr, nothi
 
 # JSON of the last stdout (or of a file): value at a path; empty where there is none.
 json() { sqlite3 :memory: "select json_extract(cast(readfile('${2-$work/out}') as text), '$1')" 2>/dev/null; }
+json_length() { # path of an array, [file]
+  sqlite3 :memory: "select json_array_length(cast(readfile('${2-$work/out}') as text), '$1')" 2>/dev/null
+}
 has_keys() { # description, path...: stdout is one JSON object in which each path exists
   local what=$1 path
   shift

@@ -1,0 +1,19 @@
+// What `info` says of a model's layers and of the memory that a sequence takes, from its configuration alone.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "engine/config.h"
+#include "kernels/base/dtype.h"
+
+namespace orrery {
+
+// One object per layer: {"layer", "label", "summary", "mixers", "feed_forward", "d_ffn"}, and of what it has
+// "attention", "convolution", "state", "experts" with their sizes.
+nlohmann::json describe_layers(const ModelConfig& config);
+
+// {"kv", "bytes_per_token": what the keys and values of a token take while all layers keep them, "of_windows": how much
+// of that belongs to layers that keep a window only, "constant": {"recurrent state", "convolution state"}: bytes}.
+nlohmann::json describe_cache(const ModelConfig& config, DType kv);
+
+}  // namespace orrery

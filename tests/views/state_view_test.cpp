@@ -1,0 +1,154 @@
+// The state view by value.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/views/sample_run.h"
+#include "views/json_renderer.h"
+#include "views/registry.h"
+#include "views/state_cells.h"
+
+namespace orrery {
+namespace {
+
+using nlohmann::json;
+
+json draw_json(const FrameHistory& history, const ViewState& state, Size size = {1200, 700}) {
+  const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
+  return render_json((*find_view("state"))->scene({history, state, size, metrics}));
+}
+
+json tile(const json& scene, const std::string& name) {
+  for (const json& one : scene["tiles"]) {
+    if (one["name"] == name) return one;
+  }
+  return nullptr;
+}
+
+bool says(const json& scene, const std::string& part) { return scene["texts"].dump().find(part) != std::string::npos; }
+
+ViewState at(int64_t step, int32_t layer, int32_t head) {
+  ViewState state;
+  state.follow = false;
+  state.selected = {.step = step, .layer = layer, .head = head};
+  return state;
+}
+
+TEST(StateMap, HeadsAreDrawnAsRecorded) {
+  const HybridRun run;
+  const FrameHistory history = run.history(12);
+  const StateMap map = state_map(history, StateQuantity::kNorm, 2, {0, 12}, 100, 100);
+  ASSERT_EQ(map.rows.size(), 16u);
+  ASSERT_EQ(map.cols, 12);
+  EXPECT_EQ(map.labels[1], "4–6") << "channels of a group";
+  for (int32_t head = 0; head < 16; ++head) {
+    for (int64_t step = 0; step < 12; ++step) {
+      EXPECT_EQ(map.values[static_cast<size_t>(head * 12 + step)], run.norm(step, 2, head));
+    }
+  }
+  const StateMap keep = state_map(history, StateQuantity::kKeep, 2, {0, 12}, 100, 100);
+  EXPECT_EQ(keep.values[12 * 3 + 5], run.keep(5, 2, 3)) << "the geometric mean, not the least";
+}
+
+TEST(StateMap, ALayerIsItsHeadsTogether) {
+  const HybridRun run;
+  const FrameHistory history = run.history(5);
+  const StateMap norm = state_map(history, StateQuantity::kNorm, std::nullopt, {0, 5}, 100, 100);
+  EXPECT_EQ(norm.rows, (std::vector<int64_t>{0, 2, 3, 4, 6, 7}));
+  EXPECT_EQ(norm.labels[1], "2 Mamba, MoE");
+  const StateMap keep = state_map(history, StateQuantity::kKeep, std::nullopt, {0, 5}, 100, 100);
+  double squares = 0;
+  double logs = 0;
+  for (int32_t head = 0; head < 6; ++head) {
+    squares += std::pow(static_cast<double>(run.norm(4, 0, head)), 2);
+    logs += std::log(static_cast<double>(run.keep(4, 0, head)));
+  }
+  EXPECT_NEAR(norm.values[4], std::sqrt(squares), 1e-4);
+  EXPECT_NEAR(keep.values[4], std::exp(logs / 6), 1e-5);
+}
+
+TEST(StateMap, ManyStepsAndHeadsShareCellsAndWhatIsMissingStaysMissing) {
+  const HybridRun run;
+  FrameHistory history;
+  history.reset(run.info());
+  for (int64_t step = 0; step < 40; ++step) {
+    if (step < 8 || step >= 16) history.add_batch(run.batch(step));
+  }
+  const StateMap map = state_map(history, StateQuantity::kWrite, 3, {0, 40}, 10, 10);
+  EXPECT_EQ(map.steps_per_col, 4);
+  EXPECT_EQ(map.heads_per_row, 4);
+  EXPECT_EQ(map.labels[1], "4–7");
+  ASSERT_EQ(map.missing.size(), 1u);
+  EXPECT_EQ(map.missing[0], (StepRange{8, 16}));
+  EXPECT_TRUE(std::isnan(map.values[2]));
+  double squares = 0;
+  for (int32_t head = 4; head < 8; ++head) squares += std::pow(static_cast<double>(run.write(19, 3, head)), 2);
+  EXPECT_NEAR(map.values[10 + 4], std::sqrt(squares), 1e-5) << "a column is as its last step";
+}
+
+TEST(StateView, DrawsLayersAndTheHeadsOfOneLayer) {
+  const HybridRun run;
+  const FrameHistory history = run.history(30);
+  const json scene = draw_json(history, at(10, 2, 3));
+  EXPECT_EQ(scene["tiles"].size(), 6u);
+  const json heads = tile(scene, "norm of the state by head");
+  EXPECT_EQ(heads["rows"], 16);
+  EXPECT_EQ(heads["columns"], 30);
+  EXPECT_FLOAT_EQ(heads["cells"][3][10].get<float>(), run.norm(10, 2, 3));
+  const json layers = tile(scene, "kept by the token by layer");
+  EXPECT_EQ(scene["axes"][layers["row_axis"].get<size_t>()]["labels"][0], "0 Mamba-2");
+  EXPECT_EQ(scene["axes"][heads["row_axis"].get<size_t>()]["name"], "channels");
+  EXPECT_EQ(scene["axes"][heads["column_axis"].get<size_t>()]["means"], "step");
+  EXPECT_TRUE(says(scene, "16 groups of 50 channels of 2 Mamba"));
+  EXPECT_TRUE(says(scene, "channels 10"));
+  EXPECT_EQ(scene["selection"]["layer"], 2);
+}
+
+TEST(StateView, BeginsWithTheFirstLayerThatHasAState) {
+  const FrameHistory history = HybridRun{}.history(5);
+  EXPECT_EQ(draw_json(history, {})["selection"]["layer"], 0) << "not the first with attention";
+  // A layer without a state: the layers alone.
+  EXPECT_EQ(draw_json(history, at(3, 1, 0))["tiles"].size(), 3u);
+}
+
+TEST(StateView, AClickSelectsStepLayerAndHeadAndTheWheelZoomsSteps) {
+  const FrameHistory history = HybridRun{}.history(30);
+  const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
+  const Scene scene = (*find_view("state"))->scene({history, at(10, 3, 0), {1200, 700}, metrics});
+  for (const HitRegion& region : scene.regions) {
+    const Point p{region.rect.x + region.rect.width * 0.5f, region.rect.bottom() - 1};
+    const auto hit = hit_test(scene, p);
+    ASSERT_TRUE(hit.has_value() && hit->click.has_value());
+    const Select select = std::get<Select>(*hit->click);
+    EXPECT_EQ(select.step, 15);
+    const bool is_heads = scene.axes[static_cast<size_t>(region.row_axis)].means == SceneAxis::Means::kHead;
+    EXPECT_EQ(select.layer, is_heads ? 3 : 7);
+    if (is_heads) {
+      EXPECT_GE(select.head.value_or(-1), 36);
+    }
+    EXPECT_NE(hit->tooltip.find("state."), std::string::npos);
+    EXPECT_TRUE(std::holds_alternative<ZoomSteps>(*wheel_at(scene, p, 1)));
+  }
+}
+
+TEST(StateView, DrawsTheImpliedRowWhereItWasComputed) {
+  FrameHistory history = HybridRun{}.history(4);
+  EXPECT_TRUE(draw_json(history, at(3, 0, 1))["series"].empty());
+  std::vector<float> rows(6 * 40 * 4, 0.0f);
+  for (size_t key = 0; key < 4; ++key) rows[1 * 4 + key] = key == 2 ? -0.5f : 0.25f * static_cast<float>(key);
+  history.add_frame(make_frame("state.row", 3, {0, 2, 3, 4, 6, 7}, {40, 4}, rows, Origin::kRecomputed));
+  const json scene = draw_json(history, at(3, 0, 1));
+  ASSERT_EQ(scene["series"].size(), 1u);
+  EXPECT_EQ(scene["series"][0]["y"], json({0.0, 0.25, -0.5, 0.75}));
+  EXPECT_TRUE(says(scene, "recomputed"));
+}
+
+TEST(StateView, SaysWhyAModelHasNone) {
+  const FrameHistory history = SampleRun{.n_layers = 2, .n_heads = 2}.history(3);
+  EXPECT_EQ((*find_view("state"))->unavailable(history.info()), "This model has no layers with a recurrent state.");
+  EXPECT_TRUE(says(draw_json(history, {}), "no layers with a recurrent state"));
+  EXPECT_FALSE((*find_view("state"))->unavailable(HybridRun{}.info()).has_value());
+}
+
+}  // namespace
+}  // namespace orrery
