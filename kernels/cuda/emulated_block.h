@@ -90,7 +90,8 @@ struct Block {
   [[noreturn]] void fail(const std::string& mistake);
   std::string name() const;  // with the kernel's
   std::string thread_name(uint32_t thread) const;
-  bool release_warps();
+  bool run_warp(uint32_t first);
+  bool release_warp(uint32_t first);
   bool release_barrier();
   void check_read(Array& array, size_t i);
   void check_write(Array& array, size_t i);

@@ -153,44 +153,56 @@ void Block::suspend(Wait wait, Place where) {
   if (error) throw *error;  // another thread's mistake ends this one where it waits
 }
 
-// Completes the exchanges at which every lane of the mask has arrived.
-bool Block::release_warps() {
+// Completes the exchanges of a warp at which every lane of the mask has arrived.
+bool Block::release_warp(uint32_t first) {
   bool released = false;
-  for (uint32_t first = 0; first < n_threads(); first += kWarpSize) {
-    const uint32_t n_lanes = std::min(kWarpSize, n_threads() - first);
-    uint32_t arrived = 0;
-    for (uint32_t i = 0; i < n_lanes; ++i) {
-      if (threads[first + i].wait == Wait::kWarp) arrived |= 1u << i;
+  const uint32_t n_lanes = std::min(kWarpSize, n_threads() - first);
+  uint32_t arrived = 0;
+  for (uint32_t i = 0; i < n_lanes; ++i) {
+    if (threads[first + i].wait == Wait::kWarp) arrived |= 1u << i;
+  }
+  for (uint32_t i = 0; i < n_lanes; ++i) {
+    const Thread& one = threads[first + i];
+    if (one.wait != Wait::kWarp) continue;
+    const uint32_t mask = one.mask;
+    const Place where = one.where;
+    bool complete = (arrived & mask) == mask;
+    for (uint32_t j = 0; complete && j < n_lanes; ++j) {
+      const Thread& other = threads[first + j];
+      if ((mask >> j & 1u) != 0) complete = other.mask == mask && other.where == where;
     }
-    for (uint32_t i = 0; i < n_lanes; ++i) {
-      const Thread& one = threads[first + i];
-      if (one.wait != Wait::kWarp) continue;
-      const uint32_t mask = one.mask;
-      const Place where = one.where;
-      bool complete = (arrived & mask) == mask;
-      for (uint32_t j = 0; complete && j < n_lanes; ++j) {
-        const Thread& other = threads[first + j];
-        if ((mask >> j & 1u) != 0) complete = other.mask == mask && other.where == where;
-      }
-      if (!complete) continue;
-      uint32_t ballot = 0;
-      for (uint32_t j = 0; j < n_lanes; ++j) {
-        if ((mask >> j & 1u) != 0 && threads[first + j].given != 0) ballot |= 1u << j;
-      }
-      for (uint32_t j = 0; j < n_lanes; ++j) {
-        if ((mask >> j & 1u) == 0) continue;
-        Thread& lane = threads[first + j];
-        const bool in_mask = lane.source_lane < n_lanes && (mask >> lane.source_lane & 1u) != 0;
-        lane.received = threads[first + (in_mask ? lane.source_lane : j)].given;
-        lane.ballot = ballot;
-        lane.wait = Wait::kNothing;
-        arrived &= ~(1u << j);
-      }
-      if (mask == 0xffffffffu) ++warp_epochs[first / kWarpSize];
-      released = true;
+    if (!complete) continue;
+    uint32_t ballot = 0;
+    for (uint32_t j = 0; j < n_lanes; ++j) {
+      if ((mask >> j & 1u) != 0 && threads[first + j].given != 0) ballot |= 1u << j;
     }
+    for (uint32_t j = 0; j < n_lanes; ++j) {
+      if ((mask >> j & 1u) == 0) continue;
+      Thread& lane = threads[first + j];
+      const bool in_mask = lane.source_lane < n_lanes && (mask >> lane.source_lane & 1u) != 0;
+      lane.received = threads[first + (in_mask ? lane.source_lane : j)].given;
+      lane.ballot = ballot;
+      lane.wait = Wait::kNothing;
+      arrived &= ~(1u << j);
+    }
+    if (mask == 0xffffffffu) ++warp_epochs[first / kWarpSize];
+    released = true;
   }
   return released;
+}
+
+// Runs a warp until all its lanes wait for another warp, or for lanes that never come. Whether any of them ran.
+bool Block::run_warp(uint32_t first) {
+  const uint32_t end = std::min(first + kWarpSize, n_threads());
+  bool ran = false;
+  do {
+    for (uint32_t i = first; i < end && !error; ++i) {
+      if (threads[i].wait != Wait::kNothing) continue;
+      resume(i);
+      ran = true;
+    }
+  } while (!error && release_warp(first));
+  return ran;
 }
 
 bool Block::release_barrier() {
@@ -214,13 +226,8 @@ void Block::run_threads() {
   }
   while (!error) {
     bool ran = false;
-    for (uint32_t i = 0; i < n_threads() && !error; ++i) {
-      if (threads[i].wait != Wait::kNothing) continue;
-      resume(i);
-      ran = true;
-    }
-    if (error || release_warps() || ran) continue;
-    if (release_barrier()) continue;
+    for (uint32_t first = 0; first < n_threads(); first += kWarpSize) ran = run_warp(first) || ran;
+    if (error || ran || release_barrier()) continue;
     // Nobody can go on: all have left, or some wait for others that never come.
     for (uint32_t i = 0; i < n_threads(); ++i) {
       if (threads[i].wait == Wait::kLeft) continue;
