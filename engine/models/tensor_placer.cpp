@@ -229,6 +229,12 @@ std::vector<TensorView> TensorPlacer::numbered(TensorName name, int32_t layer, i
   for (int64_t i = 0; i < n && !error_; ++i) {
     const std::string gguf = with_number(name.gguf, i), hf = with_number(name.hf, i);
     matrices.push_back(matrix({gguf, hf}, layer, n_rows, n_cols));
+    if (matrices.back().dtype != matrices.front().dtype) {
+      keep({ErrorCode::kUnsupported, file_.path() + ": the tensor " + file_.spelled(TensorName{gguf, hf}, layer) +
+                                         " must be stored as the " + std::string(dtype_name(matrices.front().dtype)) +
+                                         " of the other experts, but is " +
+                                         std::string(dtype_name(matrices.back().dtype))});
+    }
   }
   return matrices;
 }

@@ -43,7 +43,7 @@ class TensorPlacer {
                          std::span<const int64_t> order);
   // n matrices stored as one [n, n_rows, n_cols].
   std::vector<TensorView> stacked(TensorName name, int32_t layer, int64_t n, int64_t n_rows, int64_t n_cols);
-  // n matrices stored one by one; "{expert}" in their names stands for 0 .. n - 1.
+  // n matrices stored one by one, in one type; "{expert}" in their names stands for 0 .. n - 1.
   std::vector<TensorView> numbered(TensorName name, int32_t layer, int64_t n, int64_t n_rows, int64_t n_cols);
   // Of n matrices stored as one [n, n_cols, n_rows * n_parts]: those whose row i is the stored column i * n_parts +
   // part.

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstring>
 #include <iterator>
+#include <map>
 #include <string>
 
 #include "tests/engine/models/changed_folder.h"
@@ -182,6 +184,47 @@ TEST(HybridC, ExpertsOfAnotherShapeAreRefusedByName) {
   expect_says(refusal_with_header("tiny-gpt-oss-packed", "[5,128,1,16]", "[5,1,128,16]"),
               {"gate_up_proj_blocks", "U8", "[5, 128, 1, 16]", "[5, 1, 128, 16]"});
   expect_says(refusal_with_header("tiny-mixtral", "experts.6.w2", "experts.7.w2"), {"experts.6.w2.weight", "missing"});
+}
+
+// A copy of a folder with one tensor, F32, stored as BF16.
+std::string refusal_with_half(const char* model, const std::string& name) {
+  const ChangedFolder folder(model, Json::object());
+  const auto path = folder.path() / "model.safetensors";
+  std::ifstream in(path, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  in.close();
+  uint64_t header_size = 0;
+  std::memcpy(&header_size, bytes.data(), sizeof header_size);
+  Json header = Json::parse(bytes.substr(sizeof header_size, header_size));
+  std::map<size_t, std::string> by_offset;
+  for (const auto& [key, entry] : header.items()) {
+    if (key != "__metadata__") by_offset[entry["data_offsets"][0].get<size_t>()] = key;
+  }
+  std::string data;
+  for (const auto& [begin, key] : by_offset) {
+    const size_t end = header[key]["data_offsets"][1].get<size_t>(), at = data.size();
+    const std::string stored = bytes.substr(sizeof header_size + header_size + begin, end - begin);
+    if (key == name) {
+      header[key]["dtype"] = "BF16";
+      for (size_t i = 0; i < stored.size(); i += 4) data += stored.substr(i + 2, 2);
+    } else {
+      data += stored;
+    }
+    header[key]["data_offsets"] = {at, data.size()};
+  }
+  const std::string text = header.dump();
+  header_size = text.size();
+  std::ofstream out(path, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(&header_size), sizeof header_size);
+  out << text << data;
+  out.close();
+  return folder.refusal();
+}
+
+TEST(HybridC, ExpertsOfDifferentTypesAreRefusedByName) {
+  expect_says(refusal_with_half("tiny-mixtral", "model.layers.1.block_sparse_moe.experts.4.w2.weight"),
+              {"layers.1.block_sparse_moe.experts.4.w2.weight", "F32", "BF16"});
+  EXPECT_EQ(refusal_with_half("tiny-mixtral", "model.layers.1.block_sparse_moe.gate.weight"), "it was loaded");
 }
 
 }  // namespace
