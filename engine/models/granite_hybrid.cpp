@@ -32,7 +32,11 @@ constexpr TensorName kSharedBoth{"", "model.layers.{}.shared_mlp.input_linear.we
 constexpr FfnNames kShared{.gate = {"blk.{}.ffn_gate_shexp.weight", ""},
                            .up = {"blk.{}.ffn_up_shexp.weight", ""},
                            .down = {"blk.{}.ffn_down_shexp.weight", "model.layers.{}.shared_mlp.output_linear.weight"}};
-constexpr FfnNames kAlone{.down = {"blk.{}.ffn_down.weight", "model.layers.{}.shared_mlp.output_linear.weight"}};
+// Biases are Bamba's, which a GGUF file calls the same.
+constexpr FfnNames kAlone{.down = {"blk.{}.ffn_down.weight", "model.layers.{}.shared_mlp.output_linear.weight"},
+                          .gate_bias = {"blk.{}.ffn_gate.bias", ""},
+                          .up_bias = {"blk.{}.ffn_up.bias", ""},
+                          .down_bias = {"blk.{}.ffn_down.bias", ""}};
 
 MoeNames expert_names(const ModelFile& file, int32_t layer) {
   MoeNames names;
@@ -139,6 +143,9 @@ DenseFfnWeights shared_weights(DecoderBuilder& decoder, int32_t layer, const Ffn
   if (is_gguf(place.file())) {
     weights.gate = place.matrix(names.gate, layer, width, d_model);
     weights.up = place.matrix(names.up, layer, width, d_model);
+    weights.gate_bias = place.optional_vector(names.gate_bias, layer, width);
+    weights.up_bias = place.optional_vector(names.up_bias, layer, width);
+    weights.down_bias = place.optional_vector(names.down_bias, layer, d_model);
   } else {
     const TensorView both = place.matrix(kSharedBoth, layer, 2 * width, d_model);
     weights.gate = both.rows(0, width);

@@ -1,7 +1,9 @@
 #include "engine/models/olmo_hybrid.h"
 
 #include <array>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "engine/blocks/residual_block.h"
 #include "engine/models/delta_layers.h"
@@ -22,7 +24,7 @@ constexpr TensorName kGate{"", "model.layers.{}.linear_attn.g_proj.weight"};
 constexpr TensorName kRate{"", "model.layers.{}.linear_attn.a_proj.weight"};
 constexpr TensorName kWrite{"", "model.layers.{}.linear_attn.b_proj.weight"};
 // One convolution, or its channels cut in three: published files cut between queries, keys and values, transformers
-// where it happens to.
+// where it happens to, with few channels in less than three.
 constexpr TensorName kConvolution{"", "model.layers.{}.linear_attn.conv1d.weight"};
 constexpr std::array<TensorName, 3> kConvolutions{{{"", "model.layers.{}.linear_attn.q_conv1d.weight"},
                                                    {"", "model.layers.{}.linear_attn.k_conv1d.weight"},
@@ -47,17 +49,17 @@ Result<std::vector<LayerKind>> read_kinds(const ModelFile& file, int32_t n_layer
 
 bool is_in_parts(const ModelFile& file, int32_t layer) { return file.find(kConvolution, layer) == nullptr; }
 
-// How many channels each of the three has; together n_channels.
-Result<std::array<int64_t, 3>> parts_of(const ModelFile& file, int32_t layer, int64_t n_channels) {
-  std::array<int64_t, 3> parts{};
+// How many channels each of the parts has that are there; together n_channels.
+Result<std::vector<int64_t>> parts_of(const ModelFile& file, int32_t layer, int64_t n_channels) {
+  std::vector<int64_t> parts;
   int64_t sum = 0;
-  for (size_t i = 0; i < parts.size(); ++i) {
+  for (size_t i = 0; i < kConvolutions.size() && sum < n_channels; ++i) {
     const StoredTensor* stored = file.find(kConvolutions[i], layer);
     const bool has_axis_of_one = stored == nullptr || stored->shape.rank() == 3;
     ORRERY_ASSIGN_OR_RETURN(const TensorView taps,
                             file.tensor(kConvolutions[i], layer, has_axis_of_one ? Shape{-1, 1, -1} : Shape{-1, -1}));
-    parts[i] = taps.shape[0];
-    sum += parts[i];
+    parts.push_back(taps.shape[0]);
+    sum += taps.shape[0];
   }
   if (sum == n_channels) return parts;
   return Error{ErrorCode::kInvalidFile, file.path() + ": " + file.spelled(kConvolutions[0], layer) +
@@ -67,7 +69,7 @@ Result<std::array<int64_t, 3>> parts_of(const ModelFile& file, int32_t layer, in
 
 Result<int32_t> read_all_taps(const ModelFile& file, int32_t layer, int64_t n_channels) {
   if (!is_in_parts(file, layer)) return read_taps(file, kTaps, kConvolution, layer, n_channels);
-  ORRERY_ASSIGN_OR_RETURN(const auto parts, parts_of(file, layer, n_channels));
+  ORRERY_ASSIGN_OR_RETURN(const std::vector<int64_t> parts, parts_of(file, layer, n_channels));
   return read_taps(file, kTaps, kConvolutions[0], layer, parts[0]);
 }
 
@@ -115,8 +117,8 @@ Result<std::unique_ptr<Mixer>> delta_net(const ModelFile& file, DecoderBuilder& 
   weights.rate = place.matrix(kRate, layer, config.state.sizes.n_heads, d_model);
   weights.write = place.matrix(kWrite, layer, config.state.sizes.n_heads, d_model);
   if (is_in_parts(file, layer)) {
-    ORRERY_ASSIGN_OR_RETURN(const auto parts, parts_of(file, layer, config.conv.n_channels));
-    weights.taps = place.taps(kConvolutions, layer, parts, config.conv.n_taps);
+    ORRERY_ASSIGN_OR_RETURN(const std::vector<int64_t> parts, parts_of(file, layer, config.conv.n_channels));
+    weights.taps = place.taps(std::span(kConvolutions).first(parts.size()), layer, parts, config.conv.n_taps);
   } else {
     weights.taps = place.taps(kConvolution, layer, config.conv.n_channels, config.conv.n_taps);
   }
