@@ -41,6 +41,7 @@ constexpr Golden kGoldens[] = {
     {"tiny-jamba-b", "hybrids/tiny-jamba-b"},
     {"tiny-granite-hybrid", "hybrids/tiny-granite-hybrid"},
     {"tiny-bamba-b", "hybrids/tiny-bamba-b"},
+    {"tiny-zamba2-b", "hybrids/tiny-zamba2-b"},
     {"tiny-falcon-h1-c", "hybrids/tiny-falcon-h1-c"},
     {"tiny-nemotron-h-moe-c", "hybrids/tiny-nemotron-h-moe-c"},
     {"tiny-qwen3-next-b", "hybrids/tiny-qwen3-next-b"},
