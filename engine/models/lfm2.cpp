@@ -1,7 +1,7 @@
 #include "engine/models/lfm2.h"
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "engine/blocks/residual_block.h"
 #include "engine/models/lfm_layers.h"

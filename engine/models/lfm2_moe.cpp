@@ -1,5 +1,8 @@
 #include "engine/models/lfm2_moe.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "engine/blocks/residual_block.h"
 #include "engine/models/lfm2.h"
 #include "engine/models/lfm_layers.h"

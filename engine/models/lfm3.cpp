@@ -1,6 +1,5 @@
 #include "engine/models/lfm3.h"
 
-#include "engine/blocks/attention_mixer.h"
 #include "engine/blocks/residual_block.h"
 #include "engine/models/lfm_layers.h"
 #include "engine/models/rope_scaling.h"

@@ -1,7 +1,5 @@
 #include "engine/models/lfm_layers.h"
 
-#include <algorithm>
-
 #include "engine/blocks/short_conv.h"
 #include "engine/models/stated_sizes.h"
 

@@ -16,15 +16,16 @@ DecoderTraits lfm_traits();
 // d_model, vocabulary, epsilon, tied embedding, and as many layers as there are, empty.
 Result<ModelConfig> read_lfm_sizes(const ModelFile& file);
 
-// "conv", "full_attention" or "sliding_attention" for each layer: config.json's layer_types or full_attn_idxs, else
-// `usual`; in GGUF a layer without key heads convolves. kInvalidFile, kUnsupported for another word.
+// "conv", "full_attention" or, with has_windows, "sliding_attention" for each layer: config.json's layer_types, else
+// `usual`; in GGUF a layer without key heads convolves. kInvalidFile for a list of another length, kUnsupported for
+// another word.
 Result<std::vector<std::string>> lfm_layer_types(const ModelFile& file, int32_t n_layers, bool has_windows,
                                                  std::string_view (*usual)(int32_t layer));
 
 // Sets the mixers of the layers, and the sizes of those that convolve.
 Result<void> read_lfm_mixers(const ModelFile& file, const std::vector<std::string>& types, ModelConfig& config);
 
-// Before the feed-forward there is a mixer: the layer's convolution, or `attention_names`.
+// The layer's gated convolution, or its attention with these names.
 std::unique_ptr<Mixer> lfm_mixer(DecoderBuilder& decoder, int32_t layer, const AttentionNames& attention_names);
 
 inline constexpr AttentionNames kLfm2Attention{
