@@ -104,7 +104,11 @@ class Decoder:
         return out.reshape(len(x), -1) @ self[f"{prefix}o_proj.weight"].T
 
     def mlp(self, x, prefix):
-        return swiglu(x, *(self[f"{prefix}{name}_proj.weight"] for name in ("gate", "up", "down")))
+        gate, down = self[prefix + "gate_proj.weight"], self[prefix + "down_proj.weight"]
+        up = self.weights.get(prefix + "up_proj.weight")
+        if up is None:
+            gate, up = np.split(gate, 2)
+        return swiglu(x, gate, up, down)
 
     def add_layer(self, x):
         """To be called with the residual stream after every layer."""
@@ -132,7 +136,9 @@ def attention_shapes(d, spec, p):
     return shapes
 
 
-def mlp_shapes(d, ffn, p):
+def mlp_shapes(d, ffn, p, joined=False):
+    if joined:
+        return {p + "gate_proj.weight": (2 * ffn, d), p + "down_proj.weight": (d, ffn)}
     return {p + "gate_proj.weight": (ffn, d), p + "up_proj.weight": (ffn, d), p + "down_proj.weight": (d, ffn)}
 
 

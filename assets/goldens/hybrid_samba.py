@@ -11,8 +11,16 @@ import float64_reference as reference
 from hybrid_goldens import Case, matrix
 
 
+def attention_of(config):
+    """What `attn` says; the first versions had it outside, and attention in every other layer."""
+    if "attn" in config:
+        return config["attn"]
+    return {"layers": range(1, config["num_hidden_layers"], 2), "qkv_bias": False, "rope_theta": 10000.0,
+            **{key: config[key] for key in ("num_heads", "num_kv_heads", "window_size")}}
+
+
 def is_softmax(config, layer):
-    return layer in config["attn"]["layers"]
+    return layer in attention_of(config)["layers"]
 
 
 def mamba_shapes(config, p):
@@ -33,10 +41,10 @@ def shapes_of(config):
     for layer in range(config["num_hidden_layers"]):
         p = f"backbone.layers.{layer}."
         if is_softmax(config, layer):
-            shapes |= reference.attention_shapes(d, config["attn"], p + "mixer.")
+            shapes |= reference.attention_shapes(d, attention_of(config), p + "mixer.")
         else:
             shapes |= mamba_shapes(config, p + "mixer.")
-        shapes |= reference.mlp_shapes(d, ffn, p + "mlp.")
+        shapes |= reference.mlp_shapes(d, ffn, p + "mlp.", joined="attn" not in config)
         shapes |= {p + "mixer_norm.weight": (d,), p + "mlp_norm.weight": (d,)}
     if not config["tie_word_embeddings"]:
         shapes["lm_head.weight"] = (vocab, d)
@@ -91,7 +99,7 @@ def run(config, weights, tokens):
         p = f"backbone.layers.{layer}."
         normed = reference.rms_norm(x, model[p + "mixer_norm.weight"], epsilon)
         if is_softmax(config, layer):
-            x = x + model.self_attention(normed, p + "mixer.", config["attn"])
+            x = x + model.self_attention(normed, p + "mixer.", attention_of(config))
         else:
             x = x + mamba(model, normed, p + "mixer.", config)
         x = x + model.mlp(reference.rms_norm(x, model[p + "mlp_norm.weight"], epsilon), p + "mlp.")
@@ -115,4 +123,12 @@ CASES = [
                  "intermediate_size": 24, "vocab_size": 43, "tie_word_embeddings": False, "dtype": "bfloat16",
                  "attn": {"layers": [1, 3], "num_heads": 2, "num_kv_heads": 1, "qkv_bias": False, "window_size": 13,
                           "rope_theta": 10000.0}}),
+    # As the first version wrote it: settings of the attention at the top, gates and ups in one matrix.
+    Case("tiny-samba-b", make=make, seed=272, length=40, attention_steps=[1, 8, 9, 10, 39],
+         rules=[(r"x_proj\.weight$", matrix(0.7))],
+         config={"model_type": "samba", "architectures": ["SambaForCausalLM"], "hidden_size": 18, "state_size": 3,
+                 "num_hidden_layers": 2, "norm_eps": 1e-5, "expand": 2, "conv_kernel": 4, "use_bias": False,
+                 "use_conv_bias": True, "hidden_act": "silu", "time_step_rank": 2, "num_heads": 3, "num_kv_heads": 1,
+                 "window_size": 9, "max_position_embeddings": 2048, "hidden_ratio": 4, "intermediate_size": 36,
+                 "vocab_size": 37, "tie_word_embeddings": True, "torch_dtype": "float16"}),
 ]

@@ -169,7 +169,7 @@ Result<ModelParts> build_retnet(const ModelFile& file, ModelConfig config, const
     const bool has_state = decoder.layer_config(layer).has(MixerKind::kMatrixState);
     decoder.add(std::make_unique<ResidualBlock>(
         norms, has_state ? retention(decoder, layer, settings) : decoder.attention(layer, kAttention),
-        decoder.dense_ffn(layer)));
+        fla_ffn(decoder, layer, {})));
   }
   return decoder.finish();
 }

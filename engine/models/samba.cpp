@@ -34,7 +34,11 @@ constexpr TensorName kFfnNorm{"", "backbone.layers.{}.mlp_norm.weight"};
 Result<ModelConfig> read_samba_config(const ModelFile& file) {
   const DecoderTraits traits{.epsilon_key = {"", "norm_eps"}, .usual_epsilon = 1e-5, .names = backbone_names(file)};
   ORRERY_ASSIGN_OR_RETURN(ModelConfig config, read_fla_sizes(file, traits, kFfn));
-  ORRERY_RETURN_IF_ERROR(read_listed_attention(file, config));
+  constexpr ConfigKey kListed{"", "attn"};
+  const bool lists = file.has(kListed) || file.is_null(kListed);
+  // Sizes of the class's where config.json has nothing.
+  ORRERY_RETURN_IF_ERROR(lists ? read_listed_attention(file, config)
+                               : read_alternating_attention(file, {.n_heads = 18, .window = 2048}, config));
   ORRERY_RETURN_IF_ERROR(read_mamba_layers(file, {}, {}, config));
   return config;
 }
@@ -48,7 +52,7 @@ Result<ModelParts> build_samba(const ModelFile& file, ModelConfig config, const 
     const bool has_state = decoder.layer_config(layer).has(MixerKind::kMatrixState);
     auto mixer =
         has_state ? mamba_mixer(decoder, layer, {}, MambaNorms::kNone, 0.0f) : decoder.attention(layer, kAttention);
-    decoder.add(std::make_unique<ResidualBlock>(norms, std::move(mixer), decoder.dense_ffn(layer, kFfn)));
+    decoder.add(std::make_unique<ResidualBlock>(norms, std::move(mixer), fla_ffn(decoder, layer, kFfn)));
   }
   return decoder.finish();
 }

@@ -48,6 +48,7 @@ const Golden kGoldens[] = {
     {"tiny-retnet-b", "tiny-retnet-b", {}},
     {"tiny-retnet-c", "tiny-retnet-c", {}},
     {"tiny-samba", "tiny-samba", {}},
+    {"tiny-samba-b", "tiny-samba-b", {}},
 };
 
 class HybridCGolden : public ::testing::TestWithParam<Golden> {};
@@ -95,6 +96,10 @@ TEST(HybridC, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
          {{{"layers", Json::array()}, {"num_heads", 5}},
           {{"layers", {1}}, {"num_heads", 2}, {"num_kv_heads", 1}, {"window_size", 17}, {"rope_theta", 5000.0}}}}}},
       {"tiny-retnet-b", {{"attn", none}, {"num_kv_heads", 3}, {"norm_eps", none}}},
+      {"tiny-samba-b",
+       {{"num_heads", none},
+        {"window_size", none},
+        {"attn", {{"layers", {1}}, {"num_heads", 3}, {"num_kv_heads", 1}, {"window_size", 9}}}}},
       {"tiny-samba", {{"attn", {{"rope_theta", none}}}, {"time_step_rank", "auto"}, {"intermediate_size", none}}},
   };
   for (const Case& changed : cases) {
@@ -153,6 +158,7 @@ TEST(HybridC, LayersAndHeadsThatCannotBeAreRefusedByKeyAndValue) {
   expect_refused("tiny-retnet", {{"attn", {{"window_size", -1}}}}, {"attn.window_size", "-1"});
   expect_refused("tiny-samba", {{"attn", {{"layers", {1, 3, 1}}}}}, {"attn.layers", "once", "1"});
   expect_refused("tiny-samba", {{"attn", {{"layers", {0, 3}}}}}, {"layers.1.mixer.A_log"});
+  expect_refused("tiny-samba-b", {{"num_heads", 5}}, {"num_heads must divide hidden_size", "5"});
   expect_refused("tiny-samba", {{"state_size", 6}}, {"state_size must be 5", "6"});
   expect_refused("tiny-samba", {{"conv_kernel", 4}}, {"conv_kernel must be 3", "4"});
 }
