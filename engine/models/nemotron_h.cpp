@@ -99,7 +99,11 @@ Result<int64_t> listed_layers(const ModelFile& file) {
     if (file.has(key)) return file.list_length(key, kMostLayers);
   }
   ORRERY_ASSIGN_OR_RETURN(const std::string pattern, file.text(kPattern));
-  return static_cast<int64_t>(pattern.size());
+  const auto n_layers = static_cast<int64_t>(pattern.size());
+  if (n_layers >= 1 && n_layers <= kMostLayers) return n_layers;
+  return Error{ErrorCode::kInvalidFile, file.path() + ": " + file.spelled(kPattern) + " must have 1 to " +
+                                            std::to_string(kMostLayers) + " letters, but has " +
+                                            std::to_string(n_layers) + ": " + pattern.substr(0, 60)};
 }
 
 // A GGUF file has no list: what a layer is, its tensors say.

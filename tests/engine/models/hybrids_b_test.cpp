@@ -170,6 +170,12 @@ TEST(HybridsB, RefuseLayersThatAreNotOfTheirKinds) {
   expect_refused("tiny-nemotron-h", {{"hybrid_override_pattern", "M-X*-*"}}, {"hybrid_override_pattern", "X"});
   expect_refused("tiny-nemotron-h", {{"hybrid_override_pattern", "M-M*-"}}, {"hybrid_override_pattern", "6", "M-M*-"});
   expect_refused("tiny-nemotron-h", {{"hybrid_override_pattern", ""}}, {"hybrid_override_pattern"});
+  expect_refused("tiny-nemotron-h", {{"hybrid_override_pattern", ""}, {"num_hidden_layers", nullptr}},
+                 {"hybrid_override_pattern", "0"});
+  expect_refused("tiny-nemotron-h",
+                 {{"hybrid_override_pattern", std::string(5000, 'M')}, {"num_hidden_layers", nullptr}},
+                 {"hybrid_override_pattern", "5000"});
+  expect_refused("tiny-nemotron-h-moe", {{"layers_block_type", Json::array()}}, {"layers_block_type"});
   expect_refused("tiny-nemotron-h-moe", {{"layers_block_type", {"mamba", "moe", "attention", "mlp", "conv"}}},
                  {"layers_block_type", "conv"});
   expect_refused("tiny-nemotron-h-moe", {{"num_hidden_layers", 9}}, {"layers_block_type", "list of 9"});
