@@ -16,7 +16,10 @@ namespace {
 constexpr float kLeastTwoMaps = 560;     // of the body, for the two maps to stand side by side
 constexpr float kLeastBarsHeight = 250;  // of the body, for one layer's shares to stand below
 constexpr float kLeastStacked = 200;     // of the body, for the maps to stand one below the other
+constexpr float kLeastBeside = 300;      // of a low body, for them to stand side by side with one gutter
+constexpr float kMostPitch = 30;         // of a layer's row
 constexpr float kLeastCell = 2;
+constexpr const char* kNowHeading = "layers × experts, this token: weight of those it goes to";
 constexpr float kGap = 18;
 constexpr size_t kMostNamed = 8;  // experts of a token that are named in words
 
@@ -48,7 +51,9 @@ class RoutingPicture {
     subtitle();
     Rect area = b_.body;
     if (area.height >= kLeastBarsHeight) {
-      const float height = std::clamp(area.height * 0.34f, 100.0f, 260.0f);
+      // The maps take what their rows need, the bars the rest.
+      const float least = std::clamp(area.height * 0.34f, 100.0f, 260.0f);
+      const float height = std::max(least, area.height - maps_height(area.width) - 8);
       shares_of_layer({area.x, area.bottom() - height, area.width, height});
       area = area.inset(0, 0, 0, height + 8);
     }
@@ -69,28 +74,47 @@ class RoutingPicture {
   }
 
   // --- layers x experts ---
+  float foot(bool has_bar) const { return b_.label() + 4 + (has_bar ? b_.scale_bar_height() + 4 : 0); }
+  float heading() const { return 1.5f * b_.label() + 1; }  // with the upper half of the topmost layer's name
+
+  float maps_height(float width) const {
+    const float each = heading() + foot(true) + kMostPitch * static_cast<float>(cells_.layers.size());
+    return width >= kLeastTwoMaps ? each : 2 * each + 8;
+  }
+
   void maps(const Rect& area) {
-    const std::string counted = counted_text();
+    const float gutter = gutter_width(area.width);
     if (area.width >= kLeastTwoMaps) {
       const float width = (area.width - kGap) / 2;
-      map({area.x, area.y, width, area.height}, "this token: weight of the experts it goes to", "moe.weights",
-          cells_.weights, "weight");
-      map({area.x + width + kGap, area.y, width, area.height}, counted, "moe.experts", cells_.shares, uniform_text());
+      now_map({area.x, area.y, width, area.height}, gutter, kNowHeading);
+      counted_map({area.x + width + kGap, area.y, width, area.height}, gutter, counted_text());
     } else if (area.height >= kLeastStacked) {
       const float height = (area.height - 8) / 2;
-      map({area.x, area.y, area.width, height}, "this token: weight of the experts it goes to", "moe.weights",
-          cells_.weights, "weight");
-      map({area.x, area.y + height + 8, area.width, height}, counted, "moe.experts", cells_.shares, uniform_text());
+      now_map({area.x, area.y, area.width, height}, gutter, kNowHeading);
+      counted_map({area.x, area.y + height + 8, area.width, height}, gutter, counted_text());
+    } else if (area.width >= kLeastBeside) {
+      // Side by side, the layers named once.
+      const float width = (area.width - gutter - 12) / 2;
+      now_map({area.x, area.y, gutter + width, area.height}, gutter, "experts of this token");
+      counted_map({area.x + gutter + width + 12, area.y, width, area.height}, 0,
+                  "of " + std::to_string(cells_.n_tokens) + "; " + uniform_text());
     } else {
-      map(area, "this token: weight of the experts it goes to", "moe.weights", cells_.weights, "weight");
+      now_map(area, gutter, kNowHeading);
     }
   }
 
-  // "steps 0–211: share of 212 tokens sent to each"
+  void now_map(const Rect& area, float gutter, const std::string& text) {
+    map(area, gutter, text, "moe.weights", cells_.weights, "weight");
+  }
+  void counted_map(const Rect& area, float gutter, const std::string& text) {
+    map(area, gutter, text, "moe.experts", cells_.shares, uniform_text());
+  }
+
+  // "layers × experts, steps 0–211: share of 212 tokens sent to each"
   std::string counted_text() const {
-    return "steps " + std::to_string(cells_.counted.begin) + "–" + std::to_string(cells_.counted.end - 1) +
-           ": share of " + std::to_string(cells_.n_tokens) + (cells_.n_tokens == 1 ? " token" : " tokens") +
-           " sent to each expert";
+    return "layers × experts, steps " + std::to_string(cells_.counted.begin) + "–" +
+           std::to_string(cells_.counted.end - 1) + ": share of " + std::to_string(cells_.n_tokens) +
+           (cells_.n_tokens == 1 ? " token" : " tokens") + " sent to each expert";
   }
 
   // "equal shares would be 12.5 %"; a range where layers differ.
@@ -104,16 +128,14 @@ class RoutingPicture {
     return "equal shares: " + format_percent(least) + (most > least ? " to " + format_percent(most) : "");
   }
 
-  void map(const Rect& area, const std::string& heading, const char* probe, const std::vector<float>& values,
+  void map(const Rect& area, float gutter, const std::string& text, const char* probe, const std::vector<float>& values,
            const std::string& scale_name) {
     const float lh = b_.label();
-    const float gutter = gutter_width(area.width);
     const bool has_bar = area.height >= 110;
-    const float foot = lh + 4 + (has_bar ? b_.scale_bar_height() + 4 : 0);
-    Rect plot = area.inset(gutter, 1.5f * lh + 1, 2, foot);  // room for the upper half of the topmost layer's name
+    Rect plot = area.inset(gutter, heading(), 2, foot(has_bar));
     if (plot.width < 20 || plot.height < 10) return;
-    plot.height = std::min(plot.height, 26.0f * static_cast<float>(cells_.layers.size()));
-    b_.label({area.x, area.y + lh / 2}, heading, area.width);
+    plot.height = std::min(plot.height, kMostPitch * static_cast<float>(cells_.layers.size()));
+    b_.label({gutter > 0 ? area.x : plot.x, area.y + lh / 2}, text, area.width);
     float high = 0;
     for (const float value : values) high = value > high ? value : high;
     const int scale = b_.scene.add_scale({.low = 0, .high = high > 0 ? high : 1, .transfer = Transfer::kSquareRoot});
@@ -143,7 +165,7 @@ class RoutingPicture {
       rows.labels.push_back(layer_name(history_.info(), cells_.layers[i]));
       const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
       rows.ticks.push_back({static_cast<double>(cells_.layers[i]), rows.labels.back(), y});
-      if (i % every != 0) continue;
+      if (i % every != 0 || gutter <= 0) continue;
       b_.label({plot.x - 5, y}, rows.labels.back(), gutter - 6, Align::kRight,
                Paint::of(i == row_ ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
     }
@@ -193,7 +215,7 @@ class RoutingPicture {
       b_.label({area.x, area.y + lh / 2}, "Layer " + name + " has no experts: choose another layer.", area.width);
       return;
     }
-    b_.label({area.x, area.y + lh / 2}, name + ": " + chosen_text(), area.width);
+    b_.label({area.x, area.y + lh / 2}, name + ", share by expert; this token: " + chosen_text(), area.width);
     const int32_t n_experts = cells_.n_experts[row_];
     const Rect plot = area.inset(b_.width("100.0 %", TextSize::kLabel) + 6, lh + 6, 2, lh + 4);
     if (plot.width < 20 || plot.height < 16 || n_experts == 0) return;

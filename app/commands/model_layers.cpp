@@ -53,8 +53,8 @@ const char* recurrence_name(Recurrence recurrence) {
 std::string number(int64_t n) { return std::to_string(n); }
 
 std::string attention_text(const AttentionConfig& attention) {
-  std::string text = number(attention.n_heads) + " query heads, " + number(attention.n_kv_heads) + " of keys × " +
-                     number(attention.d_head_k);
+  std::string text = number(attention.n_heads) + " query heads, " + number(attention.n_kv_heads) +
+                     (attention.n_kv_heads == 1 ? " key head × " : " key heads × ") + number(attention.d_head_k);
   if (attention.d_head_v != attention.d_head_k) text += ", values × " + number(attention.d_head_v);
   return text;
 }

@@ -61,7 +61,30 @@ class TestDevice final : public Backend {
   }
   void clip(Matrix<float> x, float limit) override { cpu_->clip(x, limit); }
   void soft_cap(Matrix<float> x, float cap) override { cpu_->soft_cap(x, cap); }
-  void add(Matrix<float> x, Matrix<const float> delta) override { cpu_->add(x, delta); }
+  void add(Matrix<float> x, Matrix<const float> delta, float factor) override { cpu_->add(x, delta, factor); }
+  void scale(Matrix<float> x, float factor) override { cpu_->scale(x, factor); }
+  void gate_groups(Activation activation, Matrix<const float> gates, Matrix<float> x) override {
+    cpu_->gate_groups(activation, gates, x);
+  }
+  void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) override {
+    cpu_->softplus(x, bias, range, out);
+  }
+  void causal_conv(const CausalConvArgs& args, StatSlot tap_means) override { cpu_->causal_conv(args, tap_means); }
+  void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats) override {
+    cpu_->matrix_state(args, stats);
+  }
+  void matrix_state_rows(const StateRowArgs& args, StatSlot rows) override { cpu_->matrix_state_rows(args, rows); }
+  void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config, const Routes& routes,
+             const RouterStats& stats) override {
+    cpu_->route(logits, bias, config, routes, stats);
+  }
+  void expert_matmul(Matrix<const float> x, const Routes& routes, std::span<const ExpertProduct> products) override {
+    cpu_->expert_matmul(x, routes, products);
+  }
+  void sum_experts(Matrix<const float> x, const Routes& routes, Matrix<float> out) override {
+    cpu_->sum_experts(x, routes, out);
+  }
+  void mean_magnitudes(Matrix<const float> x, StatSlot out) override { cpu_->mean_magnitudes(x, out); }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override { cpu_->group_norms(x, group, out); }
   void output_stats(Matrix<const float> logits, const OutputStats& stats) override {
     cpu_->output_stats(logits, stats);
