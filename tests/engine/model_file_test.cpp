@@ -98,6 +98,43 @@ TEST_F(ChangedConfig, WhatCannotBeComputedIsRefused) {
   expect_refused([](Json& c) { c["quantization_config"] = Json::object(); }, "quantization_config says");
 }
 
+TEST_F(ChangedConfig, ListsOfLayersAreReadByNumberAndByLength) {
+  Json config = Json::parse(std::ifstream(asset("models/tiny-llama-c") / "config.json"));
+  config["some"] = {3, 0, 3};
+  config["beyond"] = {1, 4};
+  config["none"] = nullptr;
+  config["outer"] = {{"inner", nullptr}, {"other", 1}};
+  config["empty"] = Json::array();
+  std::ofstream(folder_ / "config.json") << config;
+  const auto file = ModelFile::open(folder_);
+  ASSERT_TRUE(file) << file.error().message;
+  const auto some = (*file)->named_layers({"", "some"}, 4);
+  ASSERT_TRUE(some);
+  EXPECT_EQ(*some, (std::vector<bool>{true, false, false, true}));
+  const auto none = (*file)->named_layers({"", "none"}, 2);
+  ASSERT_TRUE(none);
+  EXPECT_EQ(*none, (std::vector<bool>{false, false}));
+  EXPECT_NE((*file)->named_layers({"", "beyond"}, 4).error().message.find("beyond"), std::string::npos);
+  EXPECT_EQ((*file)->list_length({"", "some"}, 3).value(), 3);
+  for (const auto& [key, most] : {std::pair("some", 2), {"empty", 9}, {"none", 9}, {"missing", 9}}) {
+    EXPECT_NE((*file)->list_length({"", key}, most).error().message.find(key), std::string::npos);
+  }
+  EXPECT_TRUE((*file)->is_null({"", "none"}));
+  EXPECT_TRUE((*file)->is_null({"", "outer.inner"}));
+  for (const char* key : {"missing", "some", "outer", "outer.other", "outer.missing", "some.inner", "none.inner"}) {
+    EXPECT_FALSE((*file)->is_null({"", key})) << key;
+  }
+}
+
+TEST(ModelFile, TheFirstNameThatAFileHasIsTaken) {
+  const auto file = ModelFile::open(asset("models/tiny-llama-c"));
+  ASSERT_TRUE(file) << file.error().message;
+  constexpr TensorName kMissing{"", "model.layers.{}.missing.weight"}, kOther{"", "model.layers.{}.other.weight"};
+  constexpr TensorName kNorm{"", "model.layers.{}.input_layernorm.weight"};
+  EXPECT_EQ((*file)->which({kMissing, kNorm, kOther}, 1).hf, kNorm.hf);
+  EXPECT_EQ((*file)->which({kMissing, kOther}, 1).hf, kMissing.hf);
+}
+
 TEST(ModelFile, NestedAndOldSpellingsAreRead) {
   const auto nested = ModelFile::open(asset("models/tiny-llama-e"));
   ASSERT_TRUE(nested) << nested.error().message;
