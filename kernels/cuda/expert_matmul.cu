@@ -7,12 +7,12 @@ namespace orrery::ORRERY_CUDA_NAMESPACE {
 namespace {
 
 constexpr int64_t kFewRows = 8;     // which are multiplied one by one
-constexpr size_t kMostTargets = 4;  // of a launch
+constexpr size_t kMostTargets = 3;  // of a launch
 
 // The weights of one product, and the first of the grid's blocks that are for it.
 struct ChosenTarget {
-  const uint8_t* const* weights;  // [n_experts]
-  const float* const* biases;     // [n_experts] or null
+  ExpertPlaces weights;
+  ExpertPlaces biases;
   float* out;
   int64_t out_stride;
   uint32_t n_out;
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(resident_threads(1)) chosen_kernel(ChosenArgum
   const uint8_t* weights[kOutputs];
   ORRERY_UNROLL for (uint32_t o = 0; o < kOutputs; ++o) {
     const uint32_t output = first_output + o < target.n_out ? first_output + o : target.n_out - 1;
-    weights[o] = target.weights[expert] + output * a.row_bytes;
+    weights[o] = target.weights.of<uint8_t>(expert) + output * a.row_bytes;
   }
   const uint32_t rows[1] = {0};
   float sums[kOutputs] = {};
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(resident_threads(1)) chosen_kernel(ChosenArgum
   float sum = of_warps[threadIdx.x];
   for (uint32_t w = 1; w < blockDim.x / kWarp; ++w) sum += of_warps[w * kOutputs + threadIdx.x];
   target.out[blockIdx.x * target.out_stride + output] =
-      target.biases == nullptr ? sum : sum + target.biases[expert][output];
+      target.biases.first == nullptr ? sum : sum + target.biases.of<float>(expert)[output];
 }
 
 // Products of one format, at most kMostTargets.
@@ -80,8 +80,8 @@ void multiply_chosen(Matrix<const float> x, const Routes& routes, std::span<cons
     int64_t n_groups = 0;
     for (size_t i = 0; i < products.size(); ++i) {
       const ExpertProduct& product = products[i];
-      arguments.targets[i] = {.weights = upload_pointers<uint8_t>(product.weights, stream),
-                              .biases = upload_pointers<float>(product.biases, stream),
+      arguments.targets[i] = {.weights = places_of(product.weights, stream),
+                              .biases = places_of(product.biases, stream),
                               .out = product.out.data,
                               .out_stride = product.out.row_stride,
                               .n_out = static_cast<uint32_t>(product.out.n_cols),

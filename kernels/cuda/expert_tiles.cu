@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <vector>
 
 #include "kernels/cuda/expert_tiles.h"
 #include "kernels/cuda/weight_formats.h"
@@ -81,8 +82,8 @@ struct TileArguments {
   const float* x;
   const int32_t* choices;
   const ExpertTile* tiles;
-  const uint8_t* const* weights;  // [n_experts]
-  const float* const* biases;     // [n_experts] or null
+  ExpertPlaces weights;
+  ExpertPlaces biases;
   float* out;
   int64_t x_stride;
   int64_t out_stride;
@@ -159,7 +160,7 @@ __global__ void __launch_bounds__(kTileThreads) expert_tile_kernel(TileArguments
   const int32_t first_output = static_cast<int32_t>(blockIdx.y) * kTileOutputs;
   const auto thread = static_cast<int32_t>(threadIdx.x);
   const int32_t side = thread % kSide, first_choice = thread / kSide * kOwnChoices;
-  const uint8_t* const weight = a.weights[tile.expert];
+  const uint8_t* const weight = a.weights.of<uint8_t>(tile.expert);
   float sums[kOwnChoices][kOwnOutputs] = {};
   for (int32_t first_part = 0; first_part < a.n_parts; first_part += Parts::kParts) {
     __syncthreads();
@@ -193,13 +194,14 @@ __global__ void __launch_bounds__(kTileThreads) expert_tile_kernel(TileArguments
       }
     }
   }
+  const float* const bias = a.biases.first == nullptr ? nullptr : a.biases.of<float>(tile.expert);
   ORRERY_UNROLL for (int i = 0; i < kOwnChoices; ++i) {
     if (first_choice + i >= n_choices) continue;
     float* const out = a.out + a.choices[tile.begin + first_choice + i] * a.out_stride;
     ORRERY_UNROLL for (int j = 0; j < kOwnOutputs; ++j) {
       const int32_t output = first_output + side + j * kSide;
       if (output >= a.n_out) continue;
-      out[output] = a.biases == nullptr ? sums[i][j] : sums[i][j] + a.biases[tile.expert][output];
+      out[output] = bias == nullptr ? sums[i][j] : sums[i][j] + bias[output];
     }
   }
 }
@@ -209,6 +211,20 @@ __global__ void __launch_bounds__(kTileThreads) expert_tile_kernel(TileArguments
 const TensorView& least_wide(const ExpertProduct& product) {
   const auto found = std::ranges::find_if_not(product.weights, is_wide);
   return found == product.weights.end() ? product.weights.front() : *found;
+}
+
+ExpertPlaces places_of(std::span<const TensorView> tensors, CommandStream& stream) {
+  if (tensors.empty()) return {};
+  const auto address_of = [&](size_t e) { return static_cast<int64_t>(reinterpret_cast<uintptr_t>(tensors[e].data)); };
+  const int64_t step = tensors.size() == 1 ? 0 : address_of(1) - address_of(0);
+  bool is_even = step >= 0;
+  for (size_t e = 0; is_even && e < tensors.size(); ++e) {
+    is_even = address_of(e) == address_of(0) + static_cast<int64_t>(e) * step;
+  }
+  if (is_even) return {.first = tensors.front().data, .step = step};
+  std::vector<const std::byte*> addresses;
+  for (const TensorView& tensor : tensors) addresses.push_back(tensor.data);
+  return {.first = stream.upload(std::span<const std::byte* const>(addresses)), .step = -1};
 }
 
 void multiply_by_tiles(Matrix<const float> x, const Routes& routes, std::span<const ExpertProduct> products,
@@ -231,8 +247,8 @@ void multiply_by_tiles(Matrix<const float> x, const Routes& routes, std::span<co
           .x = x.data,
           .choices = choices,
           .tiles = tiles,
-          .weights = upload_pointers<uint8_t>(product.weights, stream),
-          .biases = upload_pointers<float>(product.biases, stream),
+          .weights = places_of(product.weights, stream),
+          .biases = places_of(product.biases, stream),
           .out = product.out.data,
           .x_stride = x.row_stride,
           .out_stride = product.out.row_stride,

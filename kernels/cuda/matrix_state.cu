@@ -72,7 +72,7 @@ __device__ void stage(const StateArguments& a, int64_t row, int32_t n, int32_t n
   }
   for (int32_t i = thread; i < n_staged * S::kBlockRows; i += kThreads) {
     const int32_t token = i / S::kBlockRows, of_group = first_of_group + i % S::kBlockRows;
-    float value = 0.0f, gain = 0.0f, decay = kByChannel ? 0.0f : 1.0f;
+    float value = 0.0f, gain = 0.0f, decay = 1.0f;
     if (token < n && of_group < a.rows_of_group()) {
       const int64_t state_row = int64_t{group} * a.rows_of_group() + of_group, head = state_row / a.d_value;
       value = a.v[(row + token) * a.v_stride + state_row];
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kThreads) matrix_state_kernel(StateArguments a
               if (a.decay.rate_per_head > 1 && token < n && r < n_rows && channel < a.d_key) {
                 rate = a.decay.rate_at(row + token, (first_state_row + r) / a.d_value, channel);
               }
-              state[r][j] *= expf(rate * logs[r][j]);
+              state[r][j] *= token < n ? expf(rate * logs[r][j]) : 1.0f;
             } else {
               state[r][j] *= decay;
             }

@@ -41,6 +41,7 @@ class CudaExpertMatmul : public CudaOperation {
     RandomWeight weight;           // all experts' one after another
     std::vector<float> x, biases;  // biases [n_experts, n_out] or empty
     std::vector<int32_t> experts;
+    bool lie_apart = false;
 
     int64_t n_choices() const { return sizes.n_rows * sizes.n_chosen; }
     int64_t n_x_rows() const { return has_row_per_choice ? n_choices() : sizes.n_rows; }
@@ -48,16 +49,18 @@ class CudaExpertMatmul : public CudaOperation {
       return x.data() + (has_row_per_choice ? choice : choice / sizes.n_chosen) * n_in;
     }
 
-    // Weights of experts as parts of one tensor, as files have them; `n_products` times the same.
+    // `n_products` times the same. Weights are parts of one tensor, as most files have them, or lie apart.
     std::vector<float> on(Backend& backend, size_t n_products) const {
       OnBackend on(backend);
       const TensorView& all = weight.view();
-      const auto* data = on.input<std::byte>({all.data, all.n_bytes()});
+      const size_t n_bytes = all.n_bytes() / static_cast<size_t>(sizes.n_experts);
+      const auto* data = lie_apart ? nullptr : on.input<std::byte>({all.data, all.n_bytes()});
       const float* bias_data = biases.empty() ? nullptr : on.input<float>(biases);
       std::vector<TensorView> weights, bias_views;
       for (int32_t e = 0; e < sizes.n_experts; ++e) {
-        weights.push_back(
-            {all.dtype, {sizes.n_out, n_in}, data + static_cast<size_t>(e) * (all.n_bytes() / n_experts())});
+        const size_t at = static_cast<size_t>(e) * n_bytes;
+        const auto* own = lie_apart ? on.input<std::byte>({all.data + at, n_bytes}) : data + at;
+        weights.push_back({all.dtype, {sizes.n_out, n_in}, own});
         if (biases.empty()) continue;
         bias_views.push_back(
             {DType::kF32, {sizes.n_out}, reinterpret_cast<const std::byte*>(bias_data + e * sizes.n_out)});
@@ -73,7 +76,6 @@ class CudaExpertMatmul : public CudaOperation {
       backend.expert_matmul(on.matrix(x, n_x_rows(), n_in), routes, products);
       return on.results();
     }
-    size_t n_experts() const { return static_cast<size_t>(sizes.n_experts); }
 
     std::string name() const {
       return std::string(dtype_name(weight.view().dtype)) + ": " + std::to_string(sizes.n_rows) + " rows of " +
@@ -89,7 +91,8 @@ class CudaExpertMatmul : public CudaOperation {
               .weight = RandomWeight(dtype, sizes.n_experts * sizes.n_out, n_in, static_cast<uint32_t>(n_in)),
               .x = {},
               .biases = random(has_bias ? sizes.n_experts * sizes.n_out : 0),
-              .experts = chosen(sizes, random_)};
+              .experts = chosen(sizes, random_),
+              .lie_apart = n_in % 3 == 0};  // of each type some do
     p.x = random(p.n_x_rows() * n_in);
     return p;
   }

@@ -1,3 +1,4 @@
+#include <limits>
 #include <numeric>
 
 #include "tests/engine/cuda/on_backend.h"
@@ -82,6 +83,7 @@ class CudaMatrixState : public CudaOperation {
     if (c.decay == Decay::kVectorOfRate) n = int64_t{c.sizes.n_heads} * c.sizes.d_key;
     std::vector<float> logs = random(n);
     for (float& log : logs) log = -std::fabs(log);
+    if (c.decay == Decay::kVectorOfRate) logs.front() = -std::numeric_limits<float>::infinity();  // keeps nothing
     return logs;
   }
 
