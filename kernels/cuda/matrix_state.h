@@ -12,6 +12,8 @@ namespace orrery::ORRERY_CUDA_NAMESPACE {
 // inputs give equal bits, in a batch or in steps.
 void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats, CommandStream& stream,
                   int64_t most_scratch_floats = int64_t{8} << 20);
-void matrix_state_rows(const StateRowArgs& args, StatSlot rows, CommandStream& stream);
+// The same with 8 bytes per row, wanted head and channel of its key.
+void matrix_state_rows(const StateRowArgs& args, StatSlot rows, CommandStream& stream,
+                       int64_t most_scratch_floats = int64_t{16} << 20);
 
 }  // namespace orrery::ORRERY_CUDA_NAMESPACE

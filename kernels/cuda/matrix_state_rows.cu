@@ -1,4 +1,4 @@
-#include <vector>
+#include <algorithm>
 
 #include "kernels/cuda/matrix_state.h"
 #include "kernels/cuda/matrix_state_pass.h"
@@ -79,36 +79,43 @@ __global__ void matrix_state_rows_kernel(StateRowsArguments a) {
 
 }  // namespace
 
-void matrix_state_rows(const StateRowArgs& args, StatSlot rows, CommandStream& stream) {
+void matrix_state_rows(const StateRowArgs& args, StatSlot rows, CommandStream& stream, int64_t most_scratch_floats) {
   const MatrixStateSizes& sizes = args.sizes;
   const int64_t n_rows = args.q.n_rows, n_wanted = static_cast<int64_t>(args.stat_heads.size());
   if (n_rows == 0 || n_wanted == 0) return;
   const int32_t most_heads = (sizes.n_heads + args.n_stat_heads - 1) / args.n_stat_heads;
-  const RowsPlace place{.first = args.first, .n_keys = args.n_keys};
-  const StateRowsArguments arguments{
-      .q = args.q.data,
-      .k = args.history.k.data,
-      .write = args.history.write.data,
-      .place = stream.upload(std::span<const RowsPlace>(&place, 1)),
-      .stat_heads = stream.upload(args.stat_heads),
-      .x = reinterpret_cast<double*>(
-          stream.shared_scratch(static_cast<size_t>(n_rows * n_wanted * most_heads * sizes.d_key) * sizeof(double))),
-      .rows = rows.data,
-      .q_stride = args.q.row_stride,
-      .k_stride = args.history.k.row_stride,
-      .write_stride = args.history.write.row_stride,
-      .rows_stride = rows.row_stride,
-      .decay = decay_logs(args.history.rate, args.log_decay, sizes.n_heads),
-      .n_heads = sizes.n_heads,
-      .n_groups = sizes.n_groups,
-      .d_key = sizes.d_key,
-      .n_stat_heads = args.n_stat_heads,
-      .most_heads = most_heads,
-      .erases = args.erase == StateErase::kDelta ? 1 : 0,
-      .read_scale = args.read_scale};
+  const int64_t row_doubles = n_wanted * most_heads * sizes.d_key;
+  const int64_t n_at_once = std::clamp<int64_t>(most_scratch_floats / (2 * row_doubles), 1, n_rows);
+  StateRowsArguments arguments{.q = nullptr,
+                               .k = args.history.k.data,
+                               .write = args.history.write.data,
+                               .place = nullptr,
+                               .stat_heads = stream.upload(args.stat_heads),
+                               .x = reinterpret_cast<double*>(stream.shared_scratch(
+                                   static_cast<size_t>(n_at_once * row_doubles) * sizeof(double))),
+                               .rows = nullptr,
+                               .q_stride = args.q.row_stride,
+                               .k_stride = args.history.k.row_stride,
+                               .write_stride = args.history.write.row_stride,
+                               .rows_stride = rows.row_stride,
+                               .decay = decay_logs(args.history.rate, args.log_decay, sizes.n_heads),
+                               .n_heads = sizes.n_heads,
+                               .n_groups = sizes.n_groups,
+                               .d_key = sizes.d_key,
+                               .n_stat_heads = args.n_stat_heads,
+                               .most_heads = most_heads,
+                               .erases = args.erase == StateErase::kDelta ? 1 : 0,
+                               .read_scale = args.read_scale};
   const uint32_t n_threads = std::min(kMostThreads, static_cast<uint32_t>(most_heads) * kWarp);
-  const Extent grid{.x = static_cast<uint32_t>(n_rows), .y = static_cast<uint32_t>(n_wanted)};
-  stream.push(make_launch("matrix_state_rows", matrix_state_rows_kernel, grid, {.x = n_threads}, arguments));
+  for (int64_t row = 0; row < n_rows; row += n_at_once) {
+    const RowsPlace place{.first = args.first + row, .n_keys = args.n_keys};
+    arguments.place = stream.upload(std::span<const RowsPlace>(&place, 1));
+    arguments.q = args.q.row(row);
+    arguments.rows = rows.row(row);
+    const Extent grid{.x = static_cast<uint32_t>(std::min(n_at_once, n_rows - row)),
+                      .y = static_cast<uint32_t>(n_wanted)};
+    stream.push(make_launch("matrix_state_rows", matrix_state_rows_kernel, grid, {.x = n_threads}, arguments));
+  }
 }
 
 }  // namespace orrery::ORRERY_CUDA_NAMESPACE

@@ -102,9 +102,10 @@ TEST_F(CudaHybridLaunches, AreEqualFromStepToStep) {
   EXPECT_NE(conv_state[0], 0.0f);
 }
 
-// Parts that have room for the statistics of three rows.
+// Parts that have room for the statistics of three rows, and for two implied ones.
 TEST_F(CudaHybridLaunches, TakeRowsInPartsWhereScratchIsShort) {
-  std::vector<float> outs[2], norms[2], states[2];
+  std::vector<float> outs[2], norms[2], states[2], implied[2];
+  const std::array<int32_t, 2> heads = {1, 3};
   for (const size_t in_parts : {0, 1}) {
     outs[in_parts].resize(10 * kValues);
     norms[in_parts].resize(10 * 4);
@@ -116,12 +117,24 @@ TEST_F(CudaHybridLaunches, TakeRowsInPartsWhereScratchIsShort) {
     stats.n = 4;
     stats.norm = {norms[in_parts].data(), 4};
     matrix_state(args, stats, stream_, in_parts == 1 ? 3 * kValues * 4 : int64_t{1} << 20);
+    implied[in_parts].resize(5 * 2 * 10);
+    matrix_state_rows({.sizes = kSizes,
+                       .q = {q_.data(), 5, kKeys},
+                       .history = {.k = {k_.data(), 10, kKeys}, .rate = {}, .write = {}},
+                       .log_decay = log_decay_,
+                       .first = 5,
+                       .n_stat_heads = 4,
+                       .stat_heads = heads,
+                       .n_keys = 10},
+                      {implied[in_parts].data(), 2 * 10}, stream_, in_parts == 1 ? 2 * 2 * 2 * 12 : 1 << 20);
     ASSERT_TRUE(stream_.finish({}));
   }
   EXPECT_EQ(outs[0], outs[1]);
   EXPECT_EQ(norms[0], norms[1]);
   EXPECT_EQ(states[0], states[1]);
   EXPECT_GT(norms[0].back(), 0.1f);
+  EXPECT_EQ(implied[0], implied[1]);
+  EXPECT_NE(implied[0].back(), 0.0f);
 }
 
 }  // namespace
