@@ -64,4 +64,34 @@ struct StatePart {
   float read = 0.0f;
 };
 
+// The argument of the kernels that take tokens into matrices.
+struct StateArguments {
+  const float* q;
+  const float* k;
+  const float* v;
+  const float* write;  // or null
+  const float* skip;   // or null
+  float* out;
+  const StateRows* sequences;
+  StatePart* parts;  // [rows from first_row on, n_heads * d_value], or null
+  int64_t q_stride;
+  int64_t k_stride;
+  int64_t v_stride;
+  int64_t write_stride;
+  int64_t out_stride;
+  int64_t first_row;
+  DecayLogs decay;
+  int32_t n_heads;
+  int32_t n_groups;
+  int32_t d_key;
+  int32_t d_value;
+  int32_t erases;
+  float read_scale;
+
+  __host__ __device__ int32_t rows_of_group() const { return n_heads / n_groups * d_value; }
+};
+
+// Takes the tokens of n_sequences runs of rows one after the other.
+void push_recurrence(const StateArguments& arguments, int64_t n_sequences, CommandStream& stream);
+
 }  // namespace orrery::ORRERY_CUDA_NAMESPACE
