@@ -1,6 +1,7 @@
 #include "engine/models/tensor_placer.h"
 
 #include <cstring>
+#include <new>
 #include <numeric>
 
 #include "kernels/embedding.h"
@@ -47,6 +48,7 @@ TensorView TensorPlacer::widened(Result<TensorView> found, float plus) {
   if (found && !found->empty() && (found->dtype != DType::kF32 || plus != 0.0f)) {
     const auto n = static_cast<size_t>(found->n_cols());
     auto* const values = reinterpret_cast<float*>(remake(n * sizeof(float)));
+    if (values == nullptr) return {};
     dequantize_row(*found, 0, {values, n});
     for (size_t i = 0; i < n; ++i) values[i] += plus;
     found = TensorView{.dtype = DType::kF32, .shape = found->shape, .data = reinterpret_cast<const std::byte*>(values)};
@@ -67,7 +69,11 @@ TensorView TensorPlacer::matrix(TensorName name, int32_t layer, int64_t n_rows, 
 }
 
 std::byte* TensorPlacer::remake(size_t n_bytes) {
-  remade_.push_back(std::make_unique<std::byte[]>(n_bytes));
+  remade_.emplace_back(new (std::nothrow) std::byte[n_bytes]);
+  if (remade_.back() == nullptr) {
+    keep({ErrorCode::kOutOfMemory, file_.path() + ": no memory for weights in the form that is computed with; bytes: " +
+                                       std::to_string(n_bytes)});
+  }
   return remade_.back().get();
 }
 
@@ -105,6 +111,7 @@ TensorView TensorPlacer::made(std::vector<float> values, Shape shape) {
   if (values.empty()) return {};
   CHECK(static_cast<int64_t>(values.size()) == shape.n_elements(), "values of another shape");
   std::byte* const data = remake(values.size() * sizeof(float));
+  if (data == nullptr) return {};
   std::memcpy(data, values.data(), values.size() * sizeof(float));
   return placed(TensorView{.dtype = DType::kF32, .shape = shape, .data = data});
 }
@@ -132,6 +139,7 @@ TensorView TensorPlacer::matrix_rows(TensorName name, int32_t layer, int64_t n_r
   if (found && !found->empty()) {
     const size_t n_bytes = row_bytes(found->dtype, static_cast<size_t>(n_cols));
     std::byte* const data = remake(order.size() * n_bytes);
+    if (data == nullptr) return {};
     for (size_t i = 0; i < order.size(); ++i) std::memcpy(data + i * n_bytes, found->row(order[i]), n_bytes);
     found->shape = {static_cast<int64_t>(order.size()), n_cols};
     found->data = data;
@@ -155,6 +163,7 @@ std::vector<TensorView> TensorPlacer::turned(TensorName name, int32_t layer, int
   if (found) {
     const size_t n_bytes = row_bytes(found->dtype, 1);
     std::byte* const data = remake(static_cast<size_t>(n * n_rows * n_cols) * n_bytes);
+    if (data == nullptr) return {};
     std::byte* to = data;
     for (int64_t i = 0; i < n; ++i) {
       for (int64_t r = 0; r < n_rows; ++r) {
@@ -193,6 +202,7 @@ std::vector<TensorView> TensorPlacer::packed(TensorName blocks, TensorName expon
   }
   std::byte* const data =
       remake(static_cast<size_t>(n * n_rows) * row_bytes(DType::kMXFP4, static_cast<size_t>(n_cols)));
+  if (data == nullptr) return {};
   std::byte* to = data;
   for (int64_t row = 0; row < n * n_rows; ++row) {
     const int64_t first = (row * n_parts + part) * n_blocks;

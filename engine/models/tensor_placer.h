@@ -74,7 +74,7 @@ class TensorPlacer {
   void keep(Error error) {
     if (!error_) error_ = std::move(error);
   }
-  // Memory of the host that lives as long as the model.
+  // Memory of the host that lives as long as the model; null, and an error kept, where there is none.
   std::byte* remake(size_t n_bytes);
   std::vector<float> numbers_of(const TensorView& tensor) const;
   Result<TensorView> checked_matrix(TensorName name, int32_t layer, Shape shape);
