@@ -45,6 +45,12 @@ Result<std::vector<LayerKind>> read_kinds(const ModelFile& file, int32_t n_layer
   constexpr ConfigKey kInterval{"full_attention_interval", "full_attention_interval"};
   ORRERY_ASSIGN_OR_RETURN(std::vector<LayerKind> kinds, read_layer_kinds(file, kTypes, kStateOrAttention, n_layers));
   if (!kinds.empty()) return kinds;
+  if (is_gguf(file) && !file.has(kInterval)) {  // later files may list the layers instead; the tensors know as well
+    for (int32_t i = 0; i < n_layers; ++i) {
+      kinds.push_back(file.find(kAttention.q, i) != nullptr ? LayerKind::kAttention : LayerKind::kState);
+    }
+    return kinds;
+  }
   ORRERY_ASSIGN_OR_RETURN(const int64_t interval, file.integer(kInterval, 1, int64_t{1} << 31, 4));
   for (int32_t i = 0; i < n_layers; ++i) {
     kinds.push_back((i + 1) % interval == 0 ? LayerKind::kAttention : LayerKind::kState);
