@@ -15,6 +15,7 @@ constexpr std::array<const char*, kComponents> kNames{"keys and values", "recurr
                                                       "fast weights"};
 constexpr float kLeastLayersWidth = 480;   // of the body, for the layers to stand beside the lines
 constexpr float kLeastLayersHeight = 300;  // else under them
+constexpr float kLeastLegendHeight = 70;
 
 Paint component_paint(int component, float alpha = 1) { return Paint::of(series_role(component), alpha); }
 
@@ -69,6 +70,9 @@ class CachePicture {
       b_.message("No step has been processed yet.");
       return b_.finish();
     }
+    const Probe* probe = find_probe("cache.bytes");
+    const FrameRow row = probe == nullptr ? FrameRow{} : history_.row(*probe, now_.step);
+    if (b_.body.height >= kLeastLegendHeight) legend(row);
     Rect lines_area = b_.body;
     Rect layers_area;
     if (b_.body.width >= kLeastLayersWidth) {
@@ -80,8 +84,6 @@ class CachePicture {
       lines_area = b_.body.inset(0, 0, 0, height + 8);
       layers_area = {b_.body.x, b_.body.bottom() - height, b_.body.width, height};
     }
-    const Probe* probe = find_probe("cache.bytes");
-    const FrameRow row = probe == nullptr ? FrameRow{} : history_.row(*probe, now_.step);
     subtitle(row);
     lines(lines_area);
     if (!layers_area.empty()) layers(layers_area, row);
@@ -89,6 +91,26 @@ class CachePicture {
   }
 
  private:
+  // The components that there are, of lines and bars alike, with what each holds at the selected step where that fits.
+  void legend(const FrameRow& row) {
+    std::array<double, kComponents> held{};
+    const std::span<const int64_t> values = row ? row.i64() : std::span<const int64_t>{};
+    for (size_t i = 0; i < values.size(); ++i) held[i % kComponents] += static_cast<double>(values[i]);
+    std::vector<std::pair<std::string, Paint>> names;
+    std::vector<std::pair<std::string, Paint>> with_bytes;
+    float width = 0;
+    for (int c = 0; c < kComponents; ++c) {
+      const double bytes = held[static_cast<size_t>(c)];
+      if (row && bytes == 0) continue;
+      names.emplace_back(kNames[static_cast<size_t>(c)], component_paint(c));
+      with_bytes.emplace_back(names.back().first + " " + format_bytes(bytes), component_paint(c));
+      width += b_.width(with_bytes.back().first, TextSize::kLabel) + 28;
+    }
+    const bool has_room = row && width <= b_.body.width;
+    b_.legend({b_.body.x, b_.body.y + b_.label() / 2}, b_.body.width, has_room ? with_bytes : names);
+    b_.body = b_.body.inset(0, b_.label() + 4, 0, 0);
+  }
+
   void subtitle(const FrameRow& row) {
     if (!row) {
       b_.subtitle("step " + std::to_string(now_.step) + ": not recorded");
@@ -139,7 +161,7 @@ class CachePicture {
     const StepRange range = visible_range(state_.steps, n_);
     const float lh = b_.label();
     const float gutter = b_.width("1000 KiB", TextSize::kLabel) + 6;
-    const Rect plot = area.inset(gutter, 2.5f * lh + 3, 2, lh + 4);
+    const Rect plot = area.inset(gutter, 1.5f * lh + 1, 2, lh + 4);
     if (plot.width < 30 || plot.height < 20) return;
     const CacheLines lines = cache_lines(history_, range, static_cast<int>(plot.width / 2));
     b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
@@ -170,8 +192,6 @@ class CachePicture {
     const int step_axis = b_.scene.add_axis(std::move(steps));
     b_.scene.add_axis(std::move(bytes));
     hatch_missing(range, plot);
-    std::vector<std::pair<std::string, Paint>> legend;
-    std::vector<std::string> held;
     for (int c = kComponents - 1; c >= 0; --c) {
       const std::vector<double>& values = lines.bytes[static_cast<size_t>(c)];
       const double most = *std::max_element(values.begin(), values.end());
@@ -183,8 +203,6 @@ class CachePicture {
       series.x.assign(lines.steps.begin(), lines.steps.end());
       b_.scene.series.push_back(std::move(series));
       if (most == 0) continue;
-      legend.insert(legend.begin(), {kNames[static_cast<size_t>(c)], component_paint(c)});
-      held.insert(held.begin(), component_bytes(c));
       Polyline line{.paint = component_paint(c), .width = 2};
       for (size_t i = 0; i < values.size(); ++i) {
         line.points.push_back(
@@ -197,12 +215,6 @@ class CachePicture {
       }
     }
     b_.label({area.x, area.y + lh / 2}, "bytes held, by step", area.width);
-    // With what each holds now, where that fits.
-    float width = 0;
-    for (size_t i = 0; i < legend.size(); ++i)
-      width += b_.width(legend[i].first + " " + held[i], TextSize::kLabel) + 28;
-    for (size_t i = 0; i < legend.size() && width <= area.width; ++i) legend[i].first += " " + held[i];
-    b_.legend({area.x, area.y + 1.5f * lh}, area.width, legend);
     if (state_.hovered.step >= range.begin && state_.hovered.step < range.end) {
       b_.rule({x_of(state_.hovered.step), plot.y}, {x_of(state_.hovered.step), plot.bottom()},
               Paint::of(ColourRole::kHover, 0.7f));
@@ -220,18 +232,6 @@ class CachePicture {
     p.step_begin = lines.steps.front();
     p.step_end = lines.steps.back() + 1;
     b_.provenance(std::move(p));
-  }
-
-  // What the component holds at the selected step.
-  std::string component_bytes(int component) const {
-    const FrameRow row = history_.row(*find_probe("cache.bytes"), now_.step);
-    if (!row) return "";
-    double sum = 0;
-    const std::span<const int64_t> values = row.i64();
-    for (size_t i = static_cast<size_t>(component); i < values.size(); i += kComponents) {
-      sum += static_cast<double>(values[i]);
-    }
-    return format_bytes(sum);
   }
 
   void hatch_missing(StepRange range, const Rect& plot) {

@@ -28,7 +28,10 @@ class RoutingPicture {
   explicit RoutingPicture(const SceneInput& input)
       : history_(input.history), state_(input.state), b_(input, "routing", "Routing"), n_(history_.n_processed()) {
     const std::vector<int32_t> layers = moe_layers(history_.info().config);
-    if (state_.selected.layer < 0 && !layers.empty()) b_.scene.selection.layer = layers.front();
+    int32_t& layer = b_.scene.selection.layer;
+    if (state_.selected.layer < 0 && !layers.empty() && !std::ranges::binary_search(layers, layer)) {
+      layer = layers.front();
+    }
     now_ = b_.scene.selection;
   }
 
@@ -75,7 +78,7 @@ class RoutingPicture {
 
   // --- layers x experts ---
   float foot(bool has_bar) const { return b_.label() + 4 + (has_bar ? b_.scale_bar_height() + 4 : 0); }
-  float heading() const { return 1.5f * b_.label() + 1; }  // with the upper half of the topmost layer's name
+  float heading() const { return 1.5f * b_.label() + 1; }  // with the upper half of the topmost name or tick
 
   float maps_height(float width) const {
     const float each = heading() + foot(true) + kMostPitch * static_cast<float>(cells_.layers.size());
@@ -217,7 +220,7 @@ class RoutingPicture {
     }
     b_.label({area.x, area.y + lh / 2}, name + ", share by expert; this token: " + chosen_text(), area.width);
     const int32_t n_experts = cells_.n_experts[row_];
-    const Rect plot = area.inset(b_.width("100.0 %", TextSize::kLabel) + 6, lh + 6, 2, lh + 4);
+    const Rect plot = area.inset(b_.width("100.0 %", TextSize::kLabel) + 6, heading(), 2, lh + 4);
     if (plot.width < 20 || plot.height < 16 || n_experts == 0) return;
     if (cells_.n_tokens == 0) return b_.hatch(plot);
     const std::span<const float> shares =

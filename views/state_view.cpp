@@ -268,7 +268,7 @@ class StatePicture {
                  ": implied attention row by key, signed, " + origin_name(implied.row.frame->origin),
              area.width);
     const float gutter = b_.width("-0.000", TextSize::kLabel) + 6;
-    const Rect plot = area.inset(gutter, lh + 6, 2, lh + 4);
+    const Rect plot = area.inset(gutter, 1.5f * lh + 1, 2, lh + 4);
     if (plot.width < 20 || plot.height < 16) return;
     const auto [least, most] = std::ranges::minmax(implied.weights);
     const auto high = static_cast<double>(std::max(most, 1e-9f));
