@@ -99,6 +99,10 @@ Result<ModelConfig> read_sizes(const ModelFile& file, const DecoderTraits& trait
                           file.integer({"block_count", "num_hidden_layers"}, 1, kMostLayers, traits.n_layers));
   config.layers.resize(static_cast<size_t>(n_layers));
   ORRERY_ASSIGN_OR_RETURN(const double epsilon, file.number(traits.epsilon_key, traits.usual_epsilon));
+  if (!(epsilon >= 0.0 && epsilon <= 1.0)) {
+    return Error{ErrorCode::kInvalidFile, file.path() + ": " + file.spelled(traits.epsilon_key) +
+                                              " must be from 0 to 1, but is " + std::to_string(epsilon)};
+  }
   config.norm_epsilon = static_cast<float>(epsilon);
   ORRERY_ASSIGN_OR_RETURN(const TensorView embedding, file.tensor(traits.names.embedding, -1, {-1, config.d_model}));
   config.vocab_size = embedding.shape[0];

@@ -33,6 +33,17 @@ Result<void> read_windows(const ModelFile& file, const std::vector<std::string>&
   return {};
 }
 
+Result<void> check_attention_biases(const ModelFile& file, const ModelConfig& config) {
+  const AttentionNames names;
+  for (int32_t i = 0; i < config.n_layers(); ++i) {
+    if (!config.layers[static_cast<size_t>(i)].has(MixerKind::kAttention)) continue;
+    for (const TensorName bias : {names.q_bias, names.k_bias, names.v_bias, names.output_bias}) {
+      ORRERY_RETURN_IF_ERROR(check_bias(file, "attention_bias", bias, i));
+    }
+  }
+  return {};
+}
+
 // Where config.json says nothing of rotations: those of the class, half of the pairs in full layers.
 Result<void> read_lfm3_rotation(const ModelFile& file, ModelConfig& config) {
   constexpr RopeKind kFull{.layer_type = "full_attention", .default_base = 1e6};
@@ -61,6 +72,7 @@ Result<ModelConfig> read_lfm3_config(const ModelFile& file) {
                           lfm_layer_types(file, config.n_layers(), true, usual_type));
   ORRERY_RETURN_IF_ERROR(read_lfm_mixers(file, types, config));
   ORRERY_RETURN_IF_ERROR(read_attention(file, lfm_traits(), {}, config));
+  ORRERY_RETURN_IF_ERROR(check_attention_biases(file, config));
   ORRERY_RETURN_IF_ERROR(read_windows(file, types, config));
   ORRERY_RETURN_IF_ERROR(read_lfm3_rotation(file, config));
   ORRERY_RETURN_IF_ERROR(read_dense_ffn(file, lfm_traits(), kLfmFfn, config));

@@ -68,6 +68,9 @@ Result<void> read_lfm_mixers(const ModelFile& file, const std::vector<std::strin
     LayerConfig& layer = config.layers[static_cast<size_t>(i)];
     layer.mixers = {types[static_cast<size_t>(i)] == kConv ? MixerKind::kShortConv : MixerKind::kAttention};
     if (!layer.has(MixerKind::kShortConv)) continue;
+    for (const TensorName bias : {kInBias, kTapsBias, kOutBias}) {
+      ORRERY_RETURN_IF_ERROR(check_bias(file, "conv_bias", bias, i));
+    }
     layer.conv.is_gated = true;
     layer.conv.n_channels = config.d_model;
     ORRERY_ASSIGN_OR_RETURN(layer.conv.n_taps,

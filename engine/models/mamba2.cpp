@@ -8,7 +8,10 @@ namespace orrery {
 
 namespace {
 
-constexpr Mamba2Keys kKeys{.usual_groups = 8};  // of transformers' Mamba2Config
+constexpr Mamba2Keys kKeys{.expansion = {"", "expand"},
+                           .bias = "use_bias",
+                           .taps_bias = "use_conv_bias",
+                           .usual_groups = 8};  // of transformers' Mamba2Config
 
 }  // namespace
 

@@ -41,6 +41,9 @@ Result<MatrixStateSizes> read_sizes_of(const ModelFile& file, const Mamba2Keys& 
     return must(file, columns, "be a multiple of the " + std::to_string(n_heads) + " heads", d_inner);
   }
   ORRERY_RETURN_IF_ERROR(check_stated(file, keys.d_head, d_inner / n_heads, "that share of " + columns));
+  ORRERY_RETURN_IF_ERROR(check_bias(file, keys.bias, names.in_bias, layer));
+  ORRERY_RETURN_IF_ERROR(check_bias(file, keys.bias, names.out_bias, layer));
+  ORRERY_RETURN_IF_ERROR(check_bias(file, keys.taps_bias, names.taps_bias, layer));
   // in: z, x, B, C and a step of time for each head.
   ORRERY_ASSIGN_OR_RETURN(const TensorView in, file.tensor(names.in, layer, {-1, d_model}));
   const bool is_gguf = file.format() == ModelFile::Format::kGguf;

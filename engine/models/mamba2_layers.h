@@ -28,6 +28,8 @@ struct Mamba2Keys {
   ConfigKey n_groups{"ssm.group_count", "n_groups"};
   ConfigKey expansion{};  // d_inner / d_model
   ConfigKey time_steps{"", "time_step_limit"};
+  std::string_view bias = {};  // whether the projections have biases, and the convolution; empty: it does not say
+  std::string_view taps_bias = {};
   std::string_view activation = "hidden_act";  // config.json's, which must be SiLU; empty: it does not say
   int64_t usual_groups = 1;  // where a folder does not say: the class's default; a GGUF file without them has 1
 };

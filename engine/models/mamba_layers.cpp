@@ -31,6 +31,9 @@ Result<void> check_sizes(const ModelFile& file, const MambaKeys& keys, const Mam
   if (!file.has(keys.d_inner)) {  // which the reference classes prefer
     ORRERY_RETURN_IF_ERROR(check_expansion(file, keys.expansion, config.d_model, sizes.n_heads));
   }
+  ORRERY_RETURN_IF_ERROR(check_bias(file, keys.bias, names.in_bias, layer));
+  ORRERY_RETURN_IF_ERROR(check_bias(file, keys.bias, names.out_bias, layer));
+  ORRERY_RETURN_IF_ERROR(check_bias(file, keys.taps_bias, names.taps_bias, layer));
   ORRERY_ASSIGN_OR_RETURN(const TensorView time_step, file.tensor(names.time_step, layer, {sizes.n_heads, -1}));
   const auto rank_word = file.text(keys.rank, "auto");
   if (rank_word && *rank_word == "auto") return {};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "engine/models/decoder_builder.h"
 
@@ -30,6 +31,8 @@ struct MambaKeys {
   ConfigKey d_state{"ssm.state_size", "state_size"};
   ConfigKey rank{"ssm.time_step_rank", "time_step_rank"};  // in config.json also "auto": d_model / 16, rounded up
   ConfigKey expansion{"", "expand"};                       // d_inner / d_model
+  std::string_view bias = "use_bias";                      // of the projections
+  std::string_view taps_bias = "use_conv_bias";
 };
 
 // How the steps of time, inputs (B) and outputs (C) of the state are normed.

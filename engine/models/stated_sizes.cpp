@@ -45,6 +45,15 @@ Result<void> check_ffn_widths(const ModelFile& file, std::string_view key, const
   return {};
 }
 
+Result<void> check_bias(const ModelFile& file, std::string_view key, TensorName bias, int32_t layer) {
+  const bool is_there = file.find(bias, layer) != nullptr;
+  ORRERY_ASSIGN_OR_RETURN(const bool stated, file.boolean({"", key}, is_there));
+  if (stated == is_there) return {};
+  return Error{ErrorCode::kInvalidFile, file.path() + ": " + std::string(key) + " must be " +
+                                            (is_there ? "true, as there is " : "false, as there is no ") +
+                                            file.spelled(bias, layer) + ", but is " + (stated ? "true" : "false")};
+}
+
 Result<void> expect_silu(const ModelFile& file, std::string_view key) {
   ORRERY_ASSIGN_OR_RETURN(const std::string name, file.text({"", key}, "silu"));
   if (name == "silu" || name == "swish") return {};

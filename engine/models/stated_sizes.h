@@ -23,6 +23,9 @@ Result<int32_t> read_taps(const ModelFile& file, ConfigKey key, TensorName weigh
 // The same for the width of every dense feed-forward, as config.json states it; GGUF files may state others.
 Result<void> check_ffn_widths(const ModelFile& file, std::string_view key, const ModelConfig& config);
 
+// kInvalidFile where config.json says of biases, by true or false, what their tensor does not: it is there or missing.
+Result<void> check_bias(const ModelFile& file, std::string_view key, TensorName bias, int32_t layer);
+
 // kUnsupported where config.json has another activation than SiLU, for layers that compute no other.
 Result<void> expect_silu(const ModelFile& file, std::string_view key);
 

@@ -158,6 +158,8 @@ TEST(HybridsA, SettingsThatContradictTheTensorsAreRefused) {
   expect_refused("tiny-mamba", {{"hidden_act", "gelu"}}, {"hidden_act", "gelu"});
   expect_refused("tiny-mamba2", {{"num_heads", 7}}, {"num_heads", "must be 6", "is 7"});
   expect_refused("tiny-mamba2", {{"head_dim", 6}}, {"head_dim", "must be 7", "is 6"});
+  expect_refused("tiny-mamba2", {{"expand", 3}}, {"expand", "42 of 21", "3"});
+  expect_refused("tiny-mamba2", {{"layer_norm_epsilon", -1e-5}}, {"layer_norm_epsilon", "from 0 to 1"});
   expect_refused("tiny-mamba2", {{"n_groups", 4}}, {"n_groups", "divide", "4"});
   expect_refused("tiny-mamba2", {{"n_groups", 1}}, {"state_size", "must be 10", "is 5"});
   expect_refused("tiny-mamba2", {{"state_size", 1073741824}}, {"state_size", "1073741824"});
@@ -168,6 +170,19 @@ TEST(HybridsA, SettingsThatContradictTheTensorsAreRefused) {
   expect_refused("tiny-jamba", {{"num_experts_per_tok", 6}}, {"num_experts_per_tok", "6"});
   expect_refused("tiny-jamba", {{"mamba_d_state", 4}}, {"mamba_d_state", "must be 5", "is 4"});
   expect_refused("tiny-jamba", {{"mamba_expand", 4}}, {"mamba_expand", "40", "4"});
+}
+
+TEST(HybridsA, BiasesThatAreNotAsStatedAreRefused) {
+  expect_refused("tiny-lfm2", {{"conv_bias", false}}, {"conv_bias", "must be true", "is false"});
+  expect_refused("tiny-lfm2-b", {{"conv_bias", true}}, {"conv_bias", "must be false", "is true"});
+  expect_refused("tiny-lfm2-b", {{"conv_bias", 1}}, {"conv_bias", "is 1"});
+  expect_refused("tiny-lfm3", {{"attention_bias", true}}, {"attention_bias", "must be false"});
+  expect_refused("tiny-mamba", {{"use_bias", true}}, {"use_bias", "must be false"});
+  expect_refused("tiny-mamba", {{"use_conv_bias", false}}, {"use_conv_bias", "must be true"});
+  expect_refused("tiny-mamba2", {{"use_bias", false}}, {"use_bias", "must be true"});
+  expect_refused("tiny-mamba2-b", {{"use_conv_bias", false}}, {"use_conv_bias", "must be true"});
+  expect_refused("tiny-jamba", {{"mamba_proj_bias", true}}, {"mamba_proj_bias", "must be false"});
+  expect_refused("tiny-jamba", {{"mamba_conv_bias", false}}, {"mamba_conv_bias", "must be true"});
 }
 
 TEST(HybridsA, OddRotationsAreRefused) {
