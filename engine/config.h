@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/attention.h"
 #include "kernels/elementwise.h"
 #include "kernels/matrix_state.h"
 #include "kernels/moe.h"
@@ -46,6 +47,8 @@ struct AttentionConfig {
   int32_t d_head_k = 0;
   int32_t d_head_v = 0;
   float scale = 0.0f;
+  // A sigmoid adds -ln(number of keys that are seen) to the scores.
+  AttentionNormaliser normaliser = AttentionNormaliser::kSoftmax;
   float score_cap = 0.0f;      // scaled scores x become cap * tanh(x / cap); 0: they stay
   bool qk_norm = false;        // queries and keys are normed before they turn, head by head
   bool whole_qk_norm = false;  // or all heads as one

@@ -45,6 +45,8 @@ void check_args(const AttentionArgs& args) {
   CHECK(args.out.n_cols == int64_t{args.n_heads} * args.d_head_v, "out has another shape");
   for (const AttentionRow& row : args.rows) {
     CHECK(row.key_begin >= 0 && row.key_begin < row.key_end, "a row sees no key");
+    const int64_t n_words = (row.key_end - 1) / kKvPageTokens - row.key_begin / kKvPageTokens + 1;
+    CHECK(row.visible.empty() || static_cast<int64_t>(row.visible.size()) >= n_words, "not a bit for every key");
     const KvPages& pages = args.sequences[static_cast<size_t>(row.sequence)];
     const int64_t n_pages = static_cast<int64_t>(std::min(pages.keys.size(), pages.values.size()));
     CHECK(row.key_begin >= pages.first_page * kKvPageTokens, "a row sees keys that were dropped");

@@ -1,8 +1,7 @@
-// Softmax attention over paged keys and values, with the statistics of its rows filled where the rows are.
-// out[r, h] = sum_s softmax_s(scale * q[r, h] . k[s, h / group])_s v[s, h / group], over the keys that row r may see;
-// with a cap the scores x become cap * tanh(x / cap) before the softmax.
-// Source: Vaswani et al. 2017, eq. 1; grouped queries as in Ainslie et al. 2023; the cap as in Gemma 2 (2024),
-// section 2.
+// Attention over paged keys and values, by softmax or sigmoid, with the statistics of its rows filled where the rows
+// are. out[r, h] = sum_s softmax_s(scale * q[r, h] . k[s, h / group])_s v[s, h / group], over the keys that row r may
+// see; with a cap the scores x become cap * tanh(x / cap) before the softmax. Source: Vaswani et al. 2017, eq. 1;
+// grouped queries as in Ainslie et al. 2023; the cap as in Gemma 2 (2024), section 2.
 #pragma once
 
 #include <cstddef>
@@ -38,6 +37,15 @@ struct AttentionRow {
   int32_t sequence = 0;
   int64_t key_begin = 0;
   int64_t key_end = 0;
+  // Which of these keys are seen: bit i of word w is key 64 (key_begin / 64 + w) + i. Empty: all; else a word for each
+  // page from key_begin's to that of key_end - 1, and for a softmax at least one key. The others weigh 0.
+  std::span<const uint64_t> visible = {};
+  float score_bias = 0.0f;  // added to the row's scores: a sigmoid's -ln(number of keys)
+};
+
+enum class AttentionNormaliser : uint8_t {
+  kSoftmax,
+  kSigmoid,  // each weight by itself, 1 / (1 + exp(-score)). Source: Ramapuram et al. 2024, eq. 3
 };
 
 // Statistics of the rows exactly as used (never renormalised). w: the row's weights; t: the row's own position.
@@ -67,6 +75,7 @@ struct AttentionArgs {
   int32_t d_head_v = 0;
   float scale = 0.0f;
   float score_cap = 0.0f;  // 0: none
+  AttentionNormaliser normaliser = AttentionNormaliser::kSoftmax;
   // [n_heads] or empty: a logit per head that takes its share of the softmax and has no value. Source: Agarwal et al.
   // 2025 (gpt-oss). In the backend's memory.
   std::span<const float> sinks;

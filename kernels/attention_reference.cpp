@@ -24,6 +24,12 @@ double element(const AttentionArgs& args, const std::byte* page, int64_t key, in
   return f16_to_f32(half);
 }
 
+bool is_visible(const AttentionRow& row, int64_t key) {
+  if (row.visible.empty()) return true;
+  const auto word = static_cast<size_t>(key / kKvPageTokens - row.key_begin / kKvPageTokens);
+  return (row.visible[word] >> (key % kKvPageTokens) & 1u) != 0;
+}
+
 // The weights of one row and head as the statistics see them.
 struct RowWeights {
   int64_t key_begin = 0;
@@ -97,12 +103,17 @@ void attention_reference(const AttentionArgs& args, const AttentionStats& stats)
           score += q[i] * element(args, pages.keys_of(key / kKvPageTokens), key, kv_head, args.d_head_k, i);
         }
         score *= args.scale;
-        row.weights.push_back(args.score_cap > 0.0f ? args.score_cap * std::tanh(score / args.score_cap) : score);
+        if (args.score_cap > 0.0f) score = args.score_cap * std::tanh(score / args.score_cap);
+        row.weights.push_back(is_visible(seen, key) ? score : -INFINITY);
         greatest = std::max(greatest, row.weights.back());
       }
-      double sum = std::exp(sink - greatest);
-      for (double& w : row.weights) sum += w = std::exp(w - greatest);
-      for (double& w : row.weights) w /= sum;
+      if (args.normaliser == AttentionNormaliser::kSigmoid) {
+        for (double& w : row.weights) w = 1.0 / (1.0 + std::exp(-w - double{seen.score_bias}));
+      } else {
+        double sum = std::exp(sink - greatest);
+        for (double& w : row.weights) sum += w = std::exp(w - greatest);
+        for (double& w : row.weights) w /= sum;
+      }
       for (int32_t i = 0; i < args.d_head_v; ++i) {
         double value = 0.0;
         for (int64_t key = seen.key_begin; key < seen.key_end; ++key) {

@@ -167,10 +167,32 @@ HWY_INLINE void cap_scores(float* HWY_RESTRICT scores, int64_t n, float cap) {
   }
 }
 
-// Scores to weights in place; returns the entropy where it is wanted. n: a multiple of 64. sink: a further score, which
-// takes its share; -infinity where there is none.
+// Scores x + bias become ln sigmoid(x + bias), whose exponentials are a sigmoid's weights.
+void log_sigmoid(float* HWY_RESTRICT scores, int64_t n, float bias) {
+  const DF df;
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const VF negative = hn::Neg(hn::Add(hn::Load(df, scores + i), hn::Set(df, bias)));
+    hn::Store(hn::Neg(softplus_of(negative)), df, scores + i);
+  }
+}
+
+// Scores of keys that a row does not see, counted from `base`, become -infinity.
+void hide(float* scores, int64_t base, const AttentionRow& row) {
+  for (int64_t key = row.key_begin; key < row.key_end && !row.visible.empty(); ++key) {
+    const uint64_t word = row.visible[static_cast<size_t>(key / kKvPageTokens - row.key_begin / kKvPageTokens)];
+    if ((word >> (key % kKvPageTokens) & 1u) == 0) scores[key - base] = -HUGE_VALF;
+  }
+}
+
+// What weights are divided by.
+struct Normaliser {
+  AttentionNormaliser kind = AttentionNormaliser::kSoftmax;
+  float sink = -HUGE_VALF;  // a further score, which takes its share of a softmax
+};
+
+// Scores to weights in place; returns the entropy where it is wanted. n: a multiple of 64.
 template <bool kEntropy>
-HWY_INLINE float softmax(float* HWY_RESTRICT scores, int64_t n, float sink) {
+HWY_INLINE float normalise(float* HWY_RESTRICT scores, int64_t n, Normaliser normaliser) {
   const DF df;
   constexpr int64_t kSums = kKvPageTokens / kLanes;
   VF greatest[kSums], sums[kSums], weighted[kSums];
@@ -182,7 +204,10 @@ HWY_INLINE float softmax(float* HWY_RESTRICT scores, int64_t n, float sink) {
     for (int64_t j = 0; j < kSums; ++j) greatest[j] = hn::Max(greatest[j], hn::Load(df, scores + i + j * kLanes));
   }
   for (int64_t j = 1; j < kSums; ++j) greatest[0] = hn::Max(greatest[0], greatest[j]);
-  const VF most = hn::Max(hn::MaxOfLanes(df, greatest[0]), hn::Set(df, sink));
+  // Of a sigmoid's logarithms, which exp(most) undoes again: not so small that it overflows.
+  const bool is_sigmoid = normaliser.kind == AttentionNormaliser::kSigmoid;
+  const float least_greatest = is_sigmoid ? -80.0f : normaliser.sink;
+  const VF most = hn::Max(hn::MaxOfLanes(df, greatest[0]), hn::Set(df, least_greatest));
   const VF least_exponent = hn::Set(df, -200.0f);  // exp is 0 there; keeps 0 * -inf out of the sum
   for (int64_t i = 0; i < n; i += kKvPageTokens) {
     for (int64_t j = 0; j < kSums; ++j) {
@@ -197,7 +222,8 @@ HWY_INLINE float softmax(float* HWY_RESTRICT scores, int64_t n, float sink) {
     sums[0] = hn::Add(sums[0], sums[j]);
     weighted[0] = hn::Add(weighted[0], weighted[j]);
   }
-  const float sum = sum_of(sums[0]), total = sum + std::exp(sink - hn::GetLane(most));
+  const float sum = sum_of(sums[0]), shift = hn::GetLane(most);
+  const float total = is_sigmoid ? std::exp(-shift) : sum + std::exp(normaliser.sink - shift);
   const VF factor = hn::Set(df, 1.0f / total);
   for (int64_t i = 0; i < n; i += kLanes) hn::Store(hn::Mul(hn::Load(df, scores + i), factor), df, scores + i);
   return kEntropy ? std::log(total) * (sum / total) - sum_of(weighted[0]) / total : 0.0f;
@@ -355,13 +381,18 @@ void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats,
     float* row = weights + i * n_keys;
     const int64_t n = round_up(query.key_end - base, kKvPageTokens);
     if (args.score_cap > 0.0f) cap_scores(row, n, args.score_cap);
+    if (args.normaliser == AttentionNormaliser::kSigmoid) {
+      log_sigmoid(row, n, args.rows[static_cast<size_t>(query.row)].score_bias);
+    }
     std::fill(row, row + (query.key_begin - base), -HUGE_VALF);
     std::fill(row + (query.key_end - base), row + n, -HUGE_VALF);
-    const float sink = args.sinks.empty() ? -HUGE_VALF : args.sinks[static_cast<size_t>(query.head)];
+    hide(row, base, args.rows[static_cast<size_t>(query.row)]);
+    Normaliser normaliser{.kind = args.normaliser};
+    if (!args.sinks.empty()) normaliser.sink = args.sinks[static_cast<size_t>(query.head)];
     if (stats.entropy) {
-      stats.entropy.row(query.row)[query.head] = softmax<true>(row, n, sink);
+      stats.entropy.row(query.row)[query.head] = normalise<true>(row, n, normaliser);
     } else {
-      softmax<false>(row, n, sink);
+      normalise<false>(row, n, normaliser);
     }
     write_stats({row, base, query.key_begin, query.key_end}, query.row, query.head, stats, scratch.entries);
   }

@@ -133,19 +133,12 @@ struct ScaledSum {
   VF factor;
   HWY_INLINE VF operator()(VF a, VF b) const { return hn::MulAdd(factor, b, a); }
 };
-// ln(1 + exp(x)) = max(x, 0) + ln(1 + exp(-|x|)): the logarithm's argument lies in (1, 2].
 struct Softplus {
   VF least, greatest;
   HWY_INLINE VF operator()(VF x, VF bias) const {
-    const DF df;
     const VF sum = hn::Add(x, bias);
-    const VF small = exp_of(hn::Neg(hn::Abs(sum)));
-    // ln(1 + u) = 2 atanh(u / (2 + u)), whose argument is at most 1/3: the series to the 13th power.
-    const VF z = hn::Div(small, hn::Add(hn::Set(df, 2.0f), small)), z2 = hn::Mul(z, z);
-    VF p = hn::Set(df, 2.0f / 13.0f);
-    for (const float odd : {11.0f, 9.0f, 7.0f, 5.0f, 3.0f, 1.0f}) p = hn::MulAdd(p, z2, hn::Set(df, 2.0f / odd));
-    const VF value = hn::MulAdd(p, z, hn::Max(sum, hn::Zero(df)));
-    return hn::Min(greatest, hn::Max(least, hn::IfThenElse(hn::Gt(sum, hn::Set(df, 20.0f)), sum, value)));
+    const VF value = hn::IfThenElse(hn::Gt(sum, hn::Set(DF(), 20.0f)), sum, softplus_of(sum));
+    return hn::Min(greatest, hn::Max(least, value));
   }
 };
 struct Product {

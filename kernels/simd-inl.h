@@ -72,6 +72,17 @@ HWY_INLINE VF tanh_of(VF x) {
   return hn::Sub(one, hn::Div(two, hn::Add(one, exp_of(hn::Mul(two, x)))));
 }
 
+// ln(1 + exp(x)) to within a few units in the last place: max(x, 0) + ln(1 + u), u = exp(-|x|). ln(1 + u) = 2 atanh(z)
+// for z = u / (2 + u) <= 1/3, the series to the 13th power.
+HWY_INLINE VF softplus_of(VF x) {
+  const DF df;
+  const VF u = exp_of(hn::Neg(hn::Abs(x)));
+  const VF z = hn::Div(u, hn::Add(hn::Set(df, 2.0f), u)), z2 = hn::Mul(z, z);
+  VF p = hn::Set(df, 2.0f / 13.0f);
+  for (const float odd : {11.0f, 9.0f, 7.0f, 5.0f, 3.0f, 1.0f}) p = hn::MulAdd(p, z2, hn::Set(df, 2.0f / odd));
+  return hn::MulAdd(p, z, hn::Max(x, hn::Zero(df)));
+}
+
 #endif
 
 }  // namespace HWY_NAMESPACE

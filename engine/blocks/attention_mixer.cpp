@@ -1,6 +1,9 @@
 #include "engine/blocks/attention_mixer.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
+#include <numeric>
 
 namespace orrery {
 
@@ -92,15 +95,32 @@ void Attention::store(const Step& step, Matrix<const float> k, Matrix<const floa
   step.backend.store_kv(v, step.batch.positions, value_pages, dtype, config_.n_kv_heads, config_.d_head_v);
 }
 
+std::vector<AttentionRow> Attention::visible_keys(const Step& step, std::vector<std::vector<uint64_t>>& words) const {
+  std::vector<AttentionRow> rows;
+  for (size_t r = 0; r < step.batch.positions.size(); ++r) {
+    AttentionRow& row = rows.emplace_back();
+    row.sequence = step.batch.sequences[r];
+    row.key_end = step.batch.positions[r] + 1;
+    row.key_begin = config_.window > 0 ? std::max<int64_t>(0, row.key_end - config_.window) : 0;
+    int64_t n_seen = row.key_end - row.key_begin;
+    if (mask_ != nullptr) {
+      const int64_t n_words = (row.key_end - 1) / kKvPageTokens - row.key_begin / kKvPageTokens + 1;
+      std::vector<uint64_t>& bits = words.emplace_back(static_cast<size_t>(n_words));
+      mask_->fill(step, static_cast<int64_t>(r), row.key_begin, bits);
+      row.visible = bits;
+      n_seen = std::accumulate(bits.begin(), bits.end(), int64_t{0},
+                               [](int64_t n, uint64_t word) { return n + std::popcount(word); });
+    }
+    if (config_.normaliser == AttentionNormaliser::kSigmoid) row.score_bias = -std::log(static_cast<float>(n_seen));
+  }
+  return rows;
+}
+
 void Attention::attend(const Step& step, Matrix<const float> q, Matrix<float> heads) const {
   std::vector<KvPages> sequences;
   for (const Cache* cache : step.batch.caches) sequences.push_back(cache->pages(step.layer, step.iteration));
-  std::vector<AttentionRow> rows;
-  for (size_t r = 0; r < step.batch.positions.size(); ++r) {
-    const int64_t key_end = step.batch.positions[r] + 1;
-    const int64_t key_begin = config_.window > 0 ? std::max<int64_t>(0, key_end - config_.window) : 0;
-    rows.push_back({.sequence = step.batch.sequences[r], .key_begin = key_begin, .key_end = key_end});
-  }
+  std::vector<std::vector<uint64_t>> words;
+  const std::vector<AttentionRow> rows = visible_keys(step, words);
   AttentionArgs args;
   args.q = q;
   args.out = heads;
@@ -113,6 +133,7 @@ void Attention::attend(const Step& step, Matrix<const float> q, Matrix<float> he
   args.d_head_v = config_.d_head_v;
   args.scale = config_.scale;
   args.score_cap = config_.score_cap;
+  args.normaliser = config_.normaliser;
   if (!weights_.sinks.empty()) args.sinks = {weights_.sinks.f32(), static_cast<size_t>(config_.n_heads)};
   step.backend.attention(args, stats_of(step.probes, step.layer));
 }

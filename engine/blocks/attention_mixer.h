@@ -1,11 +1,14 @@
 // Attention: grouped-query softmax attention with a paged cache and rotary positions; by its configuration with a
 // window, a cap on scores, queries and keys that are normed head by head or as a whole (Henry et al. 2020; by RMS,
-// without bias), sinks (gpt-oss), and gates on what the heads bring (Qiu et al. 2025).
+// without bias), sinks (gpt-oss), a mask, a sigmoid in place of the softmax, and gates on what the heads bring (Qiu et
+// al. 2025).
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "engine/block.h"
+#include "engine/blocks/key_mask.h"
 #include "engine/blocks/low_rank.h"
 
 namespace orrery {
@@ -26,9 +29,10 @@ struct AttentionWeights {
 
 class Attention final : public Mixer {
  public:
-  // norm_epsilon: of the norm of queries and keys.
-  Attention(AttentionConfig config, const AttentionWeights& weights, float norm_epsilon)
-      : config_(std::move(config)), weights_(weights), norm_epsilon_(norm_epsilon) {}
+  // norm_epsilon: of the norm of queries and keys. mask: null where all keys of the window are seen.
+  Attention(AttentionConfig config, const AttentionWeights& weights, float norm_epsilon,
+            std::shared_ptr<const KeyMask> mask = nullptr)
+      : config_(std::move(config)), weights_(weights), norm_epsilon_(norm_epsilon), mask_(std::move(mask)) {}
 
   std::vector<StateSpec> describe_state(DType kv_dtype) const override;
   void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const override;
@@ -38,10 +42,13 @@ class Attention final : public Mixer {
   void prepare(const Step& step, const TensorView& norm, Matrix<float> x) const;
   void store(const Step& step, Matrix<const float> k, Matrix<const float> v) const;
   void attend(const Step& step, Matrix<const float> q, Matrix<float> heads) const;
+  // What each row sees; the bits of masks lie in `words`.
+  std::vector<AttentionRow> visible_keys(const Step& step, std::vector<std::vector<uint64_t>>& words) const;
 
   AttentionConfig config_;
   AttentionWeights weights_;
   float norm_epsilon_;
+  std::shared_ptr<const KeyMask> mask_;
 };
 
 }  // namespace orrery

@@ -30,7 +30,7 @@ struct MergeArguments {
   int32_t n_heads;
   int32_t d_head_v;
   int32_t n_splits;
-  uint32_t unused = 0;
+  int32_t is_sigmoid;
 };
 static_assert(kMostSplits <= kMostMergeThreads);
 
@@ -42,11 +42,13 @@ __global__ void attention_merge_kernel(MergeArguments a) {
   const auto thread = static_cast<int32_t>(threadIdx.x);
   const SoftmaxSum part = thread < a.n_splits ? a.sums[query * a.n_splits + thread] : SoftmaxSum{-infinity(), 0.0f};
   const float sink = a.sinks == nullptr ? -infinity() : a.sinks[head];
-  const float most = fmaxf(block_max(part.greatest, shared), sink);
+  // Of a sigmoid's logarithms, which exp(most) undoes again: not so small that it overflows.
+  const float most = fmaxf(block_max(part.greatest, shared), a.is_sigmoid != 0 ? -80.0f : sink);
   const float factor = part.sum == 0.0f ? 0.0f : rescale(part.greatest, most);  // a split without keys has no values
   if (thread < a.n_splits) factors[thread] = factor;
   const float of_sink = a.sinks == nullptr ? 0.0f : rescale(sink, most);
-  const float sum = block_sum(part.sum * factor, shared) + of_sink;
+  float sum = block_sum(part.sum * factor, shared) + of_sink;
+  if (a.is_sigmoid != 0) sum = expf(-most);
   __syncthreads();
   const float* const values = a.values + query * a.n_splits * a.d_head_v;
   for (int32_t d = thread; d < a.d_head_v; d += static_cast<int32_t>(blockDim.x)) {
@@ -165,6 +167,22 @@ struct Scratch {
   SoftmaxSum* merged = nullptr;
 };
 
+// Masks and biases, where there are any.
+void upload_row_scores(const AttentionArgs& args, AttentionPass& pass, CommandStream& stream) {
+  pass.normaliser = args.normaliser;
+  const bool is_masked = std::ranges::any_of(args.rows, [](const AttentionRow& row) { return !row.visible.empty(); });
+  if (!is_masked && args.normaliser == AttentionNormaliser::kSoftmax) return;
+  std::vector<RowScores> rows;
+  std::vector<uint64_t> words;
+  for (const AttentionRow& row : args.rows) {
+    rows.push_back({row.score_bias, row.visible.empty() ? -1 : static_cast<int32_t>(words.size())});
+    words.insert(words.end(), row.visible.begin(), row.visible.end());
+  }
+  words.resize(static_cast<size_t>(round_up(static_cast<int64_t>(words.size()) + 1, kRoundPages)));
+  pass.row_scores = stream.upload(std::span<const RowScores>(rows));
+  pass.mask_words = stream.upload(std::span<const uint64_t>(words));
+}
+
 // Rows whose scratch is not too much at once. width: 0 where no statistics are wanted.
 void push_rows(const AttentionArgs& args, const AttentionStats& stats, const PageTable& table, int64_t width,
                CommandStream& stream) {
@@ -186,6 +204,7 @@ void push_rows(const AttentionArgs& args, const AttentionStats& stats, const Pag
   pass.group = (args.n_heads + args.n_kv_heads - 1) / args.n_kv_heads;
   pass.scale = args.scale;
   pass.score_cap = args.score_cap;
+  upload_row_scores(args, pass, stream);
   const int64_t run_queries = longest_run(args.rows) * pass.group;
   const bool is_step = run_queries <= kMostStepQueries;
   const int32_t tile_queries = is_step ? step_queries(pass, run_queries) : kTileQueries;
@@ -204,8 +223,11 @@ void push_rows(const AttentionArgs& args, const AttentionStats& stats, const Pag
   } else {
     push_attention_tile(pass, args.kv_dtype, n_tiles, stream);
   }
-  const MergeArguments merge{pass.sums,           pass.values,  scratch.merged, args.sinks.data(), args.out.data,
-                             args.out.row_stride, args.n_heads, args.d_head_v,  pass.n_splits};
+  const MergeArguments merge{pass.sums,      pass.values,
+                             scratch.merged, args.sinks.data(),
+                             args.out.data,  args.out.row_stride,
+                             args.n_heads,   args.d_head_v,
+                             pass.n_splits,  args.normaliser == AttentionNormaliser::kSigmoid};
   stream.push(make_launch("attention_merge", attention_merge_kernel, {.x = static_cast<uint32_t>(n_queries)},
                           {.x = threads_for(std::max(pass.n_splits, args.d_head_v), kMostMergeThreads)}, merge));
   if (width > 0) {

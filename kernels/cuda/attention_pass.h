@@ -26,6 +26,12 @@ struct RowKeys {
   int32_t end = 0;
 };
 
+// How a row's scores become those of the softmax, where that is not the usual way.
+struct RowScores {
+  float bias = 0.0f;
+  int32_t words_at = -1;  // where its mask's words begin; -1: it sees all its keys
+};
+
 // Queries [query_begin, query_end) of a run of rows of one sequence: query i is row first_row + i / group and the
 // (i % group)-th head of those that share a key/value head.
 struct QueryTile {
@@ -54,6 +60,8 @@ struct AttentionPass {
   SoftmaxSum* sums = nullptr;  // [n_rows, n_heads, n_splits]
   float* values = nullptr;     // [n_rows, n_heads, n_splits, d_head_v] sums of exp(score - greatest) * value
   float* scores = nullptr;     // [n_rows, n_heads, score_width] from the row's first page on; null where nobody asks
+  const RowScores* row_scores = nullptr;  // [n_rows]; null where neither masks nor sigmoids are
+  const uint64_t* mask_words = nullptr;
   int64_t q_stride = 0;
   int64_t score_width = 0;
   int32_t n_heads = 0;
@@ -64,6 +72,8 @@ struct AttentionPass {
   int32_t n_splits = 0;
   float scale = 0.0f;
   float score_cap = 0.0f;
+  AttentionNormaliser normaliser = AttentionNormaliser::kSoftmax;
+  uint8_t unused[7] = {};
 };
 
 // The kernels that read keys and values, for tiles of at most n_queries queries: the step's for few, the tile's for
@@ -98,6 +108,24 @@ __device__ inline float as_float(float value) { return value; }
 __device__ inline float rescale(float from, float to) { return from == to ? 1.0f : expf(from - to); }
 
 __device__ inline float capped(float score, float cap) { return cap > 0.0f ? cap * tanhf(score / cap) : score; }
+
+// The score of a key that a row may see, as it goes into the softmax: -inf where its mask hides the key; the logarithm
+// of its sigmoid, whose exponential is the sigmoid's weight.
+__device__ inline float row_score(const AttentionPass& pass, int32_t row, int32_t key, float score) {
+  if (pass.row_scores == nullptr) return score;
+  const RowScores how = pass.row_scores[row];
+  if (how.words_at >= 0) {
+    const uint64_t word = pass.mask_words[how.words_at + (key - pass.rows[row].begin / kKvPageTokens * kKvPageTokens) /
+                                                             static_cast<int32_t>(kKvPageTokens)];
+    if ((word >> (key % static_cast<int32_t>(kKvPageTokens)) & 1u) == 0) return -infinity();
+  }
+  if (pass.normaliser == AttentionNormaliser::kSoftmax) return score;
+  const float x = score + how.bias;
+  return fminf(x, 0.0f) - log1pf(expf(-fabsf(x)));
+}
+
+// exp(score - most), and 0 for a key that is hidden, even where all are.
+__device__ inline float weight_of(float score, float most) { return score == -infinity() ? 0.0f : expf(score - most); }
 
 struct Query {
   int32_t row = -1;  // -1: the tile has no such query

@@ -110,6 +110,7 @@ __global__ void attention_step_kernel(AttentionPass a) {
         score[j] = weights[of * kPageKeys + at];
         sees[j] = own[i].exists() && own[i].sees(page * kPageKeys + at);
         if (!sees[j]) continue;
+        score[j] = row_score(a, own[i].row, page * kPageKeys + at, score[j]);
         most = fmaxf(most, score[j]);
         if (a.scores != nullptr && slice == 0) a.scores[own_scores[i] + page * kPageKeys + at] = score[j];
       }
@@ -117,7 +118,7 @@ __global__ void attention_step_kernel(AttentionPass a) {
       const float factor = rescale(softmax[i].greatest, most);
       float sum = 0.0f;
       for (int j = 0; j < 2; ++j) {
-        const float weight = sees[j] ? expf(score[j] - most) : 0.0f;
+        const float weight = sees[j] ? weight_of(score[j], most) : 0.0f;
         weights[of * kPageKeys + lane + j * static_cast<int32_t>(kWarp)] = weight;
         sum += weight;
       }

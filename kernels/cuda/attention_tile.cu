@@ -104,6 +104,7 @@ __global__ void __launch_bounds__(kThreads) attention_tile_kernel(AttentionPass 
   ORRERY_SHARED(int32_t, key_begin, kTileQueries);    // the keys that it sees: none, where there is none
   ORRERY_SHARED(int32_t, key_end, kTileQueries);
   ORRERY_SHARED(int64_t, score_at, kTileQueries);  // where its score of key 0 would go
+  ORRERY_SHARED(int32_t, row_of, kTileQueries);
   const QueryTile tile = a.tiles[blockIdx.x];
   const auto kv_head = static_cast<int32_t>(blockIdx.y), split = static_cast<int32_t>(blockIdx.z) % a.n_splits;
   const int32_t slice = static_cast<int32_t>(blockIdx.z) / a.n_splits;
@@ -116,6 +117,7 @@ __global__ void __launch_bounds__(kThreads) attention_tile_kernel(AttentionPass 
     key_begin[thread] = query.keys.begin;
     key_end[thread] = query.keys.end;
     score_at[thread] = query.exists() ? scores_at(a, query) : int64_t{0};
+    row_of[thread] = query.row;
   }
   SoftmaxSum softmax[4];
   for (SoftmaxSum& one : softmax) one = {-infinity(), 0.0f};
@@ -145,7 +147,9 @@ __global__ void __launch_bounds__(kThreads) attention_tile_kernel(AttentionPass 
       float most = softmax[i].greatest;
       for (int j = 0; j < 4; ++j) {
         score.of[j] = capped(scores[i][j], a.score_cap);
-        if (j >= begin && j < end) most = fmaxf(most, score.of[j]);
+        if (j < begin || j >= end) continue;
+        score.of[j] = row_score(a, row_of[row * 4 + i], first_key + j, score.of[j]);
+        most = fmaxf(most, score.of[j]);
       }
       if (a.scores != nullptr && slice == 0 && begin < 4 && end > 0) {
         *reinterpret_cast<Four*>(a.scores + score_at[row * 4 + i] + first_key) = score;
@@ -154,7 +158,7 @@ __global__ void __launch_bounds__(kThreads) attention_tile_kernel(AttentionPass 
       const float factor = rescale(softmax[i].greatest, most);
       float sum = 0.0f;
       for (int j = 0; j < 4; ++j) {
-        scores[i][j] = j >= begin && j < end ? expf(score.of[j] - most) : 0.0f;
+        scores[i][j] = j >= begin && j < end ? weight_of(score.of[j], most) : 0.0f;
         sum += scores[i][j];
       }
       softmax[i] = {most, fmaf(softmax[i].sum, factor, side_sum(sum))};

@@ -76,6 +76,7 @@ struct Problem {
   int64_t broken_row = -1;  // its query is NaN
   float score_cap = 0.0f;
   std::vector<float> sinks = {};
+  AttentionNormaliser normaliser = AttentionNormaliser::kSoftmax;
 
   template <typename Run>
   Results run(const Run& run_attention, size_t first_row = 0, size_t count = SIZE_MAX) const {
@@ -114,6 +115,7 @@ struct Problem {
     args.scale = 1.0f / std::sqrt(static_cast<float>(shape.d_head_k));
     args.score_cap = score_cap;
     args.sinks = sinks;
+    args.normaliser = normaliser;
     run_attention(args, stats);
     return results;
   }
@@ -231,6 +233,65 @@ TEST(Attention, SinksTakeTheirShareOfTheSoftmax) {
     problem.sinks.assign(6, -HUGE_VALF);
     EXPECT_EQ(problem.fast().out, without.out);
     EXPECT_EQ(problem.fast().entropy, without.entropy);
+  });
+}
+
+TEST(Attention, ASigmoidWeighsEachKeyByItself) {
+  for_each_target([] {
+    const Shape2 shape{6, 2, 7, 13};
+    const Sequence sequence(shape, DType::kF32, 150, 22);
+    Problem problem{shape, DType::kF32, causal_rows(60, 80, 70), {sequence.pages()}, {0, 5}};
+    problem.normaliser = AttentionNormaliser::kSigmoid;
+    expect_agree(problem.fast(), problem.reference(), "sigmoid");
+    for (AttentionRow& row : problem.rows) row.score_bias = -std::log(static_cast<float>(row.key_end - row.key_begin));
+    const Results biased = problem.fast();
+    expect_agree(biased, problem.reference(), "sigmoid with a bias");
+    for (AttentionRow& row : problem.rows) row.score_bias = -500.0f;  // weights that float32 does not hold
+    for (const float value : problem.fast().out) EXPECT_EQ(value, 0.0f);
+  });
+}
+
+TEST(Attention, AMaskHidesKeys) {
+  for_each_target([] {
+    const Shape2 shape{4, 2, 16, 16};
+    const Sequence sequence(shape, DType::kF16, 330, 23);
+    for (const AttentionNormaliser normaliser : {AttentionNormaliser::kSoftmax, AttentionNormaliser::kSigmoid}) {
+      Problem problem{shape, DType::kF16, causal_rows(200, 40, 150), {sequence.pages()}, {0, 3}};
+      problem.normaliser = normaliser;
+      // Every third key, of different pages more or fewer; in the first page of the window none.
+      std::vector<std::vector<uint64_t>> bits;
+      for (AttentionRow& row : problem.rows) {
+        std::vector<uint64_t>& words = bits.emplace_back(6, 0x9249249249249249u);
+        words[0] = 0;
+        row.visible = words;
+      }
+      const Results masked = problem.fast();
+      expect_agree(masked, problem.reference(), "masked");
+      EXPECT_EQ(masked.previous[0], 0.0f) << "key 199 is hidden";
+    }
+  });
+}
+
+TEST(Attention, AMaskOfTheWindowIsTheWindow) {
+  for_each_target([] {
+    const Shape2 shape{4, 2, 16, 16};
+    const Sequence sequence(shape, DType::kF16, 330, 24);
+    Problem problem{shape, DType::kF16, causal_rows(250, 60, 70), {sequence.pages()}, {0, 3}};
+    const Results by_range = problem.fast();
+    std::vector<std::vector<uint64_t>> bits;
+    for (AttentionRow& row : problem.rows) {
+      std::vector<uint64_t>& words = bits.emplace_back(6, 0);
+      for (int64_t key = row.key_begin; key < row.key_end; ++key) {
+        words[static_cast<size_t>(key / 64)] |= uint64_t{1} << (key % 64);
+      }
+      row.key_begin = 0;
+      row.visible = words;
+    }
+    const Results by_mask = problem.fast();
+    EXPECT_LT(nmse(by_mask.out, by_range.out), 1e-12);
+    EXPECT_LT(nmse(by_mask.entropy, by_range.entropy), 1e-12);
+    EXPECT_LT(nmse(by_mask.rows, by_range.rows), 1e-12);
+    EXPECT_LT(nmse(by_mask.mass, by_range.mass), 1e-12);
   });
 }
 

@@ -46,6 +46,7 @@ struct Problem {
   int64_t n_mass_blocks = 6, n_row_keys = 350;
   float score_cap = 0.0f;
   std::vector<float> sinks;
+  AttentionNormaliser normaliser = AttentionNormaliser::kSoftmax;
   std::string only;  // a statistic, or "out" for none; empty: all of them
 
   Fields run(Backend& backend) const {
@@ -89,6 +90,7 @@ struct Problem {
     args.d_head_v = heads.d_head_v;
     args.scale = 1.0f / std::sqrt(static_cast<float>(heads.d_head_k));
     args.score_cap = score_cap;
+    args.normaliser = normaliser;
     if (!sinks.empty()) args.sinks = {on.input<float>(sinks), sinks.size()};
     backend.attention(args, stats);
     const std::vector<float> results = on.results();
@@ -288,6 +290,31 @@ TEST_P(CudaAttention, SinksTakeTheirShare) {
       for (int64_t key = 0; key < sunk.n_row_keys; ++key) sum += rows[static_cast<size_t>(r * sunk.n_row_keys + key)];
       EXPECT_GT(sum, 0.0);
       EXPECT_LT(sum, 0.01);
+    }
+  }
+}
+
+TEST_P(CudaAttention, ASigmoidWeighsEachKeyByItself) {
+  for (const int64_t n_rows : {2, 12}) {
+    Problem one = problem({6, 2, 7, 13}, DType::kF32, causal_rows(60, n_rows, 70), 100);
+    one.normaliser = AttentionNormaliser::kSigmoid;
+    expect_equals_cpu(one);
+    for (AttentionRow& row : one.rows) row.score_bias = -std::log(static_cast<float>(row.key_end - row.key_begin));
+    expect_equals_cpu(one);
+  }
+}
+
+// In the first page that a row may see, all is hidden.
+TEST_P(CudaAttention, AMaskHidesKeys) {
+  for (const AttentionNormaliser normaliser : {AttentionNormaliser::kSoftmax, AttentionNormaliser::kSigmoid}) {
+    for (const int64_t n_rows : {2, 12}) {
+      Problem masked = problem({4, 2, 16, 16}, DType::kF16, causal_rows(200, n_rows, 150), 220);
+      masked.normaliser = normaliser;
+      std::vector<uint64_t> words(6, 0x9249249249249249u);
+      words[0] = 0;
+      masked.rows[0].visible = words;
+      masked.rows.back().visible = words;
+      expect_equals_cpu(masked);
     }
   }
 }
