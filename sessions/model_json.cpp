@@ -32,6 +32,8 @@ const Names<FeedForwardKind> kFeedForwards{
 const Names<Activation> kActivations{{Activation::kSilu, "silu"},       {Activation::kGeluTanh, "gelu tanh"},
                                      {Activation::kGelu, "gelu"},       {Activation::kReluSquared, "relu squared"},
                                      {Activation::kSigmoid, "sigmoid"}, {Activation::kIdentity, "identity"}};
+const Names<AttentionNormaliser> kNormalisers{{AttentionNormaliser::kSoftmax, "softmax"},
+                                              {AttentionNormaliser::kSigmoid, "sigmoid"}};
 const Names<AttentionGate> kGates{
     {AttentionGate::kNone, "none"}, {AttentionGate::kElement, "element"}, {AttentionGate::kHead, "head"}};
 const Names<Recurrence> kRecurrences{{Recurrence::kMamba1, "mamba"},
@@ -142,6 +144,7 @@ Result<AttentionConfig> read_attention(const Json& json, const std::vector<RopeC
   fields.read("d_head_k", attention.d_head_k, 0, kMaxHeads);
   fields.read("d_head_v", attention.d_head_v, 0, kMaxHeads);
   fields.read("scale", attention.scale);
+  read_name(fields, "normaliser", kNormalisers, attention.normaliser);
   fields.read("score_cap", attention.score_cap);
   fields.read("qk_norm", attention.qk_norm);
   fields.read("whole_qk_norm", attention.whole_qk_norm);
@@ -315,6 +318,7 @@ std::string layers_to_json(const ModelConfig& config, const std::vector<std::str
                            {"d_head_k", a.d_head_k},
                            {"d_head_v", a.d_head_v},
                            {"scale", a.scale},
+                           {"normaliser", name_of(kNormalisers, a.normaliser)},
                            {"score_cap", a.score_cap},
                            {"qk_norm", a.qk_norm},
                            {"whole_qk_norm", a.whole_qk_norm},

@@ -5,7 +5,8 @@
 //            in layers; beyond, where frequencies change with the length: {"length", "base", "factor",
 //            "inverse_frequencies"}
 //   layers: [{"label", "mixers": ["attention"], "feed_forward": "dense", "d_ffn", "activation",
-//             "attention": {"n_heads", "n_kv_heads", "d_head_k", "d_head_v", "scale", "score_cap", "qk_norm",
+//             "attention": {"n_heads", "n_kv_heads", "d_head_k", "d_head_v", "scale", "normaliser", "score_cap",
+//             "qk_norm",
 //                           "whole_qk_norm", "clip",
 //                           "has_sinks", "gate", "window", "rope"},
 //             "conv": {"n_taps", "n_channels", "is_gated"},

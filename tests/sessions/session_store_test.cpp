@@ -39,6 +39,7 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   record.config.layers[2].mixers.push_back(MixerKind::kMatrixState);
   record.config.layers[2].feed_forward = FeedForwardKind::kMoe;
   record.config.layers[1].attention.has_sinks = true;
+  record.config.layers[1].attention.normaliser = AttentionNormaliser::kSigmoid;
   record.config.layers[1].attention.gate = AttentionGate::kHead;
   record.config.layers[1].attention.whole_qk_norm = true;
   record.config.layers[1].attention.clip = 8.5f;
@@ -109,6 +110,7 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   const AttentionConfig& attention = back->config.layers[1].attention;
   EXPECT_TRUE(attention.has_sinks && attention.whole_qk_norm);
   EXPECT_EQ(attention.gate, AttentionGate::kHead);
+  EXPECT_EQ(attention.normaliser, AttentionNormaliser::kSigmoid);
   EXPECT_EQ(attention.clip, 8.5f);
   EXPECT_EQ(back->config.logit_scale, 0.125f);
   const ConvConfig& conv = back->config.layers[2].conv;
