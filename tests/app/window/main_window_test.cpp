@@ -89,6 +89,54 @@ TEST_F(MainWindowTest, ShowsAStartPageWithNothingOpen) {
   EXPECT_FALSE(library->findItems("Get ", Qt::MatchStartsWith | Qt::MatchRecursive).isEmpty()) << "a model to fetch";
 }
 
+// Of the Docks menu.
+QAction* dock_action(MainWindow& window, const char* view) {
+  return window.findChild<QDockWidget*>(QStringLiteral("dock_") + QLatin1String(view))->toggleViewAction();
+}
+
+TEST_F(MainWindowTest, OffersTheViewsThatTheModelHasAndSaysWhyNotTheOthers) {
+  const auto shown = [this] {
+    std::string names;
+    for (const char* view : {"attention", "state", "routing", "cache"}) {
+      const bool visible = window_->canvas(view)->isVisible();
+      EXPECT_EQ(dock_action(*window_, view)->isEnabled(), visible) << view;
+      if (visible) names += std::string(" ") + view;
+    }
+    return names;
+  };
+  const auto generate_with = [this](const char* model) {
+    window_->open_path(QString::fromStdString(model_path(model)));
+    ASSERT_TRUE(wait_until([&] {
+      return controller().model() != nullptr && !controller().loading_model() &&
+             controller().model()->file->path().find(model) != std::string::npos;
+    })) << window_->error_text().toStdString();
+    GenerateRequest request;
+    request.kind = PromptKind::kTokens;
+    request.text = "1,2,3,4,5";
+    request.sampler.temperature = 0;
+    request.n_new_tokens = 6;
+    start(std::move(request));
+    ASSERT_TRUE(wait_for_end());
+    run_events_for(100);
+  };
+  open();
+  generate_with("tiny-llama-a");
+  EXPECT_EQ(shown(), " attention cache");
+  EXPECT_NE(dock_action(*window_, "state")->text().indexOf("no layers with a recurrent state"), -1);
+  generate_with("tiny-mamba");
+  EXPECT_EQ(shown(), " state cache");
+  EXPECT_TRUE(wait_until([this] { return window_->canvas("state")->scene().axes.size() > 2; })) << "maps are drawn";
+  generate_with("tiny-granite-hybrid");
+  EXPECT_EQ(shown(), " attention state routing cache");
+  EXPECT_TRUE(wait_until([this] { return window_->canvas("routing")->scene().axes.size() > 1; }));
+  // What the user closes stays closed for models that have it.
+  dock_action(*window_, "state")->trigger();
+  generate_with("tiny-llama-a");
+  generate_with("tiny-granite-hybrid");
+  EXPECT_FALSE(window_->canvas("state")->isVisible());
+  EXPECT_TRUE(window_->canvas("routing")->isVisible());
+}
+
 TEST_F(MainWindowTest, GeneratesPausesStepsScrubsPinsAndGoesBack) {
   open_tiny_model();
   generate(480, 20);
