@@ -5,12 +5,12 @@
 namespace orrery {
 namespace {
 
-template <int32_t (*size_in)(const LayerConfig&)>
+template <int32_t (*kSizeIn)(const LayerConfig&)>
 constexpr HeadAxis heads_of(std::vector<int32_t> (*layers)(const ModelConfig& config)) {
   return {.layers = layers,
-          .inner_shape = [](const ModelConfig& config, int64_t) { return std::vector{longest(config, size_in)}; },
-          .width = [](const ModelConfig& config) { return FieldWidth{.fixed = longest(config, size_in)}; },
-          .size_in = size_in};
+          .inner_shape = [](const ModelConfig& config, int64_t) { return std::vector{longest(config, kSizeIn)}; },
+          .width = [](const ModelConfig& config) { return FieldWidth{.fixed = longest(config, kSizeIn)}; },
+          .size_in = kSizeIn};
 }
 
 }  // namespace

@@ -15,13 +15,13 @@ const Probe& named(std::string_view name) {
 }
 
 const Probe& attention_row() {
-  static const Probe& kProbe = named("attention.row");
-  return kProbe;
+  static const Probe* const kProbe = &named("attention.row");
+  return *kProbe;
 }
 
 const Probe& state_row() {
-  static const Probe& kProbe = named("state.row");
-  return kProbe;
+  static const Probe* const kProbe = &named("state.row");
+  return *kProbe;
 }
 
 // Of `values`, ascending, those that are also in `wanted`; all where nothing is named.
