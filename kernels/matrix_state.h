@@ -65,7 +65,7 @@ struct MatrixStateStats {
 
 // Deterministic for any number of threads; a sequence's result does not depend on the others.
 void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats, ThreadPool& pool);
-// The same in plain scalar code, in double within a call.
+// The same in plain scalar code, in double within a token.
 void matrix_state_reference(const MatrixStateArgs& args, const MatrixStateStats& stats);
 
 // Heads [begin, end): those of one group of statistics, or any others that are computed in one go.

@@ -107,6 +107,8 @@ void update_heads_reference(const MatrixStateArgs& args, const StateRows& rows, 
       update_head(args, r, h, states.data() + (h - heads.begin) * per_head, sums);
     }
     if (stats.any()) put(sums, r, group, stats);
+    // A state is float32 between tokens, so that steps give the same bits as a batch here, too.
+    std::ranges::transform(states, states.begin(), [](double s) { return double{static_cast<float>(s)}; });
   }
   std::ranges::transform(states, begin, [](double s) { return static_cast<float>(s); });
 }
