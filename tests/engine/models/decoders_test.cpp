@@ -15,16 +15,10 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-struct Golden {
-  const char* model;
-  const char* golden;
-  GoldenBounds bounds;
-};
-
 // As for llama: activations are rounded to 16 bits per block of 32 where weights are quantized; logits span 20 here.
 constexpr GoldenBounds kQuantized{.logits = 3e-3};
 
-const Golden kGoldens[] = {
+const ModelGolden kGoldens[] = {
     {"tiny-qwen2", "tiny-qwen2", {}},
     {"tiny-qwen3", "tiny-qwen3", {}},
     {"tiny-qwen3-b.f32.gguf", "tiny-qwen3-b", {}},
@@ -38,19 +32,14 @@ const Golden kGoldens[] = {
     {"tiny-gemma3-b.q8_0.gguf", "tiny-gemma3-b.q8_0", kQuantized},
 };
 
-class DecoderGolden : public ::testing::TestWithParam<Golden> {};
+class DecoderGolden : public ::testing::TestWithParam<ModelGolden> {};
 
 TEST_P(DecoderGolden, MatchesTransformersInBatchesAndSteps) {
-  const Golden& golden = GetParam();
+  const ModelGolden& golden = GetParam();
   expect_matches_golden(asset("models") / golden.model, asset("goldens/decoders") / golden.golden, golden.bounds);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, DecoderGolden, ::testing::ValuesIn(kGoldens), [](const auto& golden) {
-  std::string name = golden.param.model;
-  std::ranges::replace_if(
-      name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(All, DecoderGolden, ::testing::ValuesIn(kGoldens), golden_test_name);
 
 std::vector<int32_t> tokens_of(const char* golden) {
   return read_npy<int32_t>(asset("goldens/decoders") / golden / "tokens.npy").values;

@@ -1,6 +1,7 @@
 #include "tests/engine/models/golden_check.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 namespace orrery::testing {
@@ -268,6 +269,13 @@ void compare_state_rows(const std::shared_ptr<const Model>& model, const std::ve
 }
 
 }  // namespace
+
+std::string golden_test_name(const ::testing::TestParamInfo<ModelGolden>& golden) {
+  std::string name = golden.param.model;
+  std::ranges::replace_if(
+      name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+  return name;
+}
 
 ProbePlan plan_of_everything(const ModelConfig& config) {
   ProbePlan plan;

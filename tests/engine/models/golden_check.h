@@ -23,6 +23,15 @@ struct GoldenBounds {
   double probability = 1e-3;
 };
 
+// A model of assets/models and the folder of arrays that it is held against.
+struct ModelGolden {
+  const char* model;
+  const char* golden;
+  GoldenBounds bounds = {};
+};
+// The model's name as a test's: what is no letter or digit becomes "_".
+std::string golden_test_name(const ::testing::TestParamInfo<ModelGolden>& golden);
+
 inline std::filesystem::path asset(const std::string& name) {
   return std::filesystem::path(ORRERY_SOURCE_DIR) / "assets" / name;
 }

@@ -14,12 +14,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-struct Golden {
-  const char* model;
-  const char* golden;
-};
-
-const Golden kGoldens[] = {
+const ModelGolden kGoldens[] = {
     {"tiny-lfm2", "tiny-lfm2"},
     {"tiny-lfm2-b", "tiny-lfm2-b"},
     {"tiny-lfm2-b.f32.gguf", "tiny-lfm2-b"},
@@ -43,19 +38,14 @@ const Golden kGoldens[] = {
     {"tiny-jamba-b", "tiny-jamba-b"},
 };
 
-class HybridAGolden : public ::testing::TestWithParam<Golden> {};
+class HybridAGolden : public ::testing::TestWithParam<ModelGolden> {};
 
 TEST_P(HybridAGolden, MatchesTransformersInBatchesAndSteps) {
-  const Golden& golden = GetParam();
+  const ModelGolden& golden = GetParam();
   expect_matches_golden(asset("models") / golden.model, asset("goldens/hybrids") / golden.golden);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, HybridAGolden, ::testing::ValuesIn(kGoldens), [](const auto& golden) {
-  std::string name = golden.param.model;
-  std::ranges::replace_if(
-      name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(All, HybridAGolden, ::testing::ValuesIn(kGoldens), golden_test_name);
 
 std::vector<int32_t> tokens_of(const char* golden) {
   return read_npy<int32_t>(asset("goldens/hybrids") / golden / "tokens.npy").values;

@@ -17,12 +17,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-struct Golden {
-  const char* model;
-  const char* golden;
-};
-
-const Golden kGoldens[] = {
+const ModelGolden kGoldens[] = {
     {"tiny-granite-hybrid", "tiny-granite-hybrid"},
     {"tiny-granite-hybrid.f32.gguf", "tiny-granite-hybrid"},
     {"tiny-granite-hybrid-dense", "tiny-granite-hybrid-dense"},
@@ -51,19 +46,14 @@ const Golden kGoldens[] = {
     {"tiny-zamba2-b", "tiny-zamba2-b"},
 };
 
-class HybridGoldenB : public ::testing::TestWithParam<Golden> {};
+class HybridGoldenB : public ::testing::TestWithParam<ModelGolden> {};
 
 TEST_P(HybridGoldenB, MatchesTransformersInBatchesAndSteps) {
-  const Golden& golden = GetParam();
+  const ModelGolden& golden = GetParam();
   expect_matches_golden(asset("models") / golden.model, asset("goldens/hybrids") / golden.golden);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, HybridGoldenB, ::testing::ValuesIn(kGoldens), [](const auto& golden) {
-  std::string name = golden.param.model;
-  std::ranges::replace_if(
-      name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(All, HybridGoldenB, ::testing::ValuesIn(kGoldens), golden_test_name);
 
 std::vector<int32_t> tokens_of(const char* golden) {
   return read_npy<int32_t>(asset("goldens/hybrids") / golden / "tokens.npy").values;

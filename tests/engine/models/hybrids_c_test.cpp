@@ -17,16 +17,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-struct Golden {
-  const char* model;
-  const char* golden;
-  GoldenBounds bounds;
-};
-
 // Activations are rounded to 16 bits per block of 32 where weights are quantized.
 constexpr GoldenBounds kQuantized{.logits = 3e-3};
 
-const Golden kGoldens[] = {
+const ModelGolden kGoldens[] = {
     {"tiny-mixtral", "tiny-mixtral", {}},
     {"tiny-mixtral-b", "tiny-mixtral-b", {}},
     {"tiny-mixtral-b-stacked", "tiny-mixtral-b", {}},
@@ -51,19 +45,14 @@ const Golden kGoldens[] = {
     {"tiny-samba-b", "tiny-samba-b", {}},
 };
 
-class HybridCGolden : public ::testing::TestWithParam<Golden> {};
+class HybridCGolden : public ::testing::TestWithParam<ModelGolden> {};
 
 TEST_P(HybridCGolden, MatchesTheReferenceInBatchesAndSteps) {
-  const Golden& golden = GetParam();
+  const ModelGolden& golden = GetParam();
   expect_matches_golden(asset("models") / golden.model, asset("goldens/hybrids") / golden.golden, golden.bounds);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, HybridCGolden, ::testing::ValuesIn(kGoldens), [](const auto& golden) {
-  std::string name = golden.param.model;
-  std::ranges::replace_if(
-      name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(All, HybridCGolden, ::testing::ValuesIn(kGoldens), golden_test_name);
 
 TEST(HybridC, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
   struct Case {
