@@ -1,6 +1,7 @@
 #include "engine/config.h"
 
 #include <cmath>
+#include <utility>
 
 namespace orrery {
 
@@ -18,6 +19,12 @@ std::string recurrence_name(Recurrence recurrence) {
       return "retention";
     case Recurrence::kLightning:
       return "lightning attention";
+    case Recurrence::kKimiDelta:
+      return "Kimi delta net";
+    case Recurrence::kRwkv7:
+      return "RWKV-7";
+    case Recurrence::kRgLru:
+      return "RG-LRU";
   }
   return "";
 }
@@ -26,12 +33,14 @@ std::string mixer_name(MixerKind kind, const LayerConfig& layer) {
   switch (kind) {
     case MixerKind::kAttention: {
       const std::string window = layer.attention.window > 0 ? ", window " + std::to_string(layer.attention.window) : "";
-      return "attention" + window;
+      return (layer.attention.d_latent > 0 ? "latent attention" : "attention") + window;
     }
     case MixerKind::kShortConv:
       return "convolution";
     case MixerKind::kMatrixState:
       return recurrence_name(layer.state.recurrence);
+    case MixerKind::kFastWeights:
+      return layer.fast.model == FastModel::kLinear ? "TTT-Linear" : "TTT-MLP";
   }
   return "";
 }
@@ -51,14 +60,37 @@ std::vector<float> RopeConfig::frequencies_at(int64_t length) const {
   return frequencies;
 }
 
+ModelConfig unrolled(ModelConfig config) {
+  std::vector<LayerConfig> layers = std::move(config.layers);
+  config.layers.clear();
+  for (size_t i = 0; i < layers.size(); ++i) layers[i].index = static_cast<int32_t>(i);
+  const auto visit = [&](int32_t begin, int32_t end, int32_t iteration) {
+    for (int32_t i = begin; i < end; ++i) {
+      config.layers.push_back(layers[static_cast<size_t>(i)]);
+      config.layers.back().iteration = iteration;
+    }
+  };
+  const auto n_layers = static_cast<int32_t>(layers.size());
+  const LoopConfig& loop = config.loop;
+  visit(0, loop.any() ? loop.begin : n_layers, 0);
+  if (!loop.any()) return config;
+  for (int32_t i = 0; i < loop.n_iterations; ++i) visit(loop.begin, loop.end, i);
+  visit(loop.end, n_layers, 0);
+  return config;
+}
+
 std::string layer_label(const ModelConfig& config, int32_t layer) {
   const LayerConfig& spec = config.layers[static_cast<size_t>(layer)];
-  std::string label = std::to_string(layer) + " ";
+  const bool is_looped = config.loop.any();
+  std::string label = std::to_string(is_looped ? spec.index : layer) + " ";
   for (size_t i = 0; i < spec.mixers.size(); ++i) {
     label += (i == 0 ? "" : " + ") + mixer_name(spec.mixers[i], spec);
   }
   if (spec.feed_forward == FeedForwardKind::kMoe) label += spec.mixers.empty() ? "MoE" : ", MoE";
   if (spec.feed_forward == FeedForwardKind::kDense && spec.mixers.empty()) label += "feed-forward";
+  if (is_looped && spec.index >= config.loop.begin && spec.index < config.loop.end) {
+    label += ", loop " + std::to_string(spec.iteration + 1);
+  }
   return label;
 }
 

@@ -14,8 +14,9 @@
 
 namespace orrery {
 
-enum class MixerKind : uint8_t { kAttention, kShortConv, kMatrixState };
-enum class FeedForwardKind : uint8_t { kNone, kDense, kMoe };
+enum class MixerKind : uint8_t { kAttention, kShortConv, kMatrixState, kFastWeights };
+// kChannelMix: RWKV's, of a token and the one before it.
+enum class FeedForwardKind : uint8_t { kNone, kDense, kMoe, kChannelMix };
 
 // How frequencies change once a sequence is longer than `length` tokens. Keys that are cached stay as they were turned.
 struct RopeBeyond {
@@ -56,6 +57,10 @@ struct AttentionConfig {
   bool has_sinks = false;      // a learned logit per head takes a share of the softmax
   AttentionGate gate = AttentionGate::kNone;
   int64_t window = 0;  // keys t - window + 1 .. t are seen; 0: all of them
+  // Latent attention: what is cached of a token, shared by all heads: d_latent numbers that keys and values are made
+  // of, and d_shared_rope that turn and are a part of every key. 0: keys and values themselves are cached.
+  int32_t d_latent = 0;
+  int32_t d_shared_rope = 0;
   RopeConfig rope;
 };
 
@@ -67,12 +72,35 @@ struct ConvConfig {
 };
 
 // What a layer with a matrix state computes around the recurrence of kernels/matrix_state.h.
-enum class Recurrence : uint8_t { kMamba1, kMamba2, kGatedDelta, kRetention, kLightning };
+enum class Recurrence : uint8_t {
+  kMamba1,
+  kMamba2,
+  kGatedDelta,
+  kRetention,
+  kLightning,
+  kKimiDelta,  // a delta net whose decays differ by channel
+  kRwkv7,
+  kRgLru,
+};
 
 struct MatrixStateConfig {
   Recurrence recurrence = Recurrence::kMamba2;
   MatrixStateSizes sizes;
   int32_t n_stat_heads = 0;  // along the head axis of state.*: the heads, or groups of Mamba-1's channels
+};
+
+// Weights that a layer learns while it reads: test-time training. Source: Sun et al. 2024 (TTT).
+enum class FastModel : uint8_t {
+  kLinear,  // one matrix a head
+  kMlp,     // two, with a GELU in between
+};
+
+struct FastWeightsConfig {
+  FastModel model = FastModel::kLinear;
+  int32_t n_heads = 0;
+  int32_t d_head = 0;
+  int32_t d_hidden = 0;    // of the MLP
+  int32_t batch_size = 0;  // tokens whose gradients are taken at the same weights
 };
 
 struct MoeConfig {
@@ -82,11 +110,48 @@ struct MoeConfig {
   int64_t d_shared = 0;  // of the one that every token takes; 0: none
 };
 
+// When a token leaves a loop before its last iteration.
+enum class ExitRule : uint8_t {
+  kFixed,       // never: all iterations
+  kGate,        // once the learned gate's probabilities of stopping sum to the threshold
+  kStep,        // once |h_i - h_{i-1}| / |h_{i-1}| is below it
+  kDivergence,  // once KL(p_{i-1} || p_i), nats, of what would be said there, is below it
+};
+
+// What iterations that a token has left find of it.
+enum class ExitFill : uint8_t {
+  kComputed,  // it goes through all of them; leaving decides what is read of it alone (Ouro)
+  kFrozen,    // its state as it left, through their own norms and projections
+  kLatest,    // the keys and values of the last iteration that it was in (Huginn)
+};
+
+// Whether the iterations of a layer remember apart.
+enum class LoopCache : uint8_t { kOwn, kShared };
+
+// A run of layers that tokens go through several times.
+struct LoopConfig {
+  int32_t begin = 0;  // of the architecture's layers; begin == end: there is no loop
+  int32_t end = 0;
+  int32_t n_iterations = 1;  // at most
+  ExitRule rule = ExitRule::kFixed;
+  float threshold = 0.0f;
+  ExitFill fill = ExitFill::kFrozen;
+  LoopCache cache = LoopCache::kOwn;
+  bool has_gate = false;  // a learned probability of stopping, after every iteration
+
+  bool any() const { return begin < end; }
+  bool operator==(const LoopConfig&) const = default;
+};
+
 struct LayerConfig {
+  // Of a looped model whose config is unrolled: which of the architecture's layers this is, and in which iteration.
+  int32_t index = 0;
+  int32_t iteration = 0;
   std::vector<MixerKind> mixers;  // more than one: they run in parallel and are summed
   AttentionConfig attention;      // meaningful where mixers has kAttention
   ConvConfig conv;                // where it has kShortConv, and for recurrences that have one
   MatrixStateConfig state;        // where it has kMatrixState
+  FastWeightsConfig fast;         // where it has kFastWeights
   FeedForwardKind feed_forward = FeedForwardKind::kDense;
   int64_t d_ffn = 0;                          // of a dense feed-forward
   Activation activation = Activation::kSilu;  // of a feed-forward, dense or of experts
@@ -110,12 +175,18 @@ struct ModelConfig {
   float embedding_scale = 1.0f;  // multiplies the embeddings
   float logit_scale = 1.0f;      // multiplies the logits, before the cap
   float logit_cap = 0.0f;        // logits x become cap * tanh(x / cap); 0: they stay
+  // The layers in the order in which a token visits them: those of a loop once for every iteration (unrolled()).
   std::vector<LayerConfig> layers;
+  LoopConfig loop;
 
   int32_t n_layers() const { return static_cast<int32_t>(layers.size()); }
 };
 
-// "7 attention, window 512": what the layer is, after its index. Views name layers so, never by a bare index.
+// The config with the loop's layers repeated for every iteration, so that what is measured and kept belongs to a visit of
+// a layer. Without a loop, the layers are numbered and else as they were.
+ModelConfig unrolled(ModelConfig config);
+
+// "7 attention, window 512", in a loop "7 attention, loop 2" (from 1): what the layer is, after its index. Views name layers so, never by a bare index.
 std::string layer_label(const ModelConfig& config, int32_t layer);
 
 }  // namespace orrery

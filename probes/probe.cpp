@@ -29,6 +29,8 @@ std::string_view axis_name(Axis axis) {
       return "t";
     case Axis::kLayer:
       return "layer";
+    case Axis::kIteration:
+      return "iteration";
     case Axis::kHead:
       return "head";
     case Axis::kKey:

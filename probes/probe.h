@@ -21,8 +21,8 @@ enum class Level : uint8_t { kLight, kStandard, kFull, kRecomputed };
 std::string_view level_name(Level level);                 // "light"
 std::optional<Level> parse_level(std::string_view name);  // of a recording: "recomputed" is none
 
-// kTap: of a convolution, oldest first. kChosen: experts of a token, heaviest first.
-enum class Axis : uint8_t { kStep, kLayer, kHead, kKey, kKeyBlock, kTop, kField, kComponent, kTap, kChosen };
+// kIteration: of a loop. kTap: of a convolution, oldest first. kChosen: experts of a token, heaviest first.
+enum class Axis : uint8_t { kStep, kLayer, kIteration, kHead, kKey, kKeyBlock, kTop, kField, kComponent, kTap, kChosen };
 std::string_view axis_name(Axis axis);  // "t", "layer", "head", "key", "block of 64 keys", "top", "field", ...
 
 // What missing entries of a rectangular export hold.
@@ -50,6 +50,8 @@ struct Probe {
   // The size of the first axis after [t, layer] in one layer, where layers may differ in it (heads, taps, experts of a
   // token): it is as long as the most, and layers with less are padded. Null where they are alike.
   int32_t (*size_in)(const LayerConfig& layer) = nullptr;
+  // Whether a model has what belongs to no layer; null: every model has.
+  bool (*is_in)(const ModelConfig& config) = nullptr;
 
   bool has_layers() const { return axes.size() > 1 && axes[1] == Axis::kLayer; }
   bool has_axis(Axis axis) const {
@@ -63,7 +65,7 @@ struct Probe {
 // All probes, in the order in which they are listed to users. The pointers are valid for the program's lifetime.
 std::span<const Probe* const> all_probes();
 const Probe* find_probe(std::string_view name);
-// Whether any layer of the model has it; true of what belongs to no layer.
+// Whether any layer of the model has it; of what belongs to no layer, whether the model has.
 bool is_offered(const Probe& probe, const ModelConfig& config);
 // The probes that a model of this configuration offers.
 std::vector<const Probe*> offered_probes(const ModelConfig& config);

@@ -36,7 +36,8 @@ const Probe* find_probe(std::string_view name) {
 }
 
 bool is_offered(const Probe& probe, const ModelConfig& config) {
-  return !probe.has_layers() || !probe.layers(config).empty();
+  if (probe.has_layers()) return !probe.layers(config).empty();
+  return probe.is_in == nullptr || probe.is_in(config);
 }
 
 std::vector<const Probe*> offered_probes(const ModelConfig& config) {

@@ -26,9 +26,20 @@ using Names = std::vector<std::pair<Kind, std::string_view>>;
 
 const Names<MixerKind> kMixers{{MixerKind::kAttention, "attention"},
                                {MixerKind::kShortConv, "short convolution"},
-                               {MixerKind::kMatrixState, "matrix state"}};
-const Names<FeedForwardKind> kFeedForwards{
-    {FeedForwardKind::kNone, "none"}, {FeedForwardKind::kDense, "dense"}, {FeedForwardKind::kMoe, "moe"}};
+                               {MixerKind::kMatrixState, "matrix state"},
+                               {MixerKind::kFastWeights, "fast weights"}};
+const Names<FeedForwardKind> kFeedForwards{{FeedForwardKind::kNone, "none"},
+                                           {FeedForwardKind::kDense, "dense"},
+                                           {FeedForwardKind::kMoe, "moe"},
+                                           {FeedForwardKind::kChannelMix, "channel mix"}};
+const Names<FastModel> kFastModels{{FastModel::kLinear, "linear"}, {FastModel::kMlp, "mlp"}};
+const Names<ExitRule> kExitRules{{ExitRule::kFixed, "fixed"},
+                                 {ExitRule::kGate, "gate"},
+                                 {ExitRule::kStep, "step"},
+                                 {ExitRule::kDivergence, "divergence"}};
+const Names<ExitFill> kExitFills{
+    {ExitFill::kComputed, "computed"}, {ExitFill::kFrozen, "frozen"}, {ExitFill::kLatest, "latest"}};
+const Names<LoopCache> kLoopCaches{{LoopCache::kOwn, "own"}, {LoopCache::kShared, "shared"}};
 const Names<Activation> kActivations{{Activation::kSilu, "silu"},       {Activation::kGeluTanh, "gelu tanh"},
                                      {Activation::kGelu, "gelu"},       {Activation::kReluSquared, "relu squared"},
                                      {Activation::kSigmoid, "sigmoid"}, {Activation::kIdentity, "identity"}};
@@ -40,7 +51,10 @@ const Names<Recurrence> kRecurrences{{Recurrence::kMamba1, "mamba"},
                                      {Recurrence::kMamba2, "mamba 2"},
                                      {Recurrence::kGatedDelta, "gated delta"},
                                      {Recurrence::kRetention, "retention"},
-                                     {Recurrence::kLightning, "lightning attention"}};
+                                     {Recurrence::kLightning, "lightning attention"},
+                                     {Recurrence::kKimiDelta, "kimi delta"},
+                                     {Recurrence::kRwkv7, "rwkv 7"},
+                                     {Recurrence::kRgLru, "rg-lru"}};
 const Names<RouterScore> kScores{{RouterScore::kSoftmax, "softmax"},
                                  {RouterScore::kSigmoid, "sigmoid"},
                                  {RouterScore::kSoftmaxOfChosen, "softmax of chosen"}};
@@ -152,6 +166,8 @@ Result<AttentionConfig> read_attention(const Json& json, const std::vector<RopeC
   fields.read("has_sinks", attention.has_sinks);
   read_name(fields, "gate", kGates, attention.gate);
   fields.read("window", attention.window, int64_t{0}, kMaxSize);
+  fields.read("d_latent", attention.d_latent, 0, kMaxHeads);
+  fields.read("d_shared_rope", attention.d_shared_rope, 0, kMaxHeads);
   int64_t rope = -1;
   fields.read("rope", rope, int64_t{0}, static_cast<int64_t>(ropes.size()) - 1);
   ORRERY_RETURN_IF_ERROR(fields.done());
@@ -183,6 +199,33 @@ Result<MatrixStateConfig> read_state(const Json& json) {
   return state;
 }
 
+Result<FastWeightsConfig> read_fast(const Json& json) {
+  FastWeightsConfig fast;
+  JsonFields fields(json, "model.layers, fast weights,");
+  read_name(fields, "model", kFastModels, fast.model);
+  fields.read("n_heads", fast.n_heads, 0, kMaxHeads);
+  fields.read("d_head", fast.d_head, 0, kMaxHeads);
+  fields.read("d_hidden", fast.d_hidden, 0, kMaxHeads);
+  fields.read("batch_size", fast.batch_size, 0, kMaxHeads);
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  return fast;
+}
+
+Result<LoopConfig> read_loop(const Json& json) {
+  LoopConfig loop;
+  JsonFields fields(json, "model.config, a loop,");
+  fields.read("begin", loop.begin, 0, static_cast<int32_t>(kMaxLayers));
+  fields.read("end", loop.end, loop.begin, static_cast<int32_t>(kMaxLayers));
+  fields.read("n_iterations", loop.n_iterations, 1, static_cast<int32_t>(kMaxLayers));
+  read_name(fields, "rule", kExitRules, loop.rule);
+  fields.read("threshold", loop.threshold);
+  read_name(fields, "fill", kExitFills, loop.fill);
+  read_name(fields, "cache", kLoopCaches, loop.cache);
+  fields.read("has_gate", loop.has_gate);
+  ORRERY_RETURN_IF_ERROR(fields.done());
+  return loop;
+}
+
 Result<MoeConfig> read_moe(const Json& json) {
   MoeConfig moe;
   RouterConfig& router = moe.router;
@@ -204,11 +247,15 @@ Result<MoeConfig> read_moe(const Json& json) {
   return moe;
 }
 
-Result<LayerConfig> read_layer(const Json& json, const std::vector<RopeConfig>& ropes, std::string& label) {
+Result<LayerConfig> read_layer(const Json& json, const std::vector<RopeConfig>& ropes, const ModelConfig& config,
+                               std::string& label) {
   LayerConfig layer;
+  layer.index = config.n_layers();
   JsonFields fields(json, "model.layers");
   if (!json.is_object()) fields.complain("layer");
   fields.read("label", label);
+  fields.read("layer", layer.index, 0, static_cast<int32_t>(kMaxLayers));
+  fields.read("iteration", layer.iteration, 0, config.loop.n_iterations - 1);
   fields.read("d_ffn", layer.d_ffn, int64_t{0}, kMaxSize);
   read_name(fields, "feed_forward", kFeedForwards, layer.feed_forward);
   read_name(fields, "activation", kActivations, layer.activation);
@@ -233,6 +280,9 @@ Result<LayerConfig> read_layer(const Json& json, const std::vector<RopeConfig>& 
   if (const Json* state = fields.find("state"); state != nullptr) {
     ORRERY_ASSIGN_OR_RETURN(layer.state, read_state(*state));
   }
+  if (const Json* fast = fields.find("fast"); fast != nullptr) {
+    ORRERY_ASSIGN_OR_RETURN(layer.fast, read_fast(*fast));
+  }
   if (const Json* moe = fields.find("moe"); moe != nullptr) {
     ORRERY_ASSIGN_OR_RETURN(layer.moe, read_moe(*moe));
   }
@@ -250,6 +300,25 @@ OrderedJson state_json(const MatrixStateConfig& state) {
           {"d_key", state.sizes.d_key},
           {"d_value", state.sizes.d_value},
           {"n_stat_heads", state.n_stat_heads}};
+}
+
+OrderedJson fast_json(const FastWeightsConfig& fast) {
+  return {{"model", name_of(kFastModels, fast.model)},
+          {"n_heads", fast.n_heads},
+          {"d_head", fast.d_head},
+          {"d_hidden", fast.d_hidden},
+          {"batch_size", fast.batch_size}};
+}
+
+OrderedJson loop_json(const LoopConfig& loop) {
+  return {{"begin", loop.begin},
+          {"end", loop.end},
+          {"n_iterations", loop.n_iterations},
+          {"rule", name_of(kExitRules, loop.rule)},
+          {"threshold", loop.threshold},
+          {"fill", name_of(kExitFills, loop.fill)},
+          {"cache", name_of(kLoopCaches, loop.cache)},
+          {"has_gate", loop.has_gate}};
 }
 
 OrderedJson moe_json(const MoeConfig& moe) {
@@ -295,6 +364,7 @@ std::string config_to_json(const ModelConfig& config) {
     }
     json["ropes"].push_back(std::move(one));
   }
+  if (config.loop.any()) json["loop"] = loop_json(config.loop);
   return json_text(json);
 }
 
@@ -305,7 +375,9 @@ std::string layers_to_json(const ModelConfig& config, const std::vector<std::str
     const LayerConfig& layer = config.layers[i];
     OrderedJson mixers = OrderedJson::array();
     for (const MixerKind mixer : layer.mixers) mixers.push_back(name_of(kMixers, mixer));
-    OrderedJson item{{"label", i < layer_labels.size() ? layer_labels[i] : std::to_string(i)},
+    OrderedJson item{{"layer", layer.index},
+                     {"iteration", layer.iteration},
+                     {"label", i < layer_labels.size() ? layer_labels[i] : std::to_string(i)},
                      {"mixers", std::move(mixers)},
                      {"feed_forward", name_of(kFeedForwards, layer.feed_forward)},
                      {"d_ffn", layer.d_ffn},
@@ -327,9 +399,14 @@ std::string layers_to_json(const ModelConfig& config, const std::vector<std::str
                            {"gate", name_of(kGates, a.gate)},
                            {"window", a.window},
                            {"rope", rope - ropes.begin()}};
+      if (a.d_latent > 0) {
+        item["attention"]["d_latent"] = a.d_latent;
+        item["attention"]["d_shared_rope"] = a.d_shared_rope;
+      }
     }
     if (layer.conv.n_taps > 0) item["conv"] = conv_json(layer.conv);
     if (layer.has(MixerKind::kMatrixState)) item["state"] = state_json(layer.state);
+    if (layer.has(MixerKind::kFastWeights)) item["fast"] = fast_json(layer.fast);
     if (layer.feed_forward == FeedForwardKind::kMoe) item["moe"] = moe_json(layer.moe);
     json.push_back(std::move(item));
   }
@@ -354,10 +431,13 @@ Result<ModelDescription> model_from_json(std::string_view config_text, std::stri
   fields.read("logit_scale", model.config.logit_scale);
   fields.read("logit_cap", model.config.logit_cap);
   ORRERY_RETURN_IF_ERROR(fields.done());
+  if (const Json* loop = fields.find("loop"); loop != nullptr) {
+    ORRERY_ASSIGN_OR_RETURN(model.config.loop, read_loop(*loop));
+  }
   ORRERY_ASSIGN_OR_RETURN(const std::vector<RopeConfig> ropes, read_ropes(config));
   for (const Json& layer : layers) {
     std::string label = std::to_string(model.config.layers.size());
-    ORRERY_ASSIGN_OR_RETURN(LayerConfig read, read_layer(layer, ropes, label));
+    ORRERY_ASSIGN_OR_RETURN(LayerConfig read, read_layer(layer, ropes, model.config, label));
     model.config.layers.push_back(std::move(read));
     model.layer_labels.push_back(std::move(label));
   }

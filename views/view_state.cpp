@@ -26,6 +26,7 @@ int32_t n_heads_of(const LayerConfig& layer, MixerKind kind) {
     case MixerKind::kMatrixState:
       return std::max(state_heads_in(layer), 0);
     case MixerKind::kShortConv:
+    case MixerKind::kFastWeights:
       break;
   }
   return 0;

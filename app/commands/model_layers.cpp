@@ -18,6 +18,8 @@ const char* mixer_name(MixerKind kind) {
       return "convolution";
     case MixerKind::kMatrixState:
       return "state";
+    case MixerKind::kFastWeights:
+      return "fast weights";
   }
   return "";
 }
@@ -30,6 +32,8 @@ const char* feed_forward_name(FeedForwardKind kind) {
       return "dense";
     case FeedForwardKind::kMoe:
       return "experts";
+    case FeedForwardKind::kChannelMix:
+      return "channel mix";
   }
   return "";
 }
@@ -46,6 +50,12 @@ const char* recurrence_name(Recurrence recurrence) {
       return "retention";
     case Recurrence::kLightning:
       return "lightning attention";
+    case Recurrence::kKimiDelta:
+      return "kimi delta";
+    case Recurrence::kRwkv7:
+      return "rwkv7";
+    case Recurrence::kRgLru:
+      return "rg-lru";
   }
   return "";
 }
