@@ -25,6 +25,7 @@
 #include "kernels/matrix_state.h"
 #include "kernels/moe.h"
 #include "kernels/output_stats.h"
+#include "kernels/row_change.h"
 
 namespace orrery {
 
@@ -142,6 +143,8 @@ class Backend {
   // Mean magnitude of each row.
   virtual void mean_magnitudes(Matrix<const float> x, StatSlot out) = 0;
   virtual void output_stats(Matrix<const float> logits, const OutputStats& stats) = 0;
+  virtual void row_change(const RowChangeArgs& args, StatSlot step, StatSlot cosine) = 0;
+  virtual void row_divergence(Matrix<const float> p, Matrix<const float> q, StatSlot out) = 0;
 };
 
 // The CPU backend with n threads; 0: as many as there are usable cores.

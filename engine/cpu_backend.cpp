@@ -187,6 +187,12 @@ class CpuBackend final : public Backend {
     orrery::group_norms(x, group, out, pool_);
   }
   void mean_magnitudes(Matrix<const float> x, StatSlot out) override { orrery::mean_magnitudes(x, out, pool_); }
+  void row_change(const RowChangeArgs& args, StatSlot step, StatSlot cosine) override {
+    orrery::row_change(args, step, cosine, pool_);
+  }
+  void row_divergence(Matrix<const float> p, Matrix<const float> q, StatSlot out) override {
+    orrery::row_divergence(p, q, out, pool_);
+  }
   void output_stats(Matrix<const float> logits, const OutputStats& stats) override {
     orrery::output_stats(logits, stats, pool_);
   }

@@ -24,6 +24,7 @@
 #include "kernels/cuda/output_stats.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
+#include "kernels/cuda/row_change.h"
 #include "kernels/cuda/row_norm.h"
 #include "kernels/rope.h"
 
@@ -236,6 +237,12 @@ class CudaBackend final : public Backend {
   }
   void mean_magnitudes(Matrix<const float> x, StatSlot out) override {
     ORRERY_CUDA_NAMESPACE::mean_magnitudes(x, out, stream_);
+  }
+  void row_change(const RowChangeArgs& args, StatSlot step, StatSlot cosine) override {
+    ORRERY_CUDA_NAMESPACE::row_change(args, step, cosine, stream_);
+  }
+  void row_divergence(Matrix<const float> p, Matrix<const float> q, StatSlot out) override {
+    ORRERY_CUDA_NAMESPACE::row_divergence(p, q, out, stream_);
   }
   void output_stats(Matrix<const float> logits, const OutputStats& stats) override {
     ORRERY_CUDA_NAMESPACE::output_stats(logits, stats, stream_);

@@ -85,6 +85,12 @@ class TestDevice final : public Backend {
     cpu_->sum_experts(x, routes, out);
   }
   void mean_magnitudes(Matrix<const float> x, StatSlot out) override { cpu_->mean_magnitudes(x, out); }
+  void row_change(const RowChangeArgs& args, StatSlot step, StatSlot cosine) override {
+    cpu_->row_change(args, step, cosine);
+  }
+  void row_divergence(Matrix<const float> p, Matrix<const float> q, StatSlot out) override {
+    cpu_->row_divergence(p, q, out);
+  }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override { cpu_->group_norms(x, group, out); }
   void output_stats(Matrix<const float> logits, const OutputStats& stats) override {
     cpu_->output_stats(logits, stats);

@@ -60,6 +60,8 @@ class CountingBackend final : public Backend {
   void sum_experts(Matrix<const float>, const Routes&, Matrix<float>) override { FAIL(); }
   void group_norms(Matrix<const float>, int64_t, StatSlot) override { FAIL(); }
   void mean_magnitudes(Matrix<const float>, StatSlot) override { FAIL(); }
+  void row_change(const RowChangeArgs&, StatSlot, StatSlot) override { FAIL(); }
+  void row_divergence(Matrix<const float>, Matrix<const float>, StatSlot) override { FAIL(); }
   void output_stats(Matrix<const float>, const OutputStats&) override { FAIL(); }
 
  private:
