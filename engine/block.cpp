@@ -2,6 +2,18 @@
 
 namespace orrery {
 
+void Mixer::remember(const Step& step, Matrix<const float> x) const {
+  const Workspace::Scope scope(step.workspace);
+  forward(step, x, step.workspace.matrix(x.n_rows, x.n_cols));
+}
+
+void Block::remember(const Step& step, Matrix<const float> x) const {
+  const Workspace::Scope scope(step.workspace);
+  const auto passed_on = step.workspace.matrix(x.n_rows, x.n_cols);
+  step.backend.activate(Activation::kIdentity, x, passed_on);
+  forward(step, passed_on);
+}
+
 std::vector<StateRows> state_rows(const Step& step, StateKind kind) {
   std::vector<StateRows> all;
   const Batch& batch = step.batch;

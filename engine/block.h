@@ -26,6 +26,15 @@ struct Batch {
   int64_t length = 0;
 
   int64_t n_rows() const { return static_cast<int64_t>(tokens.size()); }
+  // Rows [begin, begin + count) as a batch of their own.
+  Batch rows(int64_t begin, int64_t count) const {
+    const auto first = static_cast<size_t>(begin), n = static_cast<size_t>(count);
+    return {.tokens = tokens.subspan(first, n),
+            .positions = positions.subspan(first, n),
+            .sequences = sequences.subspan(first, n),
+            .caches = caches,
+            .length = length};
+  }
 };
 
 // What a block needs besides its input.
@@ -34,8 +43,9 @@ struct Step {
   Workspace& workspace;
   const Batch& batch;
   const ProbeBuffer& probes;
-  int32_t layer = 0;
-  int32_t iteration = 0;
+  int32_t layer = 0;         // the visit, in the model's unrolled layers
+  int32_t iteration = 0;     // of the loop that the layer is in
+  int32_t n_iterations = 1;  // of that loop
 };
 
 // The rows of each sequence of the batch, with the memory of a state that this layer keeps, constant in the length.
@@ -47,6 +57,8 @@ class Mixer {
   virtual std::vector<StateSpec> describe_state(DType kv_dtype) const = 0;
   // out [n_rows, d_model] = mixer(x [n_rows, d_model]); updates the rows' caches.
   virtual void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const = 0;
+  // The same without its output: what later rows see of these is brought up to date, and no more need be computed.
+  virtual void remember(const Step& step, Matrix<const float> x) const;
 };
 
 class FeedForward {
@@ -60,6 +72,9 @@ class Block {
   virtual ~Block() = default;
   // x [n_rows, d_model]: the residual stream, updated in place.
   virtual void forward(const Step& step, Matrix<float> x) const = 0;
+  // Rows pass this layer by: its states take in x [n_rows, d_model] as the layer's first part sees it, and x stays. For
+  // tokens that have left a loop.
+  virtual void remember(const Step& step, Matrix<const float> x) const;
   virtual std::vector<StateSpec> describe_state(DType kv_dtype) const = 0;
 };
 

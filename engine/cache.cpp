@@ -61,7 +61,9 @@ int64_t StateSpec::unit_bytes() const {
 Cache::Cache(std::vector<LayerState> states, std::shared_ptr<Backend> backend)
     : backend_(std::move(backend)), states_(std::move(states)) {
   for (const LayerState& state : states_) {
-    if (state.spec.per_token()) {
+    if (state.shared_with) {
+      shared_[state.key] = *state.shared_with;
+    } else if (state.spec.per_token()) {
       kv_[state.key].spec = state.spec;
     } else {
       CHECK(state.spec.dtype == DType::kF32, "states that are constant in the length are float32");
@@ -110,7 +112,7 @@ Result<void> Cache::reserve_state(ConstantSlot& slot) {
 }
 
 float* Cache::state(CacheKey key) {
-  const auto found = constant_.find(key);
+  const auto found = constant_.find(owner(key));
   CHECK(found != constant_.end() && found->second.memory != nullptr);
   return reinterpret_cast<float*>(found->second.memory->memory->data());
 }
@@ -132,7 +134,7 @@ Result<void> Cache::reserve_history(ConstantSlot& slot, int64_t n_tokens) {
 }
 
 float* Cache::history(int32_t layer, int32_t iteration) {
-  const auto found = constant_.find({.layer = layer, .iteration = iteration, .kind = StateKind::kMatrixState});
+  const auto found = constant_.find(owner({.layer = layer, .iteration = iteration, .kind = StateKind::kMatrixState}));
   CHECK(found != constant_.end() && found->second.history != nullptr);
   return reinterpret_cast<float*>(found->second.history->memory->data());
 }
@@ -172,8 +174,13 @@ Result<Cache> Cache::fork() const {
   return copy;
 }
 
+CacheKey Cache::owner(CacheKey key) const {
+  const auto found = shared_.find(key);
+  return found == shared_.end() ? key : found->second;
+}
+
 const Cache::KvSlot& Cache::slot(int32_t layer, int32_t iteration) const {
-  const auto found = kv_.find({.layer = layer, .iteration = iteration, .kind = StateKind::kKeysValues});
+  const auto found = kv_.find(owner({.layer = layer, .iteration = iteration, .kind = StateKind::kKeysValues}));
   CHECK(found != kv_.end());
   return found->second;
 }
@@ -193,14 +200,36 @@ std::byte* Cache::value_page(int32_t layer, int32_t iteration, int64_t position)
 }
 
 const StateSpec& Cache::spec(CacheKey key) const {
-  const auto constant = constant_.find(key);
+  const auto constant = constant_.find(owner(key));
   return constant != constant_.end() ? constant->second.spec : slot(key.layer, key.iteration).spec;
+}
+
+void Cache::carry(int32_t from_layer, int32_t to_layer, int64_t position) {
+  const auto find = [&](int32_t layer) {
+    return std::ranges::find_if(kv_, [layer](const auto& slot) { return slot.first.layer == layer; });
+  };
+  const auto from = find(from_layer), to = find(to_layer);
+  if (from == kv_.end() || to == kv_.end()) return;
+  const StateSpec& spec = from->second.spec;
+  CHECK(to->second.spec.unit_bytes() == spec.unit_bytes());
+  std::byte* const source = from->second.page_of(position);
+  std::byte* const target = to->second.page_of(position);
+  // A head's vector of one position, in pages [n_kv_heads, 64, width] of keys, then of values.
+  const auto copy_vectors = [&](size_t begin, int32_t width) {
+    const size_t n_bytes = row_bytes(spec.dtype, static_cast<size_t>(width));
+    for (int32_t head = 0; head < spec.n_kv_heads; ++head) {
+      const size_t at = begin + static_cast<size_t>(head * kKvPageTokens + position % kKvPageTokens) * n_bytes;
+      backend_->copy(target + at, source + at, n_bytes);
+    }
+  };
+  copy_vectors(0, spec.d_head_k);
+  copy_vectors(key_page_bytes(spec), spec.d_head_v);
 }
 
 LayerUsage usage_after(std::span<const LayerState> states, int32_t layer, int64_t t) {
   LayerUsage usage;
   for (const LayerState& state : states) {
-    if (state.key.layer != layer) continue;
+    if (state.key.layer != layer || state.shared_with) continue;
     int64_t& bytes = usage.bytes[static_cast<size_t>(state.key.kind)];
     if (!state.spec.per_token()) {
       bytes += state.spec.unit_bytes();

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -54,6 +55,8 @@ struct CacheKey {
 struct LayerState {
   CacheKey key;
   StateSpec spec;
+  // Of an iteration that has no state of its own: whose it uses.
+  std::optional<CacheKey> shared_with = {};
 };
 
 class Cache {
@@ -83,6 +86,10 @@ class Cache {
   // The memory of a state that is constant in the length: shape as in its StateSpec, zero before the first token.
   // Valid, and this sequence's own, from reserve() to the next fork(), truncate() or reserve().
   float* state(CacheKey key);
+
+  // The keys and values of one position that a layer holds become another's, which holds as many of the same sizes; of
+  // states that are constant in the length, nothing. Both reserved for the position.
+  void carry(int32_t from_layer, int32_t to_layer, int64_t position);
 
   // What tokens put into a matrix state, [tokens, history_width] with room for all that are reserved, where reserve()
   // was asked to keep it. Not counted as cache.
@@ -117,16 +124,19 @@ class Cache {
   Result<void> reserve_pages(KvSlot& slot, int64_t n);
   Result<void> reserve_state(ConstantSlot& slot);
   Result<void> reserve_history(ConstantSlot& slot, int64_t n_tokens);
+  // The state that a key stands for: its own, or that of the iteration that it shares.
+  CacheKey owner(CacheKey key) const;
   const KvSlot& slot(int32_t layer, int32_t iteration) const;
 
   std::shared_ptr<Backend> backend_;
   std::vector<LayerState> states_;
   std::map<CacheKey, KvSlot> kv_;
   std::map<CacheKey, ConstantSlot> constant_;
+  std::map<CacheKey, CacheKey> shared_;
   int64_t length_ = 0;
 };
 
-// What a layer's states hold once position t was processed: cache.bytes, cache.entries, cache.evicted.
+// What a layer's own states hold once position t was processed: cache.bytes, cache.entries, cache.evicted.
 struct LayerUsage {
   std::array<int64_t, kStateKinds> bytes{};
   int64_t entries = 0;

@@ -79,6 +79,13 @@ ModelConfig unrolled(ModelConfig config) {
   return config;
 }
 
+ModelConfig rolled(const ModelConfig& config) {
+  ModelConfig own = config;
+  own.loop = {};
+  std::erase_if(own.layers, [](const LayerConfig& layer) { return layer.iteration > 0; });
+  return own;
+}
+
 std::string layer_label(const ModelConfig& config, int32_t layer) {
   const LayerConfig& spec = config.layers[static_cast<size_t>(layer)];
   const bool is_looped = config.loop.any();

@@ -182,11 +182,15 @@ struct ModelConfig {
   int32_t n_layers() const { return static_cast<int32_t>(layers.size()); }
 };
 
-// The config with the loop's layers repeated for every iteration, so that what is measured and kept belongs to a visit of
-// a layer. Without a loop, the layers are numbered and else as they were.
+// The config with the loop's layers repeated for every iteration, so that what is measured and kept belongs to a visit
+// of a layer. Without a loop, the layers are numbered and else as they were.
 ModelConfig unrolled(ModelConfig config);
 
-// "7 attention, window 512", in a loop "7 attention, loop 2" (from 1): what the layer is, after its index. Views name layers so, never by a bare index.
+// The architecture's own layers again, without a loop.
+ModelConfig rolled(const ModelConfig& config);
+
+// "7 attention, window 512", in a loop "7 attention, loop 2" (from 1): what the layer is, after its index. Views name
+// layers so, never by a bare index.
 std::string layer_label(const ModelConfig& config, int32_t layer);
 
 }  // namespace orrery

@@ -9,9 +9,6 @@ namespace orrery {
 
 namespace {
 
-// Rows of logits that are held at once where only their statistics are wanted: enough to use the matrix kernel well.
-constexpr int64_t kLogitRows = 32;
-
 // Floats per row that a layer's mixers take of the workspace; those in parallel may be there at once.
 int64_t mixer_width(const LayerConfig& layer) {
   const AttentionConfig& attention = layer.attention;
@@ -30,11 +27,6 @@ int64_t feed_forward_width(const LayerConfig& layer, int64_t d_model) {
   return router.n_experts + router.n_chosen * (2 * layer.moe.d_expert + d_model + 2) + 2 * layer.moe.d_shared + d_model;
 }
 
-StatSlot from_row(StatSlot slot, int64_t row) {
-  if (!slot) return {};
-  return {slot.row(row), slot.row_stride};
-}
-
 }  // namespace
 
 Generator::Generator(std::shared_ptr<const Model> model, DType kv_dtype)
@@ -43,7 +35,9 @@ Generator::Generator(std::shared_ptr<const Model> model, DType kv_dtype)
       states_(model_->states(kv_dtype)),
       cache_(states_, model_->backend()),
       workspace_(model_->backend()),
-      probes_(model_->backend()) {
+      probes_(model_->backend()),
+      stack_(*model_, workspace_, probes_),
+      loop_(*model_, stack_, workspace_) {
   CHECK(kv_dtype == DType::kF16 || kv_dtype == DType::kF32);
 }
 
@@ -70,7 +64,8 @@ int64_t Generator::scratch_bytes(int64_t n_rows) const {
   // a cache line for each matrix.
   const int64_t per_row = 4 * config.d_model + widest;
   const int64_t logit_rows = std::min(n_rows, kLogitRows);
-  return static_cast<int64_t>(sizeof(float)) * (n_rows * per_row + logit_rows * config.vocab_size) + 16 * 64;
+  const int64_t n_floats = n_rows * per_row + logit_rows * config.vocab_size + loop_.scratch_floats(n_rows);
+  return static_cast<int64_t>(sizeof(float)) * n_floats + 32 * 64;
 }
 
 Result<void> Generator::make_room(int64_t n_rows, const ProbePlan& plan, LogitsWanted wanted) {
@@ -80,6 +75,7 @@ Result<void> Generator::make_room(int64_t n_rows, const ProbePlan& plan, LogitsW
     ORRERY_ASSIGN_OR_RETURN(logits_, model_->backend()->allocate_readback(logit_bytes));
   }
   ORRERY_RETURN_IF_ERROR(workspace_.reserve(static_cast<size_t>(scratch_bytes(n_rows))));
+  if (model_->config().loop.any()) ORRERY_RETURN_IF_ERROR(loop_.reserve(n_rows));
   return cache_.reserve(n_rows, plan.keeps_history);
 }
 
@@ -103,40 +99,32 @@ Result<Matrix<const float>> Generator::feed(std::span<const int32_t> tokens, con
 
   const Workspace::Scope scope(workspace_);
   const Matrix<float> residual = workspace_.matrix(n_rows, model_->config().d_model);
-  run_blocks(batch, residual);
+  ORRERY_RETURN_IF_ERROR(run_layers(batch, residual));
   const int64_t vocab = model_->config().vocab_size;
   const int64_t n_logits = compute_output(residual, wanted);
-  const Fetch brought[] = {probes_.wanted(), {logits_.get(), static_cast<size_t>(n_logits * vocab) * sizeof(float)}};
+  const bool is_looped = model_->config().loop.any();
+  const Fetch brought[] = {probes_.wanted(),
+                           {logits_.get(), static_cast<size_t>(n_logits * vocab) * sizeof(float)},
+                           is_looped ? loop_.trace() : Fetch{}};
   ORRERY_RETURN_IF_ERROR(model_->backend()->finish(brought));
   fill_cache_probes(positions);
+  if (is_looped) fill_loop_probes(n_rows);
   cache_.advance(n_rows);
   if (n_logits == 0) return Matrix<const float>();
   return Matrix<const float>(reinterpret_cast<const float*>(logits_->read()), n_logits, vocab);
 }
 
-void Generator::run_blocks(const Batch& batch, Matrix<float> residual) {
-  Backend& backend = *model_->backend();
-  const ModelParts& parts = model_->parts();
-  backend.embed(parts.embedding, batch.tokens, parts.config.embedding_scale, residual);
-  for (int32_t layer = 0; layer < parts.config.n_layers(); ++layer) {
-    const Step step{.backend = backend, .workspace = workspace_, .batch = batch, .probes = probes_, .layer = layer};
-    parts.blocks[static_cast<size_t>(layer)]->forward(step, residual);
-    if (const StatSlot slot = probes_.slot(Quantity::kResidualNorm, layer)) {
-      backend.group_norms(residual, residual.n_cols, slot);
-    }
-    fill_lens(residual, layer);
+Result<void> Generator::run_layers(const Batch& batch, Matrix<float> residual) {
+  const ModelConfig& config = model_->config();
+  stack_.embed(batch, residual);
+  if (!config.loop.any()) {
+    stack_.visit(batch, 0, 0, config.n_layers(), residual);
+    return {};
   }
-}
-
-void Generator::unembed(Matrix<const float> residual, Matrix<float> logits) {
-  const Workspace::Scope scope(workspace_);
-  const ModelParts& parts = model_->parts();
-  const Matrix<float> normed = workspace_.matrix(residual.n_rows, residual.n_cols);
-  model_->backend()->rms_norm(residual, parts.output_norm, parts.config.norm_epsilon, normed);
-  const Product product[] = {{parts.output, {}, logits}};
-  model_->backend()->matmul(normed, product);
-  if (parts.config.logit_scale != 1.0f) model_->backend()->scale(logits, parts.config.logit_scale);
-  if (parts.config.logit_cap > 0.0f) model_->backend()->soft_cap(logits, parts.config.logit_cap);
+  stack_.visit(batch, 0, 0, config.loop.begin, residual);
+  const LoopedPass::Wanted wanted{.changes = probes_.slot(Quantity::kLoopStep) || probes_.slot(Quantity::kLoopCosine),
+                                  .gate = static_cast<bool>(probes_.slot(Quantity::kLoopExit))};
+  return loop_.run(batch, wanted, residual);
 }
 
 int64_t Generator::compute_output(Matrix<const float> residual, LogitsWanted wanted) {
@@ -145,7 +133,7 @@ int64_t Generator::compute_output(Matrix<const float> residual, LogitsWanted wan
   auto* kept = reinterpret_cast<float*>(logits_->written());
   if (wanted == LogitsWanted::kAll) {
     const Matrix<float> logits(kept, n_rows, vocab);
-    unembed(residual, logits);
+    stack_.unembed(residual, model_->reads_normed(), logits);
     fill_output_stats(logits, 0);
     return n_rows;
   }
@@ -157,12 +145,12 @@ int64_t Generator::compute_output(Matrix<const float> residual, LogitsWanted wan
     const Workspace::Scope scope(workspace_);
     const int64_t count = std::min(kLogitRows, n_rows - n_kept - first);
     const Matrix<float> logits = workspace_.matrix(count, vocab);
-    unembed(residual.rows(first, count), logits);
+    stack_.unembed(residual.rows(first, count), model_->reads_normed(), logits);
     fill_output_stats(logits, first);
   }
   if (n_kept == 0) return 0;
   const Matrix<float> last(kept, 1, vocab);
-  unembed(residual.rows(n_rows - 1, 1), last);
+  stack_.unembed(residual.rows(n_rows - 1, 1), model_->reads_normed(), last);
   fill_output_stats(last, n_rows - 1);
   return 1;
 }
@@ -173,23 +161,6 @@ void Generator::fill_output_stats(Matrix<const float> logits, int64_t first) {
   stats.entropy = from_row(probes_.slot(Quantity::kOutputEntropy), first);
   stats.tail = from_row(probes_.slot(Quantity::kOutputTail), first);
   if (stats.top || stats.entropy || stats.tail) model_->backend()->output_stats(logits, stats);
-}
-
-void Generator::fill_lens(Matrix<const float> residual, int32_t layer) {
-  constexpr int32_t kLensTop = 8;  // lens.top's definition
-  const StatSlot slot = probes_.slot(Quantity::kLensTop, layer);
-  if (!slot) return;
-  for (int64_t first = 0; first < residual.n_rows; first += kLogitRows) {
-    const Workspace::Scope scope(workspace_);
-    const int64_t count = std::min(kLogitRows, residual.n_rows - first);
-    const Matrix<float> logits = workspace_.matrix(count, model_->config().vocab_size);
-    unembed(residual.rows(first, count), logits);
-    OutputStats stats;
-    stats.top = from_row(slot, first);
-    stats.n_top = kLensTop;
-    stats.log_probability = false;
-    model_->backend()->output_stats(logits, stats);
-  }
 }
 
 void Generator::fill_cache_probes(std::span<const int64_t> positions) {
@@ -206,6 +177,23 @@ void Generator::fill_cache_probes(std::span<const int64_t> positions) {
       if (bytes) std::memcpy(bytes.row(row), usage.bytes.data(), sizeof(usage.bytes));
       if (entries) std::memcpy(entries.row(row), &n_entries, sizeof(n_entries));
       if (evicted) std::memcpy(evicted.row(row), &n_evicted, sizeof(n_evicted));
+    }
+  }
+}
+
+void Generator::fill_loop_probes(int64_t n_rows) {
+  const LoopConfig& loop = model_->config().loop;
+  if (loop.fill != ExitFill::kComputed) {
+    probes_.set_depths({loop_.depths().begin(), loop_.depths().end()});
+  }
+  const StatSlot depth = probes_.host_slot(Quantity::kLoopDepth), exit = probes_.host_slot(Quantity::kLoopExit);
+  const StatSlot step = probes_.host_slot(Quantity::kLoopStep), cosine = probes_.host_slot(Quantity::kLoopCosine);
+  for (int64_t row = 0; row < n_rows; ++row) {
+    if (depth) std::memcpy(depth.row(row), &loop_.depths()[static_cast<size_t>(row)], sizeof(int32_t));
+    if (exit) std::ranges::copy(loop_.exit_probabilities(row), exit.row(row));
+    for (int32_t i = 0; i < loop.n_iterations; ++i) {
+      if (step) step.row(row)[i] = loop_.change(row, i);
+      if (cosine) cosine.row(row)[i] = loop_.cosine(row, i);
     }
   }
 }

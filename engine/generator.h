@@ -8,6 +8,8 @@
 
 #include "engine/block.h"
 #include "engine/cache.h"
+#include "engine/layer_stack.h"
+#include "engine/looped_pass.h"
 #include "engine/model.h"
 #include "engine/probe_plan.h"
 #include "engine/workspace.h"
@@ -21,6 +23,8 @@ class Generator {
  public:
   // kv_dtype: kF16 or kF32.
   Generator(std::shared_ptr<const Model> model, DType kv_dtype);
+  Generator(const Generator&) = delete;
+  Generator& operator=(const Generator&) = delete;
 
   const Model& model() const { return *model_; }
   DType kv_dtype() const { return kv_dtype_; }
@@ -49,15 +53,15 @@ class Generator {
   Result<void> check_tokens(std::span<const int32_t> tokens) const;
   Result<void> make_room(int64_t n_rows, const ProbePlan& plan, LogitsWanted wanted);
   int64_t scratch_bytes(int64_t n_rows) const;
-  void run_blocks(const Batch& batch, Matrix<float> residual);
+  // From the tokens to what the last layer gives.
+  Result<void> run_layers(const Batch& batch, Matrix<float> residual);
   // Fills logits_ and returns how many rows of it.
   int64_t compute_output(Matrix<const float> residual, LogitsWanted wanted);
-  // logits [n_rows, vocab] = unembedding of the final norm of rows of the residual stream, capped as the model does.
-  void unembed(Matrix<const float> residual, Matrix<float> logits);
   // Statistics of the logits of rows that start at row `first` of the batch.
   void fill_output_stats(Matrix<const float> logits, int64_t first);
-  void fill_lens(Matrix<const float> residual, int32_t layer);
   void fill_cache_probes(std::span<const int64_t> positions);
+  // loop.*, once finish() has brought what the loop was measured by.
+  void fill_loop_probes(int64_t n_rows);
 
   std::shared_ptr<const Model> model_;
   DType kv_dtype_;
@@ -66,6 +70,8 @@ class Generator {
   int64_t announced_length_ = 0;
   Workspace workspace_;
   ProbeBuffer probes_;
+  LayerStack stack_;
+  LoopedPass loop_;
   std::unique_ptr<Readback> logits_;
 };
 

@@ -45,7 +45,11 @@ Result<std::shared_ptr<const Model>> Model::load(std::shared_ptr<const ModelFile
   if (options.progress && !options.progress(0.0)) return Error{ErrorCode::kCancelled, "loading was cancelled"};
   ORRERY_RETURN_IF_ERROR(check_room(*file, *backend));
   const Placement placement{.backend = *backend, .progress = count_placed(*file, options.progress)};
+  ORRERY_ASSIGN_OR_RETURN(const LoopConfig loop, apply(options.loop, config, *file));
   ORRERY_ASSIGN_OR_RETURN(ModelParts parts, architecture->build(*file, std::move(config), placement));
+  parts.config.loop = loop;
+  if (loop.any() && parts.loop == nullptr) parts.loop = std::make_unique<DampedLoop>(loop.n_iterations);
+  parts.config = unrolled(std::move(parts.config));
   if (options.progress) options.progress(1.0);
   return std::shared_ptr<const Model>(new Model(std::move(file), std::move(backend), std::move(parts)));
 }
@@ -64,13 +68,23 @@ DType default_kv_dtype(const ModelFile& file) {
 
 std::vector<LayerState> Model::states(DType kv_dtype) const {
   std::vector<LayerState> states;
-  for (size_t layer = 0; layer < parts_.blocks.size(); ++layer) {
-    for (const StateSpec& spec : parts_.blocks[layer]->describe_state(kv_dtype)) {
-      states.push_back(
-          {.key = {.layer = static_cast<int32_t>(layer), .iteration = 0, .kind = spec.kind}, .spec = spec});
+  const LoopConfig& loop = parts_.config.loop;
+  for (int32_t visit = 0; visit < parts_.config.n_layers(); ++visit) {
+    const LayerConfig& layer = parts_.config.layers[static_cast<size_t>(visit)];
+    for (const StateSpec& spec : parts_.blocks[static_cast<size_t>(layer.index)]->describe_state(kv_dtype)) {
+      LayerState state{.key = {.layer = visit, .iteration = layer.iteration, .kind = spec.kind}, .spec = spec};
+      if (loop.cache == LoopCache::kShared && layer.iteration > 0) {
+        state.shared_with = {.layer = layer.index, .iteration = 0, .kind = spec.kind};
+      }
+      states.push_back(state);
     }
   }
   return states;
+}
+
+bool Model::reads_normed() const {
+  const LoopConfig& loop = parts_.config.loop;
+  return loop.any() && parts_.loop->is_normed() && loop.end == static_cast<int32_t>(parts_.blocks.size());
 }
 
 Result<ModelConfig> read_config(const ModelFile& file) {

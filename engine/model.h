@@ -12,6 +12,8 @@
 #include "engine/block.h"
 #include "engine/cache.h"
 #include "engine/config.h"
+#include "engine/loop_body.h"
+#include "engine/loop_request.h"
 #include "engine/model_file.h"
 #include "kernels/base/result.h"
 
@@ -20,10 +22,11 @@ namespace orrery {
 // What an architecture file builds.
 struct ModelParts {
   ModelConfig config;
-  TensorView embedding;    // [vocab_size, d_model]
-  TensorView output_norm;  // [d_model]
-  TensorView output;       // [vocab_size, d_model]; the embedding where tied
-  std::vector<std::unique_ptr<Block>> blocks;
+  TensorView embedding;                              // [vocab_size, d_model]
+  TensorView output_norm;                            // [d_model]
+  TensorView output;                                 // [vocab_size, d_model]; the embedding where tied
+  std::vector<std::unique_ptr<Block>> blocks;        // of the architecture's layers
+  std::unique_ptr<LoopBody> loop;                    // of a looped model
   std::vector<std::unique_ptr<Allocation>> memory;   // weights that the backend copied
   std::vector<std::unique_ptr<std::byte[]>> remade;  // weights that are computed with in another form than the file's
 };
@@ -36,6 +39,8 @@ class Model {
   struct LoadOptions {
     // Called with the share of the weights that is placed, 0..1; false cancels. May be empty. On the loading thread.
     std::function<bool(double)> progress;
+    // What is asked of the model's loop, or a loop for layers that have none. kInvalidArgument where it cannot be.
+    LoopRequest loop = {};
   };
 
   // kUnsupported names an architecture that is not in the registry; kInvalidFile what contradicts; kOutOfMemory, before
@@ -44,10 +49,14 @@ class Model {
                                                    std::shared_ptr<Backend> backend, const LoadOptions& options);
   static Result<std::shared_ptr<const Model>> load(const std::filesystem::path& path, std::shared_ptr<Backend> backend);
 
+  // Its layers are the visits that a token makes: unrolled().
   const ModelConfig& config() const { return parts_.config; }
   const ModelParts& parts() const { return parts_; }
   const ModelFile& file() const { return *file_; }
   const std::shared_ptr<Backend>& backend() const { return backend_; }
+
+  // Whether what leaves the last layer has passed the final norm.
+  bool reads_normed() const;
 
   DType default_kv_dtype() const { return orrery::default_kv_dtype(*file_); }
   // What a sequence of this model remembers, layer by layer.

@@ -15,6 +15,8 @@ Result<void> ProbeBuffer::prepare(const ProbePlan& plan, int64_t n_rows, int64_t
   n_keys_ = n_keys;
   offsets_.clear();
   n_words_ = 0;
+  first_row_ = 0;
+  depths_.clear();
   for (Place& place : places_) place.field = -1;
   for (const ProbeField& field : plan.fields) {
     Place& place = places_[static_cast<size_t>(field.quantity)];
@@ -36,7 +38,9 @@ Result<void> ProbeBuffer::prepare(const ProbePlan& plan, int64_t n_rows, int64_t
 }
 
 StatSlot ProbeBuffer::slot(Quantity quantity, int32_t layer) const {
-  return words_ == nullptr ? StatSlot{} : slot_in(words_->written(), quantity, layer);
+  StatSlot slot = words_ == nullptr ? StatSlot{} : slot_in(words_->written(), quantity, layer);
+  if (slot) slot.data = slot.row(first_row_);
+  return slot;
 }
 
 StatSlot ProbeBuffer::host_slot(Quantity quantity, int32_t layer) const {

@@ -110,6 +110,12 @@ class ProbeBuffer {
   // The same place for the host, to read or fill once finish() has brought wanted().
   StatSlot host_slot(Quantity quantity, int32_t layer = 0) const;
   Fetch wanted() const { return {words_.get(), n_bytes()}; }
+  // From here on slot() is that of row `first` of the batch: operations that take a part of it count from 0.
+  void set_first_row(int64_t first) { first_row_ = first; }
+  // Of a looped model whose rows leave early: how many iterations each row was in, and only those were measured. Empty:
+  // all were.
+  void set_depths(std::vector<int32_t> depths) { depths_ = std::move(depths); }
+  std::span<const int32_t> depths() const { return depths_; }
   const ProbeField* field(Quantity quantity) const;
 
   // The bytes of field i, once they are brought: [n_rows, n_layers, width].
@@ -136,6 +142,8 @@ class ProbeBuffer {
   std::vector<size_t> offsets_;  // words, per field
   std::array<Place, kQuantities> places_;
   StatSlot slot_in(std::byte* memory, Quantity quantity, int32_t layer) const;
+  int64_t first_row_ = 0;
+  std::vector<int32_t> depths_;
 
   std::shared_ptr<Backend> backend_;
   std::unique_ptr<Readback> words_;

@@ -78,12 +78,24 @@ def fixed_decay_states(q, k, v, decay, scale):
             "row": np.einsum("thd,shd,hts->ths", q, k, powers) * scale}
 
 
+def loop_arrays(states):
+    """loop_step, loop_cosine [T, iteration] of states h_0, h_1, ... [T, d]: |h_i - h_{i-1}| / |h_{i-1}|, and the cosine
+    of that change with the one before it."""
+    changes = [after - before for before, after in zip(states, states[1:])]
+    size = lambda x: np.linalg.norm(x, axis=-1)
+    cosines = [(a * b).sum(-1) / (size(a) * size(b)) for a, b in zip(changes, changes[1:])]
+    return {"loop_step": np.stack([size(c) / size(h) for c, h in zip(changes, states)], 1),
+            "loop_cosine": np.stack([np.full(len(states[0]), np.nan), *cosines], 1)}
+
+
 class Decoder:
-    """Weights by name, and what a golden keeps of a run; of each layer with a state a dict of arrays [T, head, ...]."""
+    """Weights by name, and what a golden keeps of a run; of each layer with a state a dict of arrays [T, head, ...]. A
+    looped model has its layers once for every iteration, in the order of the visits."""
 
     def __init__(self, weights):
         self.weights = {name: w.astype(np.float64) for name, w in weights.items()}
         self.residual_norm, self.attention_row, self.states = [], [], []
+        self.more = {}  # further arrays of the golden
 
     def __getitem__(self, name):
         return self.weights[name]
@@ -116,15 +128,15 @@ class Decoder:
 
     def golden(self, tokens, logits, steps):
         state_steps = [len(tokens) // 3, len(tokens) - 1]
-        arrays = {"tokens": np.asarray(tokens), "logits": logits, "residual_norm": np.stack(self.residual_norm, 1),
-                  "state_steps": np.asarray(state_steps)}
-        arrays |= {f"state_{name}": np.stack([s[name] for s in self.states], 1) for name in self.states[0]}
-        arrays["state_row"] = arrays["state_row"][state_steps]
+        arrays = {"tokens": np.asarray(tokens), "logits": logits, "residual_norm": np.stack(self.residual_norm, 1)}
+        if self.states:
+            arrays |= {f"state_{name}": np.stack([s[name] for s in self.states], 1) for name in self.states[0]}
+            arrays |= {"state_steps": np.asarray(state_steps), "state_row": arrays["state_row"][state_steps]}
         if self.attention_row:
             rows = np.stack(self.attention_row, 1)
             steps = steps or hybrid_goldens.edges(len(tokens))
             arrays |= {"attention_steps": np.asarray(steps), "attention_row": rows[steps]}
-        return arrays
+        return arrays | self.more
 
 
 def attention_shapes(d, spec, p):
@@ -161,4 +173,4 @@ def make(case, assets, shapes_of, run):
               folder / "model.safetensors", metadata={"format": "pt"})
     print(f"{case.name}: T {len(tokens)}, largest logit {np.abs(logits).max():.2f}, "
           f"spread {logits.std(-1).mean():.2f}, residual {np.stack(model.residual_norm).max():.1f}, "
-          f"state {max(s['norm'].max() for s in model.states):.1f}")
+          f"state {max([s['norm'].max() for s in model.states], default=0.0):.1f}")

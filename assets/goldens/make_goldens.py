@@ -5,6 +5,7 @@
     python assets/goldens/make_goldens.py hybrids [--only NAME]
     python assets/goldens/make_goldens.py quants
     python assets/goldens/make_goldens.py rope
+    python assets/goldens/make_goldens.py loops
     python assets/goldens/make_goldens.py tokenizer [--llama-python PYTHON] [--smollm2 MODEL.gguf]
     python assets/goldens/make_goldens.py families --llama-python PYTHON [--smollm2 MODEL.gguf] [--gemma3 MODEL.gguf]
     python assets/goldens/make_goldens.py smollm2 --llama-python PYTHON --smollm2 MODEL.gguf
@@ -21,7 +22,7 @@ from importlib.metadata import version
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["llama", "decoders", "hybrids", "rope", "tokenizer", "families", "smollm2", "gemma3", "quants", "chat"])
+    parser.add_argument("part", choices=["llama", "decoders", "hybrids", "rope", "loops", "tokenizer", "families", "smollm2", "gemma3", "quants", "chat"])
     parser.add_argument("--assets", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
     parser.add_argument("--llama-python", help="a Python that has llama_cpp (0.3.36 here)")
     parser.add_argument("--smollm2", type=pathlib.Path, help="SmolLM2-135M-Instruct, Q4_1, as GGUF")
@@ -46,6 +47,9 @@ def main():
     if args.part == "rope":
         import rope_goldens
         rope_goldens.make(args.assets)
+    if args.part == "loops":
+        import loop_goldens
+        loop_goldens.make(args.assets)
     if args.part == "quants":
         import quant_goldens
         quant_goldens.make(args.assets)

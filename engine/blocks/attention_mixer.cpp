@@ -50,12 +50,8 @@ void Attention::forward(const Step& step, Matrix<const float> x, Matrix<float> o
                                  {weights_.gate, weights_.gate_bias, gate}};
   step.backend.matmul(x, std::span(projections).first(weights_.gate.empty() ? 3 : 4));
   add_low_rank(step, weights_.q_adapter, x, q);
-  add_low_rank(step, weights_.k_adapter, x, k);
-  add_low_rank(step, weights_.v_adapter, x, v);
   prepare(step, weights_.q_norm, q);
-  prepare(step, weights_.k_norm, k);
-  if (config_.clip > 0.0f) step.backend.clip(v, config_.clip);
-  store(step, k, v);
+  prepare_and_store(step, x, k, v);
   const auto heads = step.workspace.matrix(x.n_rows, int64_t{config_.n_heads} * config_.d_head_v);
   attend(step, q, heads);
   if (config_.gate == AttentionGate::kElement) {
@@ -68,6 +64,23 @@ void Attention::forward(const Step& step, Matrix<const float> x, Matrix<float> o
   }
   const Product output[] = {{weights_.output, weights_.output_bias, out}};
   step.backend.matmul(heads, output);
+}
+
+void Attention::remember(const Step& step, Matrix<const float> x) const {
+  const Workspace::Scope scope(step.workspace);
+  const auto k = step.workspace.matrix(x.n_rows, int64_t{config_.n_kv_heads} * config_.d_head_k);
+  const auto v = step.workspace.matrix(x.n_rows, int64_t{config_.n_kv_heads} * config_.d_head_v);
+  const Product projections[] = {{weights_.k, weights_.k_bias, k}, {weights_.v, weights_.v_bias, v}};
+  step.backend.matmul(x, projections);
+  prepare_and_store(step, x, k, v);
+}
+
+void Attention::prepare_and_store(const Step& step, Matrix<const float> x, Matrix<float> k, Matrix<float> v) const {
+  add_low_rank(step, weights_.k_adapter, x, k);
+  add_low_rank(step, weights_.v_adapter, x, v);
+  prepare(step, weights_.k_norm, k);
+  if (config_.clip > 0.0f) step.backend.clip(v, config_.clip);
+  store(step, k, v);
 }
 
 void Attention::prepare(const Step& step, const TensorView& norm, Matrix<float> x) const {

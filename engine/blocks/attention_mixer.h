@@ -36,8 +36,11 @@ class Attention final : public Mixer {
 
   std::vector<StateSpec> describe_state(DType kv_dtype) const override;
   void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const override;
+  void remember(const Step& step, Matrix<const float> x) const override;
 
  private:
+  // Norms, clips and turns keys, clips values, and puts both into the cache; both in place.
+  void prepare_and_store(const Step& step, Matrix<const float> x, Matrix<float> k, Matrix<float> v) const;
   // Norms, clips and turns queries or keys, x [n_rows, n_heads * d_head_k], in place.
   void prepare(const Step& step, const TensorView& norm, Matrix<float> x) const;
   void store(const Step& step, Matrix<const float> k, Matrix<const float> v) const;

@@ -17,4 +17,13 @@ void ResidualBlock::forward(const Step& step, Matrix<float> x) const {
   add_part(feed_forward_.get(), norms_.before_ffn, norms_.after_ffn);
 }
 
+void ResidualBlock::remember(const Step& step, Matrix<const float> x) const {
+  if (mixer_ == nullptr) return;
+  if (norms_.before_mixer.empty()) return mixer_->remember(step, x);
+  const Workspace::Scope scope(step.workspace);
+  const auto normed = step.workspace.matrix(x.n_rows, x.n_cols);
+  step.backend.rms_norm(x, norms_.before_mixer, norms_.epsilon, normed);
+  mixer_->remember(step, normed);
+}
+
 }  // namespace orrery

@@ -26,6 +26,7 @@ class ResidualBlock final : public Block {
       : norms_(norms), mixer_(std::move(mixer)), feed_forward_(std::move(feed_forward)) {}
   // x += after_mixer(mixer(before_mixer(x))); x += after_ffn(feed_forward(before_ffn(x)))
   void forward(const Step& step, Matrix<float> x) const override;
+  void remember(const Step& step, Matrix<const float> x) const override;
   std::vector<StateSpec> describe_state(DType kv_dtype) const override {
     return mixer_ != nullptr ? mixer_->describe_state(kv_dtype) : std::vector<StateSpec>();
   }

@@ -20,6 +20,7 @@
 #include "engine/models/nemotron_h.h"
 #include "engine/models/olmo_hybrid.h"
 #include "engine/models/olmoe.h"
+#include "engine/models/ouro.h"
 #include "engine/models/qwen2.h"
 #include "engine/models/qwen3.h"
 #include "engine/models/qwen3_moe.h"
@@ -62,6 +63,7 @@ std::span<const Architecture> architectures() {
       {"qwen3next", "qwen3_next", read_qwen3_next_config, build_qwen3_next},
       {"", "olmo_hybrid", read_olmo_hybrid_config, build_olmo_hybrid},
       {"", "zamba2", read_zamba2_config, build_zamba2},
+      {"", "ouro", read_ouro_config, build_ouro},
   };
   return kArchitectures;
 }

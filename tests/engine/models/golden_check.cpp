@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <limits>
 
 namespace orrery::testing {
 
@@ -11,22 +12,37 @@ namespace {
 constexpr int64_t kTop = 64;
 constexpr int64_t kLensTop = 8;
 
+// What was not measured becomes NaN: visits of a loop that a row had left. values: a field's rows.
+void clear_left(const ProbeBuffer& probes, const ProbeField& field, const ModelConfig& config,
+                std::span<float> values) {
+  if (probes.depths().empty() || field.layers.empty()) return;
+  const size_t n_layers = field.layers.size(), n_rows = probes.depths().size(), n = values.size() / n_rows / n_layers;
+  for (size_t row = 0; row < n_rows; ++row) {
+    for (size_t i = 0; i < n_layers; ++i) {
+      if (config.layers[static_cast<size_t>(field.layers[i])].iteration < probes.depths()[row]) continue;
+      std::ranges::fill(values.subspan((row * n_layers + i) * n, n), std::numeric_limits<float>::quiet_NaN());
+    }
+  }
+}
+
 // Appends the rows of a field to `out`, widening the key axis of attention.row to n_total keys.
 template <typename T>
-void append(const ProbeBuffer& probes, Quantity quantity, std::vector<T>& out, int64_t n_total = 0) {
+void append(const ProbeBuffer& probes, const ModelConfig& config, Quantity quantity, std::vector<T>& out,
+            int64_t n_total = 0) {
   for (size_t i = 0; i < probes.n_fields(); ++i) {
     if (probes.plan()->fields[i].quantity != quantity) continue;
     const auto bytes = probes.field_bytes(i);
-    const auto* values = reinterpret_cast<const T*>(bytes.data());
-    const size_t n = bytes.size() / sizeof(T);
+    const auto* begin = reinterpret_cast<const T*>(bytes.data());
+    std::vector<T> values(begin, begin + bytes.size() / sizeof(T));
+    if constexpr (std::is_same_v<T, float>) clear_left(probes, probes.plan()->fields[i], config, values);
     if (n_total == 0) {
-      out.insert(out.end(), values, values + n);
+      out.insert(out.end(), values.begin(), values.end());
       return;
     }
-    const auto n_keys = static_cast<size_t>(probes.n_keys());
-    for (size_t at = 0; at < n; at += n_keys) {
-      out.insert(out.end(), values + at, values + at + n_keys);
-      out.insert(out.end(), static_cast<size_t>(n_total) - n_keys, T{0});
+    const auto n_keys = static_cast<std::ptrdiff_t>(probes.n_keys());
+    for (auto at = values.begin(); at != values.end(); at += n_keys) {
+      out.insert(out.end(), at, at + n_keys);
+      out.insert(out.end(), static_cast<size_t>(n_total - n_keys), T{0});
     }
   }
 }
@@ -36,6 +52,7 @@ double largest_difference(const std::vector<float>& actual, const std::vector<fl
   double largest = 0;
   for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
     const double difference = std::abs(double{actual[i]} - double{expected[i]});
+    if (std::isnan(actual[i]) && std::isnan(expected[i])) continue;
     if (!(difference <= largest)) largest = difference;  // NaN sticks
   }
   return largest;
@@ -45,7 +62,7 @@ double largest_relative(const std::vector<float>& actual, const std::vector<floa
   EXPECT_EQ(actual.size(), expected.size());
   double largest = 0;
   for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
-    if (actual[i] == expected[i]) continue;  // both may be 0
+    if (actual[i] == expected[i] || (std::isnan(actual[i]) && std::isnan(expected[i]))) continue;  // both may be 0
     const double difference = std::abs(double{actual[i]} - double{expected[i]}) / std::abs(double{expected[i]});
     if (!(difference <= largest)) largest = difference;
   }
@@ -152,11 +169,21 @@ void compare_experts(const Measured& measured, const Golden& golden, const Golde
   golden.expect_absolute("moe_entropy", measured.moe_entropy, bounds.probability);
 }
 
+void compare_loop(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
+  if (golden.has("loop_depth")) {
+    EXPECT_EQ(measured.loop_depth, golden.read<int32_t>("loop_depth"));
+  }
+  golden.expect_absolute("loop_exit", measured.loop_exit, bounds.probability);
+  golden.expect_relative("loop_step", measured.loop_step, bounds.norm_relative);
+  golden.expect_absolute("loop_cosine", measured.loop_cosine, bounds.norm_relative);
+}
+
 void compare(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
   EXPECT_LE(largest_difference(measured.logits, golden.read("logits")), bounds.logits);
   compare_attention(measured, golden, bounds);
   compare_states(measured, golden, bounds);
   compare_experts(measured, golden, bounds);
+  compare_loop(measured, golden, bounds);
   golden.expect_relative("residual_norm", measured.residual_norm, bounds.norm_relative);
   if (golden.has("lens_top")) expect_tops(measured.lens_top, golden.read("lens_top"), kLensTop, bounds.probability);
   if (golden.has("output_top")) expect_tops(measured.output_top, golden.read("output_top"), kTop, 2 * bounds.logits);
@@ -237,6 +264,16 @@ void plan_experts(const ModelConfig& config, ProbePlan& plan) {
   plan.fields.push_back({.quantity = Quantity::kMoeEntropy, .layers = layers, .heads = {}, .width = {.fixed = 1}});
 }
 
+void plan_loop(const ModelConfig& config, ProbePlan& plan) {
+  if (!config.loop.any()) return;
+  const int64_t n = config.loop.n_iterations;
+  plan.fields.push_back({.quantity = Quantity::kLoopDepth, .layers = {}, .heads = {}, .width = {.fixed = 1}});
+  plan.fields.push_back({.quantity = Quantity::kLoopStep, .layers = {}, .heads = {}, .width = {.fixed = n}});
+  plan.fields.push_back({.quantity = Quantity::kLoopCosine, .layers = {}, .heads = {}, .width = {.fixed = n}});
+  if (!config.loop.has_gate) return;
+  plan.fields.push_back({.quantity = Quantity::kLoopExit, .layers = {}, .heads = {}, .width = {.fixed = n}});
+}
+
 // The implied rows of one step, [layer with a state, head, n_total]: the tokens before it come first, and are kept.
 std::vector<float> state_rows_of(const std::shared_ptr<const Model>& model, std::span<const int32_t> tokens,
                                  size_t step) {
@@ -253,7 +290,7 @@ std::vector<float> state_rows_of(const std::shared_ptr<const Model>& model, std:
   EXPECT_TRUE(generator.feed(tokens.first(step), kept, LogitsWanted::kNone));
   EXPECT_TRUE(generator.feed(tokens.subspan(step, 1), rows, LogitsWanted::kNone));
   std::vector<float> values;
-  append(generator.probes(), Quantity::kStateRow, values, static_cast<int64_t>(tokens.size()));
+  append(generator.probes(), model->config(), Quantity::kStateRow, values, static_cast<int64_t>(tokens.size()));
   return values;
 }
 
@@ -285,6 +322,7 @@ ProbePlan plan_of_everything(const ModelConfig& config) {
   plan_states(config, plan);
   plan_convolutions(config, plan);
   plan_experts(config, plan);
+  plan_loop(config, plan);
   plan.fields.push_back(
       {.quantity = Quantity::kLensTop, .layers = layers, .heads = {}, .width = {.fixed = 2 * kLensTop}});
   plan.fields.push_back({.quantity = Quantity::kOutputTop, .layers = {}, .heads = {}, .width = {.fixed = 2 * kTop}});
@@ -309,24 +347,29 @@ Measured measure(const std::shared_ptr<const Model>& model, const std::vector<in
       measured.logits.insert(measured.logits.end(), logits->row(r), logits->row(r) + logits->n_cols);
     }
     const ProbeBuffer& probes = generator.probes();
-    append(probes, Quantity::kAttentionRow, measured.attention_row, static_cast<int64_t>(tokens.size()));
-    append(probes, Quantity::kAttentionOutput, measured.attention_output);
-    append(probes, Quantity::kResidualNorm, measured.residual_norm);
-    append(probes, Quantity::kStateNorm, measured.state_norm);
-    append(probes, Quantity::kStateWrite, measured.state_write);
-    append(probes, Quantity::kStateRead, measured.state_read);
-    append(probes, Quantity::kStateKeep, measured.state_keep);
-    append(probes, Quantity::kConvTaps, measured.conv_taps);
-    append(probes, Quantity::kConvGateIn, measured.conv_gate_in);
-    append(probes, Quantity::kConvGateOut, measured.conv_gate_out);
-    append(probes, Quantity::kMoeExperts, measured.moe_experts);
-    append(probes, Quantity::kMoeWeights, measured.moe_weights);
-    append(probes, Quantity::kMoeMargin, measured.moe_margin);
-    append(probes, Quantity::kMoeEntropy, measured.moe_entropy);
-    append(probes, Quantity::kLensTop, measured.lens_top);
-    append(probes, Quantity::kOutputTop, measured.output_top);
-    append(probes, Quantity::kOutputEntropy, measured.output_entropy);
-    append(probes, Quantity::kOutputTail, measured.output_tail);
+    append(probes, model->config(), Quantity::kAttentionRow, measured.attention_row,
+           static_cast<int64_t>(tokens.size()));
+    append(probes, model->config(), Quantity::kAttentionOutput, measured.attention_output);
+    append(probes, model->config(), Quantity::kResidualNorm, measured.residual_norm);
+    append(probes, model->config(), Quantity::kStateNorm, measured.state_norm);
+    append(probes, model->config(), Quantity::kStateWrite, measured.state_write);
+    append(probes, model->config(), Quantity::kStateRead, measured.state_read);
+    append(probes, model->config(), Quantity::kStateKeep, measured.state_keep);
+    append(probes, model->config(), Quantity::kConvTaps, measured.conv_taps);
+    append(probes, model->config(), Quantity::kConvGateIn, measured.conv_gate_in);
+    append(probes, model->config(), Quantity::kConvGateOut, measured.conv_gate_out);
+    append(probes, model->config(), Quantity::kMoeExperts, measured.moe_experts);
+    append(probes, model->config(), Quantity::kMoeWeights, measured.moe_weights);
+    append(probes, model->config(), Quantity::kMoeMargin, measured.moe_margin);
+    append(probes, model->config(), Quantity::kMoeEntropy, measured.moe_entropy);
+    append(probes, model->config(), Quantity::kLoopDepth, measured.loop_depth);
+    append(probes, model->config(), Quantity::kLoopExit, measured.loop_exit);
+    append(probes, model->config(), Quantity::kLoopStep, measured.loop_step);
+    append(probes, model->config(), Quantity::kLoopCosine, measured.loop_cosine);
+    append(probes, model->config(), Quantity::kLensTop, measured.lens_top);
+    append(probes, model->config(), Quantity::kOutputTop, measured.output_top);
+    append(probes, model->config(), Quantity::kOutputEntropy, measured.output_entropy);
+    append(probes, model->config(), Quantity::kOutputTail, measured.output_tail);
   }
   return measured;
 }
