@@ -45,7 +45,7 @@ std::span<const std::byte> ExportRows::missing_row() {
 std::span<const std::byte> ExportRows::row(const Frame& frame, int64_t step) {
   const Probe& probe = *shape_.probe;
   const bool heads = probe.has_axis(Axis::kHead);
-  const size_t n_layers = probe.has_layers() ? shape_.layers.size() : 1;
+  const size_t n_visits = probe.has_layers() ? shape_.visits.size() : 1;
   const size_t n_heads = heads ? shape_.heads.size() : 1;
   const int64_t frame_heads = heads ? frame.shape[2] : 1;
   const auto frame_layers = static_cast<int64_t>(probe.has_layers() ? frame.layers.size() : 1);
@@ -55,8 +55,8 @@ std::span<const std::byte> ExportRows::row(const Frame& frame, int64_t step) {
       frame.payload.get() +
       static_cast<size_t>((step - frame.step_begin) * frame.values_per_step()) * shape_.value_bytes();
   std::byte* at = values_.data();
-  for (size_t l = 0; l < n_layers; ++l) {
-    const int64_t layer = probe.has_layers() ? frame.layer_index(shape_.layers[l]) : 0;
+  for (size_t v = 0; v < n_visits; ++v) {
+    const int64_t layer = probe.has_layers() ? frame.layer_index(shape_.visits[v]) : 0;
     for (size_t h = 0; h < n_heads; ++h, at += static_cast<size_t>(block_values_) * shape_.value_bytes()) {
       const int64_t head = heads ? head_index(frame, shape_.heads[h]) : 0;
       if (layer < 0 || head < 0) {

@@ -13,9 +13,16 @@ namespace orrery {
 std::vector<int64_t> ExportShape::shape() const {
   std::vector<int64_t> sizes{step_end - step_begin};
   if (probe->has_layers()) sizes.push_back(static_cast<int64_t>(layers.size()));
+  if (probe->has_layers() && n_iterations > 0) sizes.push_back(n_iterations);
   if (probe->has_axis(Axis::kHead)) sizes.push_back(static_cast<int64_t>(heads.size()));
   sizes.insert(sizes.end(), inner.begin(), inner.end());
   return sizes;
+}
+
+std::vector<Axis> ExportShape::axes() const {
+  std::vector<Axis> all = probe->axes;
+  if (probe->has_layers() && n_iterations > 0) all.insert(all.begin() + 2, Axis::kIteration);
+  return all;
 }
 
 int64_t ExportShape::values_per_step() const {
@@ -76,7 +83,7 @@ class CsvExport final : public ExportWriter {
 
   Result<void> header() {
     std::string line;
-    for (const Axis axis : shape_.probe->axes) {
+    for (const Axis axis : shape_.axes()) {
       line += (line.empty() ? "" : ",") + csv_quoted(axis_name(axis));
       if (axis == Axis::kStep) line += ",\"token\"";
     }
@@ -106,7 +113,7 @@ class CsvExport final : public ExportWriter {
 
  private:
   std::string index_text(size_t axis, int64_t index) const {
-    switch (shape_.probe->axes[axis]) {
+    switch (axes_[axis]) {
       case Axis::kLayer:
         return std::to_string(shape_.layers[static_cast<size_t>(index)]);
       case Axis::kHead:
@@ -121,6 +128,7 @@ class CsvExport final : public ExportWriter {
 
   OutputFile file_;
   const ExportShape shape_;
+  const std::vector<Axis> axes_ = shape_.axes();
   const std::vector<Token>& tokens_;
 };
 
@@ -135,7 +143,7 @@ class JsonExport final : public ExportWriter {
                                   {"unit", probe.unit},      {"dtype", dtype_name(probe.dtype)},
                                   {"exact", probe.exact},    {"axes", nlohmann::ordered_json::array()},
                                   {"shape", shape_.shape()}, {"steps", {shape_.step_begin, shape_.step_end}}};
-    for (const Axis axis : probe.axes) object["axes"].push_back(axis_name(axis));
+    for (const Axis axis : shape_.axes()) object["axes"].push_back(axis_name(axis));
     if (probe.has_layers()) object["layers"] = shape_.layers;
     if (probe.has_layers()) object["layer_labels"] = shape_.layer_labels;
     if (probe.has_axis(Axis::kHead)) object["heads"] = shape_.heads;

@@ -20,12 +20,17 @@ struct ExportShape {
   int64_t run = 1;
   int64_t step_begin = 0;  // half-open
   int64_t step_end = 0;
-  std::vector<int32_t> layers;            // empty where the probe has no layers
+  std::vector<int32_t> layers;  // the architecture's; empty where the probe has no layers
+  int64_t n_iterations = 0;     // of a looped model: the axis after the layers; 0: there is none
+  // [layers, n_iterations], or [layers]: the visits that Frames name by their layer ids; -1: the layer has no such
+  // iteration.
+  std::vector<int32_t> visits;
   std::vector<int32_t> heads;             // empty where it has no heads
   std::vector<int64_t> inner;             // sizes after [t, layer, head]
   std::vector<std::string> layer_labels;  // of `layers`
 
-  std::vector<int64_t> shape() const;  // [t, layer, head, inner...], without the axes that the probe lacks
+  std::vector<Axis> axes() const;      // the probe's, with that of iterations
+  std::vector<int64_t> shape() const;  // [t, layer, iteration, head, inner...], without the axes that there are not
   int64_t values_per_step() const;
   size_t value_bytes() const { return probe->dtype == DType::kI64 ? 8 : 4; }
 };

@@ -30,7 +30,8 @@ Result<OpenedModel> open_model(const ModelChoice& choice, const std::function<bo
   OpenedModel opened;
   ORRERY_ASSIGN_OR_RETURN(const std::filesystem::path path, resolve_model(choice.model));
   ORRERY_ASSIGN_OR_RETURN(opened.file, ModelFile::open(path));
-  ORRERY_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(opened.file, choice.backend, {.progress = progress}, makers));
+  ORRERY_ASSIGN_OR_RETURN(LoadedModel loaded,
+                          load_model(opened.file, choice.backend, {.progress = progress, .loop = choice.loop}, makers));
   opened.model = std::move(loaded.model);
   opened.remark = std::move(loaded.remark);
   Result<std::shared_ptr<const Tokenizer>> tokenizer = open_tokenizer(opened.file);

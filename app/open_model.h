@@ -8,6 +8,7 @@
 #include <string>
 
 #include "app/backend_choice.h"
+#include "engine/loop_request.h"
 #include "engine/model.h"
 #include "engine/model_file.h"
 #include "engine/tokenizer.h"
@@ -21,6 +22,7 @@ struct ModelChoice {
   std::string model;  // a path, or the name of an installed model
   BackendChoice backend;
   std::optional<DType> kv;  // none: the model's default
+  LoopRequest loop = {};    // of its own loop, or of layers that are to be gone through several times
 };
 
 struct OpenedModel {

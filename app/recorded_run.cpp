@@ -39,6 +39,7 @@ RunRecord make_run_record(const OpenedModel& opened, const PromptRecord& prompt,
   settings.schedule = request.schedule;
   settings.turns = {{.begin = 0, .given_end = std::ssize(request.prompt), .n_new_tokens = request.n_new_tokens}};
   settings.n_drawn_before = request.n_drawn_before;
+  settings.loop = record.config.loop;
   return record;
 }
 

@@ -19,6 +19,7 @@ std::span<const Probe> attention_output_probes();  // attention.output
 std::span<const Probe> state_probes();             // state.norm, .write, .erase, .read, .keep, .row
 std::span<const Probe> conv_probes();              // conv.gate_in, .gate_out, .taps
 std::span<const Probe> moe_probes();               // moe.experts, .weights, .margin, .entropy
+std::span<const Probe> loop_probes();              // loop.depth, .exit, .step, .cosine
 std::span<const Probe> cache_probes();             // cache.bytes, cache.entries, cache.evicted
 
 }  // namespace orrery

@@ -25,6 +25,12 @@ std::vector<int64_t> inner_shape(const Probe& probe, const ProbeField& field, co
   return inner;
 }
 
+// What a layer holds of a token is known whether the token went through it or not.
+bool is_of_cache(const Probe& probe) {
+  return probe.quantity == Quantity::kCacheBytes || probe.quantity == Quantity::kCacheEntries ||
+         probe.quantity == Quantity::kCacheEvicted;
+}
+
 int64_t product(std::span<const int64_t> sizes) {
   int64_t n = 1;
   for (const int64_t size : sizes) n *= size;
@@ -69,6 +75,27 @@ void pad_shorter_layers(Frame& frame, const ModelConfig& config, std::byte* payl
       for (int64_t j = present * n_words; j < n * n_words; ++j) {
         const uint32_t word = missing_word(probe, j);
         std::memcpy(row + static_cast<size_t>(j) * sizeof(word), &word, sizeof(word));
+      }
+    }
+  }
+}
+
+// Iterations that a token has left were not computed: nothing is known of their layers then.
+void clear_left_iterations(Frame& frame, const ModelConfig& config, std::span<const int32_t> depths,
+                           std::byte* payload) {
+  const Probe& probe = *frame.probe;
+  if (depths.empty() || frame.layers.empty()) return;
+  const auto n_layers = static_cast<int64_t>(frame.layers.size());
+  const int64_t n_words = frame.values_per_step() / n_layers;
+  for (int64_t step = 0; step < frame.n_steps(); ++step) {
+    for (int64_t i = 0; i < n_layers; ++i) {
+      const LayerConfig& layer = config.layers[static_cast<size_t>(frame.layers[static_cast<size_t>(i)])];
+      if (layer.iteration < depths[static_cast<size_t>(step)]) continue;
+      std::byte* const words = payload + static_cast<size_t>((step * n_layers + i) * n_words) * sizeof(uint32_t);
+      for (int64_t j = 0; j < n_words; ++j) {
+        const bool is_id = probe.dtype == DType::kI32 || (probe.has_axis(Axis::kTop) && j % 2 == 0);
+        const uint32_t word = is_id ? missing_word(probe, j) : word_of(std::numeric_limits<float>::quiet_NaN());
+        std::memcpy(words + static_cast<size_t>(j) * sizeof(word), &word, sizeof(word));
       }
     }
   }
@@ -146,6 +173,7 @@ std::vector<Frame> cut_frames(const ProbeBuffer& buffer, const ModelConfig& conf
     else
       std::memcpy(payload, source.data(), frame.payload_bytes);
     pad_shorter_layers(frame, config, payload);
+    if (!is_of_cache(*frame.probe)) clear_left_iterations(frame, config, buffer.depths(), payload);
     frame.payload = std::shared_ptr<const std::byte>(memory, payload);
   }
   return frames;

@@ -45,6 +45,10 @@ std::vector<int32_t> moe_layers(const ModelConfig& config) {
   return layers_that(config, [](const LayerConfig& layer) { return layer.feed_forward == FeedForwardKind::kMoe; });
 }
 
+bool has_loop(const ModelConfig& config) { return config.loop.any(); }
+
+bool has_loop_gate(const ModelConfig& config) { return config.loop.any() && config.loop.has_gate; }
+
 int32_t attention_heads_in(const LayerConfig& layer) {
   return layer.has(MixerKind::kAttention) ? layer.attention.n_heads : 0;
 }

@@ -19,6 +19,9 @@ std::vector<int32_t> conv_layers(const ModelConfig& config);        // a short c
 std::vector<int32_t> gated_conv_layers(const ModelConfig& config);  // one between two gates
 std::vector<int32_t> moe_layers(const ModelConfig& config);         // experts
 
+bool has_loop(const ModelConfig& config);
+bool has_loop_gate(const ModelConfig& config);  // one that says with which probability a token stops
+
 // What one layer has along an axis; 0 where it lacks the quantity.
 int32_t attention_heads_in(const LayerConfig& layer);  // query heads
 int32_t state_heads_in(const LayerConfig& layer);      // heads of the recurrence, or groups of Mamba-1's channels

@@ -21,6 +21,7 @@ std::span<const Probe* const> all_probes() {
              state_probes(),
              conv_probes(),
              moe_probes(),
+             loop_probes(),
              cache_probes(),
          }) {
       for (const Probe& probe : family) probes.push_back(&probe);

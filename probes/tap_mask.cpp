@@ -62,8 +62,8 @@ ProbePlan compile(const TapMask& mask, const ModelConfig& config) {
       if (!field.layers.empty() && !field.heads.empty()) plan.fields.push_back(std::move(field));
       continue;
     }
+    if (!is_offered(*probe, config)) continue;
     std::vector<int32_t> layers = probe->layers(config);
-    if (probe->has_layers() && layers.empty()) continue;
     plan.fields.push_back(
         {.quantity = probe->quantity, .layers = std::move(layers), .heads = {}, .width = probe->width(config)});
   }

@@ -33,13 +33,6 @@ const Names<FeedForwardKind> kFeedForwards{{FeedForwardKind::kNone, "none"},
                                            {FeedForwardKind::kMoe, "moe"},
                                            {FeedForwardKind::kChannelMix, "channel mix"}};
 const Names<FastModel> kFastModels{{FastModel::kLinear, "linear"}, {FastModel::kMlp, "mlp"}};
-const Names<ExitRule> kExitRules{{ExitRule::kFixed, "fixed"},
-                                 {ExitRule::kGate, "gate"},
-                                 {ExitRule::kStep, "step"},
-                                 {ExitRule::kDivergence, "divergence"}};
-const Names<ExitFill> kExitFills{
-    {ExitFill::kComputed, "computed"}, {ExitFill::kFrozen, "frozen"}, {ExitFill::kLatest, "latest"}};
-const Names<LoopCache> kLoopCaches{{LoopCache::kOwn, "own"}, {LoopCache::kShared, "shared"}};
 const Names<Activation> kActivations{{Activation::kSilu, "silu"},       {Activation::kGeluTanh, "gelu tanh"},
                                      {Activation::kGelu, "gelu"},       {Activation::kReluSquared, "relu squared"},
                                      {Activation::kSigmoid, "sigmoid"}, {Activation::kIdentity, "identity"}};
@@ -211,21 +204,6 @@ Result<FastWeightsConfig> read_fast(const Json& json) {
   return fast;
 }
 
-Result<LoopConfig> read_loop(const Json& json) {
-  LoopConfig loop;
-  JsonFields fields(json, "model.config, a loop,");
-  fields.read("begin", loop.begin, 0, static_cast<int32_t>(kMaxLayers));
-  fields.read("end", loop.end, loop.begin, static_cast<int32_t>(kMaxLayers));
-  fields.read("n_iterations", loop.n_iterations, 1, static_cast<int32_t>(kMaxLayers));
-  read_name(fields, "rule", kExitRules, loop.rule);
-  fields.read("threshold", loop.threshold);
-  read_name(fields, "fill", kExitFills, loop.fill);
-  read_name(fields, "cache", kLoopCaches, loop.cache);
-  fields.read("has_gate", loop.has_gate);
-  ORRERY_RETURN_IF_ERROR(fields.done());
-  return loop;
-}
-
 Result<MoeConfig> read_moe(const Json& json) {
   MoeConfig moe;
   RouterConfig& router = moe.router;
@@ -247,15 +225,11 @@ Result<MoeConfig> read_moe(const Json& json) {
   return moe;
 }
 
-Result<LayerConfig> read_layer(const Json& json, const std::vector<RopeConfig>& ropes, const ModelConfig& config,
-                               std::string& label) {
+Result<LayerConfig> read_layer(const Json& json, const std::vector<RopeConfig>& ropes, std::string& label) {
   LayerConfig layer;
-  layer.index = config.n_layers();
   JsonFields fields(json, "model.layers");
   if (!json.is_object()) fields.complain("layer");
   fields.read("label", label);
-  fields.read("layer", layer.index, 0, static_cast<int32_t>(kMaxLayers));
-  fields.read("iteration", layer.iteration, 0, config.loop.n_iterations - 1);
   fields.read("d_ffn", layer.d_ffn, int64_t{0}, kMaxSize);
   read_name(fields, "feed_forward", kFeedForwards, layer.feed_forward);
   read_name(fields, "activation", kActivations, layer.activation);
@@ -310,17 +284,6 @@ OrderedJson fast_json(const FastWeightsConfig& fast) {
           {"batch_size", fast.batch_size}};
 }
 
-OrderedJson loop_json(const LoopConfig& loop) {
-  return {{"begin", loop.begin},
-          {"end", loop.end},
-          {"n_iterations", loop.n_iterations},
-          {"rule", name_of(kExitRules, loop.rule)},
-          {"threshold", loop.threshold},
-          {"fill", name_of(kExitFills, loop.fill)},
-          {"cache", name_of(kLoopCaches, loop.cache)},
-          {"has_gate", loop.has_gate}};
-}
-
 OrderedJson moe_json(const MoeConfig& moe) {
   const RouterConfig& router = moe.router;
   return {{"n_experts", router.n_experts},
@@ -364,7 +327,6 @@ std::string config_to_json(const ModelConfig& config) {
     }
     json["ropes"].push_back(std::move(one));
   }
-  if (config.loop.any()) json["loop"] = loop_json(config.loop);
   return json_text(json);
 }
 
@@ -375,9 +337,7 @@ std::string layers_to_json(const ModelConfig& config, const std::vector<std::str
     const LayerConfig& layer = config.layers[i];
     OrderedJson mixers = OrderedJson::array();
     for (const MixerKind mixer : layer.mixers) mixers.push_back(name_of(kMixers, mixer));
-    OrderedJson item{{"layer", layer.index},
-                     {"iteration", layer.iteration},
-                     {"label", i < layer_labels.size() ? layer_labels[i] : std::to_string(i)},
+    OrderedJson item{{"label", i < layer_labels.size() ? layer_labels[i] : std::to_string(i)},
                      {"mixers", std::move(mixers)},
                      {"feed_forward", name_of(kFeedForwards, layer.feed_forward)},
                      {"d_ffn", layer.d_ffn},
@@ -431,13 +391,10 @@ Result<ModelDescription> model_from_json(std::string_view config_text, std::stri
   fields.read("logit_scale", model.config.logit_scale);
   fields.read("logit_cap", model.config.logit_cap);
   ORRERY_RETURN_IF_ERROR(fields.done());
-  if (const Json* loop = fields.find("loop"); loop != nullptr) {
-    ORRERY_ASSIGN_OR_RETURN(model.config.loop, read_loop(*loop));
-  }
   ORRERY_ASSIGN_OR_RETURN(const std::vector<RopeConfig> ropes, read_ropes(config));
   for (const Json& layer : layers) {
     std::string label = std::to_string(model.config.layers.size());
-    ORRERY_ASSIGN_OR_RETURN(LayerConfig read, read_layer(layer, ropes, model.config, label));
+    ORRERY_ASSIGN_OR_RETURN(LayerConfig read, read_layer(layer, ropes, label));
     model.config.layers.push_back(std::move(read));
     model.layer_labels.push_back(std::move(label));
   }

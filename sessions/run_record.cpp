@@ -1,6 +1,7 @@
 #include "sessions/run_record.h"
 
 #include "sessions/json_fields.h"
+#include "sessions/loop_json.h"
 
 namespace orrery {
 namespace {
@@ -117,7 +118,7 @@ std::string prompt_to_json(const PromptRecord& prompt) {
 std::string settings_to_json(const RunSettings& settings) {
   OrderedJson batches = OrderedJson::array();
   for (const auto& [begin, end] : settings.batches) batches.push_back({begin, end});
-  return json_text(OrderedJson{
+  OrderedJson json{
       {"model_path", settings.model_path},
       {"threads", settings.threads},
       {"kv", settings.kv},
@@ -138,7 +139,9 @@ std::string settings_to_json(const RunSettings& settings) {
       {"pinned_steps", settings.schedule.pinned_steps},
       {"turns", turns_json(settings.turns)},
       {"drawn_before", settings.n_drawn_before},
-  });
+  };
+  if (settings.loop.any()) json["loop"] = loop_to_json(settings.loop);
+  return json_text(json);
 }
 
 Result<PromptRecord> prompt_from_json(std::string_view text) {
@@ -190,6 +193,9 @@ Result<RunSettings> settings_from_json(std::string_view text) {
   }
   fields.read("drawn_before", settings.n_drawn_before, int64_t{0}, kMaxStep);
   ORRERY_RETURN_IF_ERROR(fields.done());
+  if (const Json* loop = fields.find("loop"); loop != nullptr) {
+    ORRERY_ASSIGN_OR_RETURN(settings.loop, loop_from_json(*loop));
+  }
   return settings;
 }
 

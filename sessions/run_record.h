@@ -69,6 +69,7 @@ struct RunSettings {
   std::vector<RunTurn> turns;
   // Random numbers that the run's ancestors had drawn: a continued run draws on from there.
   int64_t n_drawn_before = 0;
+  LoopConfig loop;  // how layers were gone through several times; none in a model without a loop
 };
 
 struct RunRecord {

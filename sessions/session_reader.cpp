@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sessions/loop_json.h"
 #include "sessions/model_json.h"
 #include "sessions/repair.h"
 #include "sessions/schema.h"
@@ -98,6 +99,17 @@ Result<RunRecord> SessionReader::read_run_row(Statement& row) {
   if (!model) return damaged(which + ": " + model.error().message);
   record.config = std::move(model->config);
   record.layer_labels = std::move(model->layer_labels);
+  if (const auto fits = check_loop(record.settings.loop, record.config.n_layers()); !fits) {
+    return damaged(which + ": " + fits.error().message);
+  }
+  record.config.loop = record.settings.loop;
+  record.config = unrolled(std::move(record.config));
+  if (record.config.loop.any()) {
+    record.layer_labels.clear();
+    for (int32_t visit = 0; visit < record.config.n_layers(); ++visit) {
+      record.layer_labels.push_back(layer_label(record.config, visit));
+    }
+  }
   return record;
 }
 

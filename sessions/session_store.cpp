@@ -206,8 +206,15 @@ Result<int64_t> SessionStore::put_model(const RunRecord& record) {
       "ON CONFLICT(fingerprint) DO UPDATE SET name = excluded.name, config = excluded.config, layers = excluded.layers "
       "RETURNING id");
   if (!statement) return explain(statement.error());
-  const std::string config = config_to_json(record.config);
-  const std::string layers = layers_to_json(record.config, record.layer_labels);
+  // The architecture's layers: how often a run visits them is in its settings.
+  const ModelConfig model = rolled(record.config);
+  std::vector<std::string> labels = record.layer_labels;
+  if (record.config.loop.any()) {
+    labels.clear();
+    for (int32_t layer = 0; layer < model.n_layers(); ++layer) labels.push_back(layer_label(model, layer));
+  }
+  const std::string config = config_to_json(model);
+  const std::string layers = layers_to_json(model, labels);
   statement->bind(1, record.model_name).bind(2, record.config.architecture).bind(3, record.fingerprint);
   const auto row = statement->bind(4, config).bind(5, layers).step();
   if (!row) return explain(row.error());

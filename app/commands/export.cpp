@@ -25,9 +25,9 @@ Result<const Probe*> probe_of(const Options& options, const ModelConfig& config)
     return Error{ErrorCode::kNotFound,
                  "--probe: there is no probe of this name yet (there are " + offered + "): " + name};
   }
-  if (probe->has_layers() && probe->layers(config).empty()) {
-    return Error{ErrorCode::kUnsupported,
-                 "--probe: no layer of this model has it (it offers " + offered + "): " + name};
+  if (!is_offered(*probe, config)) {
+    const std::string lacks = probe->has_layers() ? "no layer of this model has it" : "this model does not have it";
+    return Error{ErrorCode::kUnsupported, "--probe: " + lacks + " (it offers " + offered + "): " + name};
   }
   return probe;
 }
@@ -107,6 +107,33 @@ Result<StepSpan> steps_of(const OpenedRun& run, const Options& options, const Ra
   return StepSpan{.begin = recorded.front().first, .end = recorded.back().second};
 }
 
+// The layers of the probe that are wanted, and which visits they stand for.
+Result<void> choose_layers(const Options& options, const RunRecord& record, ExportShape& shape) {
+  const ModelConfig& config = record.config;
+  const auto layer_of = [&](int32_t visit) -> const LayerConfig& { return config.layers[static_cast<size_t>(visit)]; };
+  const std::vector<int32_t> visits = shape.probe->layers(config);
+  std::vector<int32_t> layers;
+  for (const int32_t visit : visits) layers.push_back(layer_of(visit).index);
+  std::ranges::sort(layers);
+  layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
+  ORRERY_ASSIGN_OR_RETURN(shape.layers, chosen(options, "--layers", layers));
+  shape.n_iterations = config.loop.any() ? config.loop.n_iterations : 0;
+  const auto n_columns = static_cast<size_t>(std::max<int64_t>(shape.n_iterations, 1));
+  shape.visits.assign(shape.layers.size() * n_columns, -1);
+  for (const int32_t visit : visits) {
+    const auto row = std::ranges::lower_bound(shape.layers, layer_of(visit).index);
+    if (row == shape.layers.end() || *row != layer_of(visit).index) continue;
+    const auto at = static_cast<size_t>(row - shape.layers.begin());
+    shape.visits[at * n_columns + static_cast<size_t>(layer_of(visit).iteration)] = visit;
+  }
+  const ModelConfig own = rolled(config);
+  for (const int32_t layer : shape.layers) {
+    shape.layer_labels.push_back(config.loop.any() ? layer_label(own, layer)
+                                                   : record.layer_labels[static_cast<size_t>(layer)]);
+  }
+  return {};
+}
+
 struct Plan {
   ExportShape shape;
   Ranges recorded;  // within the steps
@@ -124,9 +151,7 @@ Result<Plan> plan_export(OpenedRun& run, const Options& options) {
   shape.step_begin = span.begin;
   shape.step_end = span.end;
   if (shape.probe->has_layers()) {
-    ORRERY_ASSIGN_OR_RETURN(shape.layers, chosen(options, "--layers", shape.probe->layers(config)));
-    for (const int32_t layer : shape.layers)
-      shape.layer_labels.push_back(run.record.layer_labels[static_cast<size_t>(layer)]);
+    ORRERY_RETURN_IF_ERROR(choose_layers(options, run.record, shape));
   } else if (options.has("--layers")) {
     return Error{ErrorCode::kInvalidArgument,
                  "--layers: this probe belongs to no layer: " + std::string(shape.probe->name)};
@@ -150,18 +175,20 @@ nlohmann::json describe(const OpenedRun& run, const Plan& plan) {
   const Probe& probe = *shape.probe;
   nlohmann::json axes = nlohmann::json::array();
   const std::vector<int64_t> sizes = shape.shape();
-  for (size_t i = 0; i < probe.axes.size(); ++i) {
-    nlohmann::json axis{{"name", axis_name(probe.axes[i])}, {"size", sizes[i]}};
-    if (probe.axes[i] == Axis::kStep) axis["steps"] = {shape.step_begin, shape.step_end};
-    if (probe.axes[i] == Axis::kLayer) axis["ids"] = shape.layers;
-    if (probe.axes[i] == Axis::kLayer) axis["labels"] = shape.layer_labels;
-    if (probe.axes[i] == Axis::kHead) axis["ids"] = shape.heads;
-    if (probe.axes[i] == Axis::kHead && probe.size_in == state_heads_in) {
+  const std::vector<Axis> kinds = shape.axes();
+  const ModelConfig own = rolled(run.record.config);
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    nlohmann::json axis{{"name", axis_name(kinds[i])}, {"size", sizes[i]}};
+    if (kinds[i] == Axis::kStep) axis["steps"] = {shape.step_begin, shape.step_end};
+    if (kinds[i] == Axis::kLayer) axis["ids"] = shape.layers;
+    if (kinds[i] == Axis::kLayer) axis["labels"] = shape.layer_labels;
+    if (kinds[i] == Axis::kHead) axis["ids"] = shape.heads;
+    if (kinds[i] == Axis::kHead && probe.size_in == state_heads_in) {
       for (const int32_t layer : shape.layers) {
-        axis["of_layer"].push_back(state_heads_name(run.record.config.layers[static_cast<size_t>(layer)]));
+        axis["of_layer"].push_back(state_heads_name(own.layers[static_cast<size_t>(layer)]));
       }
     }
-    if (probe.axes[i] == Axis::kField || probe.axes[i] == Axis::kComponent) axis["labels"] = probe.fields;
+    if (kinds[i] == Axis::kField || kinds[i] == Axis::kComponent) axis["labels"] = probe.fields;
     axes.push_back(axis);
   }
   return {{"probe", probe.name},
@@ -235,7 +262,8 @@ Result<void> recompute_missing(OpenedRun& run, const Plan& plan, const Options& 
   ORRERY_ASSIGN_OR_RETURN(const OpenedModel opened, open_recorded_model(run.record, options));
   ExtraTaps taps;
   taps.mask.probes = {plan.shape.probe};
-  taps.mask.row_layers = plan.shape.layers;
+  taps.mask.row_layers = plan.shape.visits;
+  std::erase(taps.mask.row_layers, -1);
   taps.mask.row_heads = plan.shape.heads;
   taps.begin = plan.missing.front().first;
   taps.end = plan.missing.back().second;

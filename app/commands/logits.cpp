@@ -3,6 +3,7 @@
 
 #include "app/commands/commands.h"
 #include "app/commands/console.h"
+#include "app/commands/loop_options.h"
 #include "app/commands/model_options.h"
 #include "app/npy.h"
 #include "app/prompt.h"
@@ -19,6 +20,7 @@ CommandResult run(const CommandContext& context) {
   catch_interrupts();
   ModelChoice choice = model_choice(options);
   if (!choice.kv) choice.kv = DType::kF32;
+  ORRERY_ASSIGN_OR_RETURN(choice.loop, loop_request(options));
   ORRERY_ASSIGN_OR_RETURN(const OpenedModel opened, open_chosen_model(choice));
   ORRERY_ASSIGN_OR_RETURN(const PreparedPrompt prompt,
                           prepare_prompt(PromptKind::kTokens, options.text("--tokens"), opened));
@@ -60,13 +62,13 @@ const CommandSpec& logits_command() {
           "float32 [tokens, vocabulary], after the model's own cap or scale. Keys and values are cached as "
           "float32 unless --kv says otherwise.",
       .example = "  orrery logits --model smollm2-135m --tokens 19556,665,28 --out logits.npy",
-      .options = with_model_options(
+      .options = with_model_options(with_loop_options(
           {{.name = "--tokens", .value = "1,2,3|@FILE", .help = "Token ids, or a file of them", .required = true},
            {.kind = OptionSpec::Kind::kFlag,
             .name = "--steps",
             .value = "",
             .help = "One token at a time through the caches, not in batches"},
-           {.name = "--out", .value = "F.npy", .help = "The file to write", .required = true}}),
+           {.name = "--out", .value = "F.npy", .help = "The file to write", .required = true}})),
       .run = run};
   return kSpec;
 }

@@ -8,6 +8,7 @@
 #include "app/commands/chat_turns.h"
 #include "app/commands/commands.h"
 #include "app/commands/console.h"
+#include "app/commands/loop_options.h"
 #include "app/commands/model_options.h"
 #include "app/commands/session_run.h"
 #include "app/continued_run.h"
@@ -19,13 +20,9 @@ namespace orrery {
 namespace {
 
 Result<void> refuse_what_comes_later(const Options& options) {
-  for (const char* name : {"--edit", "--loops", "--loop-layers"}) {
-    if (!options.has(name)) continue;
-    const std::string what = std::string_view(name) == "--edit" ? "edits of a run" : "looped models";
-    return Error{ErrorCode::kUnsupported,
-                 what + " are not there yet; leave out " + name + " " + options.all(name).front()};
-  }
-  return {};
+  if (!options.has("--edit")) return {};
+  return Error{ErrorCode::kUnsupported,
+               "edits of a run are not there yet; leave out --edit " + options.all("--edit").front()};
 }
 
 // `settings` where the user gave no other.
@@ -82,7 +79,9 @@ Error no_first_turn() {
 Result<Plan> plan_new(const Options& options) {
   Plan plan;
   ORRERY_RETURN_IF_ERROR(sampler_settings(options, {}).validate());
-  ORRERY_ASSIGN_OR_RETURN(plan.opened, open_chosen_model(model_choice(options)));
+  ModelChoice choice = model_choice(options);
+  ORRERY_ASSIGN_OR_RETURN(choice.loop, loop_request(options));
+  ORRERY_ASSIGN_OR_RETURN(plan.opened, open_chosen_model(choice));
   PromptKind kind = PromptKind::kPrompt;
   std::string text = options.text("--prompt");
   std::optional<std::string> system;
@@ -281,6 +280,9 @@ CommandResult check_usage(const Options& options) {
     if (options.has("--prompt") || options.has("--tokens") || options.has("--system")) {
       return usage_error("run", "--continue goes with --chat, not with --prompt, --tokens or --system");
     }
+    for (const char* name : {"--loops", "--loop-layers", "--exit", "--loop-cache"}) {
+      if (options.has(name)) return usage_error("run", "--continue goes on with the loop of the recorded run");
+    }
   } else {
     if (prompts != 1) return usage_error("run", "takes one of --prompt, --chat, --tokens and --continue");
     if (!options.has("--model")) return usage_error("run", "needs --model M");
@@ -342,57 +344,63 @@ const CommandSpec& run_command() {
           "  orrery run --continue tale.orrery -n 64\n"
           "  orrery run --continue sky.orrery --run 1 --chat \"Are you sure?\"",
       .options = with_model_options(
-          {{.name = "--prompt", .value = "S", .help = "Text to continue"},
-           {.kind = Kind::kRepeated,
-            .name = "--chat",
-            .value = "S|-",
-            .help = "A message to answer, in the model's chat format; repeated: the next turns; -: lines of stdin"},
-           {.name = "--system", .value = "S", .help = "With --chat: the system message, in place of the model's own"},
-           {.name = "--tokens", .value = "1,2,3|@FILE", .help = "Token ids to continue, exactly these"},
-           {.name = "--continue", .value = "S.orrery", .help = "Goes on with a recorded run"},
-           {.name = "--run",
-            .value = "R",
-            .help = "With --continue: which run (default: the last)",
-            .type = Type::kInteger},
-           {.name = "-n",
-            .value = "N",
-            .help = "Tokens to generate at most, in each turn (default 128); 0 feeds the prompt alone",
-            .type = Type::kInteger},
-           {.name = "--temperature",
-            .value = "X",
-            .help = "0: always the likeliest token (default 0.8)",
-            .type = Type::kNumber},
-           {.name = "--top-k",
-            .value = "N",
-            .help = "Keep the k likeliest (default 40; 0: all)",
-            .type = Type::kInteger},
-           {.name = "--top-p",
-            .value = "X",
-            .help = "Keep the fewest that reach this probability (default 0.95)",
-            .type = Type::kNumber},
-           {.name = "--min-p",
-            .value = "X",
-            .help = "Keep those this likely beside the likeliest (default 0)",
-            .type = Type::kNumber},
-           {.name = "--repeat-penalty",
-            .value = "X",
-            .help = "Above 1: recent tokens less likely (default 1)",
-            .type = Type::kNumber},
-           {.name = "--seed", .value = "N", .help = "One seed, one text (default 0)", .type = Type::kInteger},
-           {.kind = Kind::kFlag, .name = "--steps", .value = "", .help = "Feed the prompt one token at a time"},
-           {.name = "--record", .value = "S.orrery", .help = "Record into this session; an existing one gains a run"},
-           {.name = "--level",
-            .value = "L",
-            .help = "What to record: light, standard or full (default standard)",
-            .choices = {"light", "standard", "full"}},
-           {.kind = Kind::kRepeated,
-            .name = "--span",
-            .value = "A:B=L",
-            .help = "A finer level for steps A up to B; may be repeated"},
-           {.name = "--loops", .value = "K", .help = "Not there yet"},
-           {.name = "--loop-layers", .value = "A:B", .help = "Not there yet"},
-           {.kind = Kind::kRepeated, .name = "--edit", .value = "E", .help = "Not there yet"},
-           {.kind = Kind::kFlag, .name = "--json", .value = "", .help = "Prints one JSON object instead of streaming"}},
+          with_loop_options(
+              {{.name = "--prompt", .value = "S", .help = "Text to continue"},
+               {.kind = Kind::kRepeated,
+                .name = "--chat",
+                .value = "S|-",
+                .help = "A message to answer, in the model's chat format; repeated: the next turns; -: lines of stdin"},
+               {.name = "--system",
+                .value = "S",
+                .help = "With --chat: the system message, in place of the model's own"},
+               {.name = "--tokens", .value = "1,2,3|@FILE", .help = "Token ids to continue, exactly these"},
+               {.name = "--continue", .value = "S.orrery", .help = "Goes on with a recorded run"},
+               {.name = "--run",
+                .value = "R",
+                .help = "With --continue: which run (default: the last)",
+                .type = Type::kInteger},
+               {.name = "-n",
+                .value = "N",
+                .help = "Tokens to generate at most, in each turn (default 128); 0 feeds the prompt alone",
+                .type = Type::kInteger},
+               {.name = "--temperature",
+                .value = "X",
+                .help = "0: always the likeliest token (default 0.8)",
+                .type = Type::kNumber},
+               {.name = "--top-k",
+                .value = "N",
+                .help = "Keep the k likeliest (default 40; 0: all)",
+                .type = Type::kInteger},
+               {.name = "--top-p",
+                .value = "X",
+                .help = "Keep the fewest that reach this probability (default 0.95)",
+                .type = Type::kNumber},
+               {.name = "--min-p",
+                .value = "X",
+                .help = "Keep those this likely beside the likeliest (default 0)",
+                .type = Type::kNumber},
+               {.name = "--repeat-penalty",
+                .value = "X",
+                .help = "Above 1: recent tokens less likely (default 1)",
+                .type = Type::kNumber},
+               {.name = "--seed", .value = "N", .help = "One seed, one text (default 0)", .type = Type::kInteger},
+               {.kind = Kind::kFlag, .name = "--steps", .value = "", .help = "Feed the prompt one token at a time"},
+               {.name = "--record",
+                .value = "S.orrery",
+                .help = "Record into this session; an existing one gains a run"},
+               {.name = "--level",
+                .value = "L",
+                .help = "What to record: light, standard or full (default standard)",
+                .choices = {"light", "standard", "full"}},
+               {.kind = Kind::kRepeated,
+                .name = "--span",
+                .value = "A:B=L",
+                .help = "A finer level for steps A up to B; may be repeated"},
+               {.kind = Kind::kRepeated, .name = "--edit", .value = "E", .help = "Not there yet"},
+               {.kind = Kind::kFlag,
+                .name = "--json",
+                .value = "",
+                .help = "Prints one JSON object instead of streaming"}}),
           false),
       .run = run};
   return kSpec;

@@ -30,6 +30,7 @@ Result<OpenedModel> open_recorded_model(const RunRecord& record, const Options& 
   ORRERY_ASSIGN_OR_RETURN(choice.model, find_recorded_model(record, choice.model));
   if (!choice.kv && record.settings.kv == "f32") choice.kv = DType::kF32;
   if (!choice.kv && record.settings.kv == "f16") choice.kv = DType::kF16;
+  choice.loop = LoopRequest::of(record.settings.loop);
   return open_chosen_model(choice);
 }
 
