@@ -1,5 +1,6 @@
 #include "app/commands/model_layers.h"
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -144,6 +145,24 @@ json describe_layers(const ModelConfig& config) {
   return layers;
 }
 
+json describe_loop(const LoopConfig& loop) {
+  const char* const rules[] = {"fixed", "gate", "step", "kl"};  // in the order of ExitRule
+  const std::string rule = rules[static_cast<size_t>(loop.rule)];
+  char threshold[32];
+  std::snprintf(threshold, sizeof(threshold), "%.6g", static_cast<double>(loop.threshold));
+  std::string summary = "layers " + number(loop.begin) + " to " + number(loop.end - 1) + ", up to " +
+                        number(loop.n_iterations) + " times";
+  if (loop.rule == ExitRule::kGate) summary += ", read where the gate's probabilities sum to " + std::string(threshold);
+  if (loop.rule == ExitRule::kStep) summary += ", left once a step is below " + std::string(threshold);
+  if (loop.rule == ExitRule::kDivergence) summary += ", left once KL is below " + std::string(threshold);
+  return {{"layers", {loop.begin, loop.end}},
+          {"iterations", loop.n_iterations},
+          {"exit", rule},
+          {"threshold", loop.threshold},
+          {"cache", loop.cache == LoopCache::kShared ? "shared" : "own"},
+          {"summary", summary}};
+}
+
 json describe_cache(const ModelConfig& config, DType kv) {
   constexpr int64_t kStateBytes = sizeof(float);
   const int64_t kv_bytes = kv == DType::kF32 ? 4 : 2;
@@ -152,6 +171,7 @@ json describe_cache(const ModelConfig& config, DType kv) {
   int64_t state = 0;
   int64_t convolution = 0;
   for (const LayerConfig& layer : config.layers) {
+    if (config.loop.cache == LoopCache::kShared && layer.iteration > 0) continue;
     if (layer.has(MixerKind::kAttention)) {
       const AttentionConfig& a = layer.attention;
       const int64_t bytes = int64_t{a.n_kv_heads} * (a.d_head_k + a.d_head_v) * kv_bytes;

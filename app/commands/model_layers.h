@@ -12,6 +12,11 @@ namespace orrery {
 // "attention", "convolution", "state", "experts" with their sizes.
 nlohmann::json describe_layers(const ModelConfig& config);
 
+// {"layers": [begin, end], "iterations", "exit": "fixed", "gate", "step" or "kl", "threshold", "cache", "summary": the same
+// as a sentence}.
+nlohmann::json describe_loop(const LoopConfig& loop);
+
+// config: unrolled, as iterations of a loop remember apart.
 // {"kv", "bytes_per_token": what the keys and values of a token take while all layers keep them, "of_windows": how much
 // of that belongs to layers that keep a window only, "constant": {"recurrent state", "convolution state"}: bytes}.
 nlohmann::json describe_cache(const ModelConfig& config, DType kv);

@@ -24,7 +24,7 @@ TEST(Probes, HaveDistinctNamesAndQuantitiesAndAreFoundByName) {
     EXPECT_EQ(find_probe(probe->name), probe);
     EXPECT_FALSE(probe->description.empty()) << probe->name;
   }
-  EXPECT_EQ(names.size(), 30u);
+  EXPECT_EQ(names.size(), 34u);
   EXPECT_EQ(find_probe("attention"), nullptr);
 }
 
