@@ -161,4 +161,4 @@ def make(case, assets, shapes_of, run):
               folder / "model.safetensors", metadata={"format": "pt"})
     print(f"{case.name}: T {len(tokens)}, largest logit {np.abs(logits).max():.2f}, "
           f"spread {logits.std(-1).mean():.2f}, residual {np.stack(model.residual_norm).max():.1f}, "
-          f"state {max(s['norm'].max() for s in model.states):.1f}")
+          f"state {max((s['norm'].max() for s in model.states), default=0.0):.1f}")

@@ -26,6 +26,7 @@
 #include "engine/models/qwen3_next.h"
 #include "engine/models/retnet.h"
 #include "engine/models/samba.h"
+#include "engine/models/ttt.h"
 #include "engine/models/zamba2.h"
 
 namespace orrery {
@@ -62,6 +63,7 @@ std::span<const Architecture> architectures() {
       {"qwen3next", "qwen3_next", read_qwen3_next_config, build_qwen3_next},
       {"", "olmo_hybrid", read_olmo_hybrid_config, build_olmo_hybrid},
       {"", "zamba2", read_zamba2_config, build_zamba2},
+      {"", "ttt", read_ttt_config, build_ttt},
   };
   return kArchitectures;
 }

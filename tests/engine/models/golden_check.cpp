@@ -143,6 +143,14 @@ void compare_states(const Measured& measured, const Golden& golden, const Golden
   golden.expect_relative("conv_gate_out", measured.conv_gate_out, bounds.norm_relative);
 }
 
+void compare_fast_weights(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
+  golden.expect_relative("fast_loss_before", measured.fast_loss_before, bounds.norm_relative);
+  golden.expect_relative("fast_loss_after", measured.fast_loss_after, bounds.norm_relative);
+  golden.expect_relative("fast_rate", measured.fast_rate, bounds.norm_relative);
+  golden.expect_relative("fast_update", measured.fast_update, bounds.norm_relative);
+  golden.expect_relative("fast_drift", measured.fast_drift, bounds.norm_relative);
+}
+
 void compare_experts(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
   if (!golden.has("moe_experts")) return;
   expect_experts(measured.moe_experts, golden.read<int32_t>("moe_experts"), golden.read("moe_weights"),
@@ -156,6 +164,7 @@ void compare(const Measured& measured, const Golden& golden, const GoldenBounds&
   EXPECT_LE(largest_difference(measured.logits, golden.read("logits")), bounds.logits);
   compare_attention(measured, golden, bounds);
   compare_states(measured, golden, bounds);
+  compare_fast_weights(measured, golden, bounds);
   compare_experts(measured, golden, bounds);
   golden.expect_relative("residual_norm", measured.residual_norm, bounds.norm_relative);
   if (golden.has("lens_top")) expect_tops(measured.lens_top, golden.read("lens_top"), kLensTop, bounds.probability);
@@ -211,6 +220,16 @@ void plan_states(const ModelConfig& config, ProbePlan& plan) {
     plan.fields.push_back({.quantity = quantity, .layers = layers, .heads = {}, .width = {.fixed = n}});
   }
   plan.fields.push_back({.quantity = Quantity::kStateKeep, .layers = layers, .heads = {}, .width = {.fixed = 3 * n}});
+}
+
+void plan_fast_weights(const ModelConfig& config, ProbePlan& plan) {
+  const auto layers = layers_with(config, [](const LayerConfig& layer) { return layer.has(MixerKind::kFastWeights); });
+  if (layers.empty()) return;
+  const int32_t n = longest(config, layers, [](const LayerConfig& layer) { return layer.fast.n_heads; });
+  for (const Quantity quantity : {Quantity::kFastLossBefore, Quantity::kFastLossAfter, Quantity::kFastRate,
+                                  Quantity::kFastUpdate, Quantity::kFastDrift}) {
+    plan.fields.push_back({.quantity = quantity, .layers = layers, .heads = {}, .width = {.fixed = n}});
+  }
 }
 
 void plan_convolutions(const ModelConfig& config, ProbePlan& plan) {
@@ -283,6 +302,7 @@ ProbePlan plan_of_everything(const ModelConfig& config) {
   plan.fields.push_back({.quantity = Quantity::kResidualNorm, .layers = layers, .heads = {}, .width = {.fixed = 1}});
   plan_attention(config, plan);
   plan_states(config, plan);
+  plan_fast_weights(config, plan);
   plan_convolutions(config, plan);
   plan_experts(config, plan);
   plan.fields.push_back(
@@ -316,6 +336,11 @@ Measured measure(const std::shared_ptr<const Model>& model, const std::vector<in
     append(probes, Quantity::kStateWrite, measured.state_write);
     append(probes, Quantity::kStateRead, measured.state_read);
     append(probes, Quantity::kStateKeep, measured.state_keep);
+    append(probes, Quantity::kFastLossBefore, measured.fast_loss_before);
+    append(probes, Quantity::kFastLossAfter, measured.fast_loss_after);
+    append(probes, Quantity::kFastRate, measured.fast_rate);
+    append(probes, Quantity::kFastUpdate, measured.fast_update);
+    append(probes, Quantity::kFastDrift, measured.fast_drift);
     append(probes, Quantity::kConvTaps, measured.conv_taps);
     append(probes, Quantity::kConvGateIn, measured.conv_gate_in);
     append(probes, Quantity::kConvGateOut, measured.conv_gate_out);
