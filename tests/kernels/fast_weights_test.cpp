@@ -150,7 +150,7 @@ TEST(FastWeights, TheReferencesStepsGiveItsBatchsBits) {
 // A head that is fed one pair over and over: the loss of every token is that which the one before left.
 TEST(FastWeights, RepeatedPairsAreLearned) {
   const FastWeightsSizes sizes{.n_heads = 1, .d_head = 8, .d_hidden = 0, .batch_size = 4};
-  const int64_t n = 40;
+  const int64_t n = 20;
   std::vector<float> q(8 * n), k(8 * n), v(8 * n), out(8 * n), before(n), after(n), drift(n);
   const std::vector<float> pair = random_floats(16, 9);
   for (int64_t r = 0; r < n; ++r) {
