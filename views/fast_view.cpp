@@ -19,10 +19,10 @@ constexpr HeadQuantity quantity(std::string_view probe, Together together) {
 // The two losses have one scale, so that learning is seen as the second map being darker or paler than the first.
 constexpr int kLossScale = 0;
 const std::array<HeadLook, 5> kLooks{{
-    {quantity("fast.loss_before", Together::kMean), "inner loss before the step", Transfer::kSquareRoot, kLossScale},
-    {quantity("fast.loss_after", Together::kMean), "inner loss after the step", Transfer::kSquareRoot, kLossScale},
-    {quantity("fast.update", Together::kRootOfSquares), "change of the weights by the token", Transfer::kSquareRoot},
-    {quantity("fast.drift", Together::kRootOfSquares), "drift from the learned weights", Transfer::kLinear},
+    {quantity("fast.loss_before", Together::kMean), "loss before the step", Transfer::kSquareRoot, kLossScale},
+    {quantity("fast.loss_after", Together::kMean), "loss after the step", Transfer::kSquareRoot, kLossScale},
+    {quantity("fast.update", Together::kRootOfSquares), "change of the weights", Transfer::kSquareRoot},
+    {quantity("fast.drift", Together::kRootOfSquares), "drift of the weights", Transfer::kLinear},
     {quantity("fast.rate", Together::kMean), "inner step size", Transfer::kSquareRoot},
 }};
 

@@ -2,9 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
+#include <iterator>
 
-#include "probes/model_axes.h"
 #include "tests/views/sample_run.h"
 #include "views/json_renderer.h"
 #include "views/registry.h"
@@ -13,56 +12,6 @@ namespace orrery {
 namespace {
 
 using nlohmann::json;
-
-// 0 TTT-Linear (3 heads), 1 attention, 2 TTT-MLP (5 heads). Every number follows from probe, step, layer and head.
-struct FastRun {
-  static constexpr const char* kProbes[] = {"fast.loss_before", "fast.loss_after", "fast.rate", "fast.update",
-                                            "fast.drift"};
-
-  static RunInfo info() {
-    RunInfo info = SampleRun{.n_layers = 3, .n_heads = 2}.info();
-    info.layer_labels.clear();
-    for (const int32_t i : {0, 2}) {
-      LayerConfig& layer = info.config.layers[static_cast<size_t>(i)];
-      layer.mixers = {MixerKind::kFastWeights};
-      layer.fast = {.model = i == 0 ? FastModel::kLinear : FastModel::kMlp,
-                    .n_heads = i == 0 ? 3 : 5,
-                    .d_head = 4,
-                    .d_hidden = i == 0 ? 0 : 16,
-                    .batch_size = 8};
-    }
-    for (int32_t i = 0; i < 3; ++i) info.layer_labels.push_back(layer_label(info.config, i));
-    return info;
-  }
-
-  static float value(size_t probe, int64_t step, int32_t layer, int32_t head) {
-    return static_cast<float>(probe + 1) + 0.1f * static_cast<float>(step) + 0.25f * static_cast<float>(layer) +
-           0.01f * static_cast<float>(head);
-  }
-
-  static FrameBatch batch(int64_t step) {
-    FrameBatch batch;
-    batch.tokens = {SampleRun{}.token(step), SampleRun{}.token(step + 1)};
-    for (size_t probe = 0; probe < std::size(kProbes); ++probe) {
-      std::vector<float> values;
-      for (const int32_t layer : {0, 2}) {
-        for (int32_t head = 0; head < 5; ++head) {
-          const bool there = layer == 2 || head < 3;
-          values.push_back(there ? value(probe, step, layer, head) : std::numeric_limits<float>::quiet_NaN());
-        }
-      }
-      batch.frames.push_back(make_frame(kProbes[probe], step, {0, 2}, {5}, values));
-    }
-    return batch;
-  }
-
-  static FrameHistory history(int64_t n_steps) {
-    FrameHistory history;
-    history.reset(info());
-    for (int64_t step = 0; step < n_steps; ++step) history.add_batch(batch(step));
-    return history;
-  }
-};
 
 json draw_json(const FrameHistory& history, const ViewState& state, Size size = {1200, 800}) {
   const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
@@ -86,10 +35,10 @@ ViewState at(int64_t step, int32_t layer, int32_t head) {
 }
 
 TEST(FastView, DrawsWhatIsRecordedOfLayersAndOfTheHeadsOfOne) {
-  const json scene = draw_json(FastRun::history(30), at(10, 2, 4));
+  const json scene = draw_json(FastRun{}.history(30), at(10, 2, 4));
   EXPECT_EQ(scene["tiles"].size(), 10u);
-  const char* titles[] = {"inner loss before the step", "inner loss after the step", "inner step size",
-                          "change of the weights by the token", "drift from the learned weights"};
+  const char* titles[] = {"loss before the step", "loss after the step", "inner step size", "change of the weights",
+                          "drift of the weights"};
   for (size_t probe = 0; probe < std::size(titles); ++probe) {
     const json heads = tile(scene, std::string(titles[probe]) + " by head");
     EXPECT_EQ(heads["probe"], FastRun::kProbes[probe]);
@@ -98,16 +47,16 @@ TEST(FastView, DrawsWhatIsRecordedOfLayersAndOfTheHeadsOfOne) {
     for (int32_t head = 0; head < 5; ++head) {
       for (int64_t step = 0; step < 30; ++step) {
         EXPECT_FLOAT_EQ(heads["cells"][static_cast<size_t>(head)][static_cast<size_t>(step)].get<float>(),
-                        FastRun::value(probe, step, 2, head));
+                        FastRun{}.value(probe, step, 2, head));
       }
     }
   }
-  const json layers = tile(scene, "inner loss before the step by layer");
+  const json layers = tile(scene, "loss before the step by layer");
   ASSERT_EQ(layers["rows"], 2);
-  EXPECT_FLOAT_EQ(layers["cells"][0][7].get<float>(), FastRun::value(0, 7, 0, 1)) << "the mean of three heads";
-  const json drifts = tile(scene, "drift from the learned weights by layer");
+  EXPECT_FLOAT_EQ(layers["cells"][0][7].get<float>(), FastRun{}.value(0, 7, 0, 1)) << "the mean of three heads";
+  const json drifts = tile(scene, "drift of the weights by layer");
   double squares = 0;
-  for (int32_t head = 0; head < 3; ++head) squares += std::pow(static_cast<double>(FastRun::value(4, 7, 0, head)), 2);
+  for (int32_t head = 0; head < 3; ++head) squares += std::pow(static_cast<double>(FastRun{}.value(4, 7, 0, head)), 2);
   EXPECT_NEAR(drifts["cells"][0][7].get<double>(), std::sqrt(squares), 1e-4) << "all heads' weights as one";
   EXPECT_EQ(scene["axes"][layers["row_axis"].get<size_t>()]["labels"][1], "2 TTT-MLP");
   EXPECT_TRUE(says(scene, "heads of 2 TTT-MLP"));
@@ -116,17 +65,17 @@ TEST(FastView, DrawsWhatIsRecordedOfLayersAndOfTheHeadsOfOne) {
 
 // So that what a step gains is seen.
 TEST(FastView, TheTwoLossesHaveOneScale) {
-  const json scene = draw_json(FastRun::history(30), at(10, 0, 1));
+  const json scene = draw_json(FastRun{}.history(30), at(10, 0, 1));
   const auto high = [&](const char* name) {
     return scene["scales"][tile(scene, name)["scale"].get<size_t>()]["high"].get<float>();
   };
-  EXPECT_EQ(high("inner loss before the step by head"), high("inner loss after the step by head"));
-  EXPECT_FLOAT_EQ(high("inner loss before the step by head"), FastRun::value(1, 29, 0, 2));
-  EXPECT_FLOAT_EQ(high("inner step size by head"), FastRun::value(2, 29, 0, 2));
+  EXPECT_EQ(high("loss before the step by head"), high("loss after the step by head"));
+  EXPECT_FLOAT_EQ(high("loss before the step by head"), FastRun{}.value(1, 29, 0, 2));
+  EXPECT_FLOAT_EQ(high("inner step size by head"), FastRun{}.value(2, 29, 0, 2));
 }
 
 TEST(FastView, BeginsWithTheFirstLayerThatLearnsAndDrawsLayersAloneForOthers) {
-  const FrameHistory history = FastRun::history(5);
+  const FrameHistory history = FastRun{}.history(5);
   EXPECT_EQ(draw_json(history, {})["selection"]["layer"], 0);
   EXPECT_EQ(draw_json(history, {})["selection"]["head"], 0);
   EXPECT_EQ(draw_json(history, at(3, 1, 0))["tiles"].size(), 5u) << "attention";
@@ -134,12 +83,12 @@ TEST(FastView, BeginsWithTheFirstLayerThatLearnsAndDrawsLayersAloneForOthers) {
 
 TEST(FastView, WhatIsMissingIsDrawnAsMissing) {
   FrameHistory history;
-  history.reset(FastRun::info());
+  history.reset(FastRun{}.info());
   for (int64_t step = 0; step < 20; ++step) {
-    if (step < 6 || step >= 9) history.add_batch(FastRun::batch(step));
+    if (step < 6 || step >= 9) history.add_batch(FastRun{}.batch(step));
   }
   const json scene = draw_json(history, at(3, 2, 0));
-  const json heads = tile(scene, "drift from the learned weights by head");
+  const json heads = tile(scene, "drift of the weights by head");
   EXPECT_TRUE(heads["cells"][0][7].is_null()) << heads["cells"][0].dump();
   EXPECT_FALSE(heads["cells"][0][5].is_null());
   EXPECT_NE(scene["notes"].dump().find("Hatched: not recorded"), std::string::npos);
@@ -149,7 +98,7 @@ TEST(FastView, SaysWhyAModelHasNone) {
   const FrameHistory history = SampleRun{.n_layers = 2, .n_heads = 2}.history(3);
   EXPECT_EQ((*find_view("fast"))->unavailable(history.info()), "This model has no layers with fast weights.");
   EXPECT_TRUE(says(draw_json(history, {}), "no layers with fast weights"));
-  EXPECT_FALSE((*find_view("fast"))->unavailable(FastRun::info()).has_value());
+  EXPECT_FALSE((*find_view("fast"))->unavailable(FastRun{}.info()).has_value());
 }
 
 }  // namespace

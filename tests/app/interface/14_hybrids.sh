@@ -116,3 +116,18 @@ s=$work/granite-hybrid.orrery
 succeeds "a routing picture" shot "$s" --view routing --step 20 --out "$work/routing.json"
 equal "tokens counted" 1 "$(grep -c '21 tokens counted' "$work/routing.json")"
 check "equal shares are printed" grep -q 'equal shares' "$work/routing.json"
+s=$work/ttt-mlp.orrery
+succeeds "a picture of fast weights" shot "$s" --view fast --size 1280x800 --out "$work/fast.json"
+cells_of() { # name of a tile of fast.json: its cells, row after row
+  sqlite3 :memory: "select c.value from json_each(cast(readfile('$work/fast.json') as text), '\$.tiles') t,
+    json_each(t.value, '\$.cells') r, json_each(r.value) c where json_extract(t.value, '\$.name') = '$1'"
+}
+for pair in "loss_before:loss before the step" "loss_after:loss after the step" "rate:inner step size" \
+  "update:change of the weights" "drift:drift of the weights"; do
+  succeeds "export of fast.${pair%%:*}" export "$s" --probe "fast.${pair%%:*}" --layers 0 --out "$work/fast.npy"
+  npy_values "$work/fast.npy" | awk '{ at[NR - 1] = $1 } END { for (h = 0; h < 3; ++h) for (t = 0; t < NR / 3; ++t) print at[3 * t + h] }' >"$work/expected"
+  cells_of "${pair#*:} by head" >"$work/values"
+  near "the view's cells are fast.${pair%%:*}" "$work/values" "$work/expected" 1e-5 relative
+  equal "as many cells of fast.${pair%%:*}" 600 "$(wc -l <"$work/values" | tr -d ' ')"
+  rm -f "$work/fast.npy"
+done

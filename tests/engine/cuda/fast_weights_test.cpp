@@ -17,7 +17,9 @@ class CudaFastWeights : public CudaOperation {
   };
   Inputs inputs(const FastWeightsSizes& sizes, int64_t n_rows) {
     const int64_t width = int64_t{sizes.n_heads} * sizes.d_head;
-    Inputs in{.sizes = sizes, .n_rows = n_rows};
+    Inputs in;
+    in.sizes = sizes;
+    in.n_rows = n_rows;
     in.q = random(n_rows * width, 0.7f);
     in.k = random(n_rows * width, 0.7f);
     in.v = random(n_rows * width, 0.7f);
