@@ -22,6 +22,7 @@
 #include "kernels/causal_conv.h"
 #include "kernels/elementwise.h"
 #include "kernels/expert_matmul.h"
+#include "kernels/fast_weights.h"
 #include "kernels/matrix_state.h"
 #include "kernels/moe.h"
 #include "kernels/output_stats.h"
@@ -101,6 +102,9 @@ class Backend {
   virtual void embed(const TensorView& table, std::span<const int32_t> ids, float scale, Matrix<float> out) = 0;
   // weight [n_cols], empty, or [n, n_cols] of which row r takes the (r mod n)-th.
   virtual void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) = 0;
+  // weight and bias as the weight of rms_norm.
+  virtual void layer_norm(Matrix<const float> x, const TensorView& weight, const TensorView& bias, float epsilon,
+                          Matrix<float> out) = 0;
   virtual void matmul(Matrix<const float> x, std::span<const Product> products) = 0;
   // Rotates x [n_rows, n_heads * d_head] in place, with the frequencies of a sequence of `length` tokens.
   virtual void rope(Matrix<float> x, std::span<const int64_t> positions, int64_t length, const RopeConfig& rope,
@@ -132,6 +136,7 @@ class Backend {
   virtual void causal_conv(const CausalConvArgs& args, StatSlot tap_means) = 0;
   virtual void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats) = 0;
   virtual void matrix_state_rows(const StateRowArgs& args, StatSlot rows) = 0;
+  virtual void fast_weights(const FastWeightsArgs& args, const FastWeightsStats& stats) = 0;
   // bias [n_experts] f32 or empty.
   virtual void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config,
                      const Routes& routes, const RouterStats& stats) = 0;

@@ -101,6 +101,7 @@ struct FastWeightsConfig {
   int32_t d_head = 0;
   int32_t d_hidden = 0;    // of the MLP
   int32_t batch_size = 0;  // tokens whose gradients are taken at the same weights
+  int32_t n_qk_taps = 0;   // of the convolutions of queries and of keys; 0: none, each has a projection of its own
 };
 
 struct MoeConfig {

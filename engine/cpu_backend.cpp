@@ -11,7 +11,9 @@
 #include "kernels/elementwise.h"
 #include "kernels/embedding.h"
 #include "kernels/expert_matmul.h"
+#include "kernels/fast_weights.h"
 #include "kernels/kv_store.h"
+#include "kernels/layer_norm.h"
 #include "kernels/matmul.h"
 #include "kernels/matrix_state.h"
 #include "kernels/moe.h"
@@ -116,6 +118,11 @@ class CpuBackend final : public Backend {
     orrery::rms_norm(x, vector_of(weight), epsilon, out, pool_);
   }
 
+  void layer_norm(Matrix<const float> x, const TensorView& weight, const TensorView& bias, float epsilon,
+                  Matrix<float> out) override {
+    orrery::layer_norm(x, vector_of(weight), vector_of(bias), epsilon, out, pool_);
+  }
+
   void matmul(Matrix<const float> x, std::span<const Product> products) override {
     targets_.clear();
     for (const Product& product : products) {
@@ -172,6 +179,9 @@ class CpuBackend final : public Backend {
   }
   void matrix_state_rows(const StateRowArgs& args, StatSlot rows) override {
     orrery::matrix_state_rows(args, rows, pool_);
+  }
+  void fast_weights(const FastWeightsArgs& args, const FastWeightsStats& stats) override {
+    orrery::fast_weights(args, stats, pool_);
   }
   void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config, const Routes& routes,
              const RouterStats& stats) override {

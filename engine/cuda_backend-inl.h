@@ -17,7 +17,9 @@
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/embedding.h"
 #include "kernels/cuda/expert_matmul.h"
+#include "kernels/cuda/fast_weights.h"
 #include "kernels/cuda/kv_store.h"
+#include "kernels/cuda/layer_norm.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/matrix_state.h"
 #include "kernels/cuda/moe.h"
@@ -168,6 +170,11 @@ class CudaBackend final : public Backend {
   void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) override {
     ORRERY_CUDA_NAMESPACE::rms_norm(x, vector_of(weight), weight.n_rows(), epsilon, out, stream_);
   }
+  void layer_norm(Matrix<const float> x, const TensorView& weight, const TensorView& bias, float epsilon,
+                  Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::layer_norm(x, {vector_of(weight), weight.n_rows()}, {vector_of(bias), bias.n_rows()},
+                                      epsilon, out, stream_);
+  }
   void matmul(Matrix<const float> x, std::span<const Product> products) override {
     targets_.clear();
     for (const Product& product : products) {
@@ -221,6 +228,9 @@ class CudaBackend final : public Backend {
   }
   void matrix_state_rows(const StateRowArgs& args, StatSlot rows) override {
     ORRERY_CUDA_NAMESPACE::matrix_state_rows(args, rows, stream_);
+  }
+  void fast_weights(const FastWeightsArgs& args, const FastWeightsStats& stats) override {
+    ORRERY_CUDA_NAMESPACE::fast_weights(args, stats, stream_);
   }
   void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config, const Routes& routes,
              const RouterStats& stats) override {

@@ -18,7 +18,9 @@ int64_t mixer_width(const LayerConfig& layer) {
   // Its inputs before and after the convolution, gate, output, rates; Mamba-1's low-rank time steps are narrower.
   const int64_t recurrence =
       4 * int64_t{state.n_heads} * (state.d_value + 2) + 6 * int64_t{state.n_groups} * state.d_key;
-  return heads + kv_heads + recurrence + 4 * layer.conv.n_channels;
+  // Queries, keys, values, what queries and keys are made of, the gate, rates.
+  const int64_t fast = int64_t{layer.fast.n_heads} * (5 * layer.fast.d_head + 1);
+  return heads + kv_heads + recurrence + fast + 4 * layer.conv.n_channels;
 }
 
 int64_t feed_forward_width(const LayerConfig& layer, int64_t d_model) {

@@ -200,6 +200,7 @@ Result<FastWeightsConfig> read_fast(const Json& json) {
   fields.read("d_head", fast.d_head, 0, kMaxHeads);
   fields.read("d_hidden", fast.d_hidden, 0, kMaxHeads);
   fields.read("batch_size", fast.batch_size, 0, kMaxHeads);
+  fields.read("n_qk_taps", fast.n_qk_taps, 0, kMaxHeads);
   ORRERY_RETURN_IF_ERROR(fields.done());
   return fast;
 }
@@ -281,7 +282,8 @@ OrderedJson fast_json(const FastWeightsConfig& fast) {
           {"n_heads", fast.n_heads},
           {"d_head", fast.d_head},
           {"d_hidden", fast.d_hidden},
-          {"batch_size", fast.batch_size}};
+          {"batch_size", fast.batch_size},
+          {"n_qk_taps", fast.n_qk_taps}};
 }
 
 OrderedJson moe_json(const MoeConfig& moe) {

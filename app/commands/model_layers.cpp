@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "kernels/fast_weights.h"
 #include "probes/model_axes.h"
 
 namespace orrery {
@@ -76,6 +77,13 @@ std::string state_text(const MatrixStateConfig& state) {
   return "state of " + number(sizes.n_heads) + what + " × " + number(sizes.d_key);
 }
 
+std::string fast_text(const FastWeightsConfig& fast) {
+  const std::string inner = fast.model == FastModel::kMlp ? " × " + number(fast.d_hidden) + " × " : " × ";
+  return "fast weights of " + number(fast.n_heads) + " heads × " + number(fast.d_head) + inner + number(fast.d_head) +
+         ", mini-batches of " + number(fast.batch_size) +
+         (fast.n_qk_taps > 0 ? ", convolutions of " + number(fast.n_qk_taps) + " taps for queries and for keys" : "");
+}
+
 std::string conv_text(const ConvConfig& conv) {
   return std::string(conv.is_gated ? "gated " : "") + "convolution of " + number(conv.n_taps) + " taps over " +
          number(conv.n_channels) + " channels";
@@ -92,6 +100,7 @@ std::string layer_text(const LayerConfig& layer) {
   const auto add = [&text](const std::string& part) { text += (text.empty() ? "" : "; ") + part; };
   if (layer.has(MixerKind::kAttention)) add(attention_text(layer.attention));
   if (layer.has(MixerKind::kMatrixState)) add(state_text(layer.state));
+  if (layer.has(MixerKind::kFastWeights)) add(fast_text(layer.fast));
   if (layer.conv.n_taps > 0) add(conv_text(layer.conv));
   if (layer.feed_forward == FeedForwardKind::kMoe) add(moe_text(layer.moe));
   if (layer.feed_forward == FeedForwardKind::kDense) add("feed-forward × " + number(layer.d_ffn));
@@ -105,6 +114,15 @@ json state_json(const MatrixStateConfig& state) {
           {"d_value", state.sizes.d_value},
           {"d_key", state.sizes.d_key},
           {"n_probe_heads", state.n_stat_heads}};
+}
+
+json fast_json(const FastWeightsConfig& fast) {
+  return {{"model", fast.model == FastModel::kMlp ? "mlp" : "linear"},
+          {"n_heads", fast.n_heads},
+          {"d_head", fast.d_head},
+          {"d_hidden", fast.d_hidden},
+          {"batch_size", fast.batch_size},
+          {"n_qk_taps", fast.n_qk_taps}};
 }
 
 json layer_json(const ModelConfig& config, int32_t i) {
@@ -124,6 +142,7 @@ json layer_json(const ModelConfig& config, int32_t i) {
                               {"window", layer.attention.window}};
   }
   if (layer.has(MixerKind::kMatrixState)) described["state"] = state_json(layer.state);
+  if (layer.has(MixerKind::kFastWeights)) described["fast_weights"] = fast_json(layer.fast);
   if (layer.conv.n_taps > 0) {
     described["convolution"] = {
         {"n_taps", layer.conv.n_taps}, {"n_channels", layer.conv.n_channels}, {"gated", layer.conv.is_gated}};
@@ -170,6 +189,7 @@ json describe_cache(const ModelConfig& config, DType kv) {
   int64_t of_windows = 0;
   int64_t state = 0;
   int64_t convolution = 0;
+  int64_t fast = 0;
   for (const LayerConfig& layer : config.layers) {
     if (config.loop.cache == LoopCache::kShared && layer.iteration > 0) continue;
     if (layer.has(MixerKind::kAttention)) {
@@ -182,12 +202,18 @@ json describe_cache(const ModelConfig& config, DType kv) {
       const MatrixStateSizes& s = layer.state.sizes;
       state += int64_t{s.n_heads} * s.d_value * s.d_key * kStateBytes;
     }
+    if (layer.has(MixerKind::kFastWeights)) {
+      const FastWeightsConfig& f = layer.fast;
+      const FastWeightsSizes sizes{f.n_heads, f.d_head, f.model == FastModel::kMlp ? f.d_hidden : 0, f.batch_size};
+      fast += 2 * f.n_heads * sizes.n_weights() * kStateBytes;  // and the gradients of a mini-batch
+      if (f.n_qk_taps > 0) convolution += 2 * int64_t{f.n_qk_taps - 1} * f.n_heads * f.d_head * kStateBytes;
+    }
     if (layer.conv.n_taps > 0) convolution += (layer.conv.n_taps - 1) * layer.conv.n_channels * kStateBytes;
   }
   return {{"kv", kv == DType::kF32 ? "f32" : "f16"},
           {"bytes_per_token", per_token},
           {"of_windows", of_windows},
-          {"constant", {{"recurrent state", state}, {"convolution state", convolution}}}};
+          {"constant", {{"recurrent state", state}, {"convolution state", convolution}, {"fast weights", fast}}}};
 }
 
 }  // namespace orrery

@@ -27,6 +27,7 @@
 #include "engine/models/qwen3_next.h"
 #include "engine/models/retnet.h"
 #include "engine/models/samba.h"
+#include "engine/models/ttt.h"
 #include "engine/models/zamba2.h"
 
 namespace orrery {
@@ -64,6 +65,7 @@ std::span<const Architecture> architectures() {
       {"", "olmo_hybrid", read_olmo_hybrid_config, build_olmo_hybrid},
       {"", "zamba2", read_zamba2_config, build_zamba2},
       {"", "ouro", read_ouro_config, build_ouro},
+      {"", "ttt", read_ttt_config, build_ttt},
   };
   return kArchitectures;
 }

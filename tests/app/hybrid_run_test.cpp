@@ -39,7 +39,8 @@ class HybridRuns : public ::testing::TestWithParam<const char*> {};
 
 INSTANTIATE_TEST_SUITE_P(Models, HybridRuns,
                          ::testing::Values("tiny-lfm2", "tiny-mamba", "tiny-mamba2", "tiny-granite-hybrid",
-                                           "tiny-falcon-h1", "tiny-nemotron-h-moe", "tiny-qwen3-next", "tiny-zamba2"));
+                                           "tiny-falcon-h1", "tiny-nemotron-h-moe", "tiny-qwen3-next", "tiny-zamba2",
+                                           "tiny-ttt-linear-b", "tiny-ttt-mlp"));
 
 TEST_P(HybridRuns, AreBitIdenticalWhenRunAgain) {
   const TemporaryFolder folder;
@@ -73,15 +74,18 @@ TEST_P(HybridRuns, CacheBytesAreWhatTheConfigurationSays) {
     int64_t per_token = 0;
     int64_t state = 0;
     int64_t convolution = 0;
+    int64_t fast = 0;
     for (const LayerState& one : opened.model->states(kv)) {
       (one.key.kind == StateKind::kKeysValues    ? per_token
        : one.key.kind == StateKind::kMatrixState ? state
+       : one.key.kind == StateKind::kFastWeights ? fast
                                                  : convolution) += one.spec.unit_bytes();
     }
     const nlohmann::json cache = describe_cache(opened.model->config(), kv);
     EXPECT_EQ(cache["bytes_per_token"], per_token);
     EXPECT_EQ(cache["constant"]["recurrent state"], state);
     EXPECT_EQ(cache["constant"]["convolution state"], convolution);
+    EXPECT_EQ(cache["constant"]["fast weights"], fast);
   }
 }
 

@@ -38,6 +38,10 @@ class TestDevice final : public Backend {
   void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) override {
     cpu_->rms_norm(x, weight, epsilon, out);
   }
+  void layer_norm(Matrix<const float> x, const TensorView& weight, const TensorView& bias, float epsilon,
+                  Matrix<float> out) override {
+    cpu_->layer_norm(x, weight, bias, epsilon, out);
+  }
   void matmul(Matrix<const float> x, std::span<const Product> products) override { cpu_->matmul(x, products); }
   void rope(Matrix<float> x, std::span<const int64_t> positions, int64_t length, const RopeConfig& rope,
             int32_t d_head) override {
@@ -74,6 +78,9 @@ class TestDevice final : public Backend {
     cpu_->matrix_state(args, stats);
   }
   void matrix_state_rows(const StateRowArgs& args, StatSlot rows) override { cpu_->matrix_state_rows(args, rows); }
+  void fast_weights(const FastWeightsArgs& args, const FastWeightsStats& stats) override {
+    cpu_->fast_weights(args, stats);
+  }
   void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config, const Routes& routes,
              const RouterStats& stats) override {
     cpu_->route(logits, bias, config, routes, stats);

@@ -17,6 +17,7 @@
 #include "kernels/causal_conv.h"
 #include "kernels/cpu_info.h"
 #include "kernels/elementwise.h"
+#include "kernels/fast_weights.h"
 #include "kernels/matmul.h"
 #include "kernels/matrix_state.h"
 #include "kernels/output_stats.h"
@@ -166,6 +167,41 @@ void bench_matrix_state(benchmark::State& state, MatrixStateSizes sizes, StateEr
   state.SetItemsProcessed(state.iterations() * n_rows);
 }
 
+// A layer that learns from n_rows tokens.
+void bench_fast_weights(benchmark::State& state, FastWeightsSizes sizes, int64_t n_rows, Level level) {
+  const int64_t width = int64_t{sizes.n_heads} * sizes.d_head;
+  const auto n = static_cast<size_t>(n_rows * width),
+             n_weights = static_cast<size_t>(sizes.n_heads * sizes.n_weights());
+  const std::vector<float> q = random_floats(n, 1, 0.3f), k = random_floats(n, 2, 0.3f), v = random_floats(n, 3, 0.3f);
+  const std::vector<float> rate(static_cast<size_t>(n_rows * sizes.n_heads)), ones(static_cast<size_t>(width), 1.0f);
+  const std::vector<float> share(static_cast<size_t>(sizes.batch_size), 0.1f),
+      learned = random_floats(n_weights, 4, 0.02f);
+  std::vector<float> out(n), fast(2 * n_weights), packed(rate.size() * 5);
+  std::vector<int64_t> positions(static_cast<size_t>(n_rows));
+  for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int64_t>(i);
+  const StateRows rows{0, n_rows, fast.data()};
+  FastWeightsArgs args;
+  args.sizes = sizes;
+  args.q = {q.data(), n_rows, width};
+  args.k = {k.data(), n_rows, width};
+  args.v = {v.data(), n_rows, width};
+  args.rate = {rate.data(), n_rows, sizes.n_heads};
+  args.share = share;
+  args.learned = learned;
+  args.norm_weight = args.norm_bias = ones;
+  args.out = {out.data(), n_rows, width};
+  args.positions = positions;
+  args.sequences = {&rows, 1};
+  FastWeightsStats stats;
+  if (level != Level::kOff) {
+    const int64_t h = sizes.n_heads, stride = 5 * h;
+    float* const at = packed.data();
+    stats = {{at, stride}, {at + h, stride}, {at + 2 * h, stride}, {at + 3 * h, stride}, {at + 4 * h, stride}};
+  }
+  for (auto _ : state) fast_weights(args, stats, pool());
+  state.SetItemsProcessed(state.iterations() * n_rows);
+}
+
 void bench_causal_conv(benchmark::State& state, int64_t n_channels, int32_t n_taps, int64_t n_rows) {
   const std::vector<float> x = random_floats(static_cast<size_t>(n_rows * n_channels), 1);
   const std::vector<float> taps = random_floats(static_cast<size_t>(n_taps * n_channels), 2);
@@ -270,6 +306,20 @@ void register_all() {
           ->UseRealTime();
       benchmark::RegisterBenchmark((name + "light").c_str(), bench_matrix_state, recurrence.sizes, recurrence.erase,
                                    n_rows, Level::kLight)
+          ->UseRealTime();
+    }
+  }
+  struct FastLayer {
+    const char* name;
+    FastWeightsSizes sizes;
+  };
+  constexpr FastLayer kFastLayers[] = {{"ttt-linear-1b", {32, 64, 0, 16}}, {"ttt-mlp-1b", {32, 64, 256, 16}}};
+  for (const FastLayer& layer : kFastLayers) {
+    for (const int64_t n_rows : {1, 64}) {
+      const std::string name = std::string("fast_weights/") + layer.name + "/" + std::to_string(n_rows) + "/";
+      benchmark::RegisterBenchmark((name + "off").c_str(), bench_fast_weights, layer.sizes, n_rows, Level::kOff)
+          ->UseRealTime();
+      benchmark::RegisterBenchmark((name + "light").c_str(), bench_fast_weights, layer.sizes, n_rows, Level::kLight)
           ->UseRealTime();
     }
   }

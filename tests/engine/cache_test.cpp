@@ -34,6 +34,7 @@ class CountingBackend final : public Backend {
   }
   void embed(const TensorView&, std::span<const int32_t>, float, Matrix<float>) override { FAIL(); }
   void rms_norm(Matrix<const float>, const TensorView&, float, Matrix<float>) override { FAIL(); }
+  void layer_norm(Matrix<const float>, const TensorView&, const TensorView&, float, Matrix<float>) override { FAIL(); }
   void matmul(Matrix<const float>, std::span<const Product>) override { FAIL(); }
   void rope(Matrix<float>, std::span<const int64_t>, int64_t, const RopeConfig&, int32_t) override { FAIL(); }
   void store_kv(Matrix<const float>, std::span<const int64_t>, std::span<std::byte* const>, DType, int32_t,
@@ -53,6 +54,7 @@ class CountingBackend final : public Backend {
   void causal_conv(const CausalConvArgs&, StatSlot) override { FAIL(); }
   void matrix_state(const MatrixStateArgs&, const MatrixStateStats&) override { FAIL(); }
   void matrix_state_rows(const StateRowArgs&, StatSlot) override { FAIL(); }
+  void fast_weights(const FastWeightsArgs&, const FastWeightsStats&) override { FAIL(); }
   void route(Matrix<const float>, const TensorView&, const RouterConfig&, const Routes&, const RouterStats&) override {
     FAIL();
   }

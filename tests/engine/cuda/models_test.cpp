@@ -17,8 +17,8 @@ struct Golden {
 };
 
 // What differs between kernels: dtypes, grouped heads, biases, windows, QK norms, caps, activations, both pairings;
-// then short convolutions, recurrences with decays by channel, by head, and that erase, experts by all kinds of scores,
-// sinks.
+// then short convolutions, recurrences with decays by channel, by head, and that erase, fast weights of both kinds,
+// experts by all kinds of scores, sinks.
 constexpr Golden kGoldens[] = {
     {"tiny-llama-a", "llama/a"},
     {"tiny-llama-c.f16.gguf", "llama/c-f16"},
@@ -49,6 +49,8 @@ constexpr Golden kGoldens[] = {
     {"tiny-minimax-b", "hybrids/tiny-minimax-b"},
     {"tiny-retnet-c", "hybrids/tiny-retnet-c"},
     {"tiny-samba", "hybrids/tiny-samba"},
+    {"tiny-ttt-linear-b", "hybrids/tiny-ttt-linear-b"},
+    {"tiny-ttt-mlp-b", "hybrids/tiny-ttt-mlp-b"},
     {"tiny-mixtral-b", "hybrids/tiny-mixtral-b"},
     {"tiny-olmoe-b", "hybrids/tiny-olmoe-b"},
     {"tiny-qwen3-moe-b", "hybrids/tiny-qwen3-moe-b"},
