@@ -1,6 +1,7 @@
 #include "engine/models/registry.h"
 
 #include "engine/models/decoder_builder.h"
+#include "engine/models/deepseek_v3.h"
 #include "engine/models/falcon_h1.h"
 #include "engine/models/gemma.h"
 #include "engine/models/gemma2.h"
@@ -62,6 +63,7 @@ std::span<const Architecture> architectures() {
       {"qwen3next", "qwen3_next", read_qwen3_next_config, build_qwen3_next},
       {"", "olmo_hybrid", read_olmo_hybrid_config, build_olmo_hybrid},
       {"", "zamba2", read_zamba2_config, build_zamba2},
+      {"deepseek2", "deepseek_v3", read_deepseek_v3_config, build_deepseek_v3},
   };
   return kArchitectures;
 }
