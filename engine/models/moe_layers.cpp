@@ -37,13 +37,6 @@ Result<int64_t> expert_width(const ModelFile& file, const MoeNames& names, int32
                                             std::to_string(down.n_cols())};
 }
 
-Result<void> read_layer(const ModelFile& file, const MoeKeys& keys, const MoeNames& names, int32_t i, int64_t d_model,
-                        int64_t d_in, MoeConfig& moe) {
-  ORRERY_RETURN_IF_ERROR(read_router_sizes(file, keys, names.router, i, d_model, moe.router));
-  ORRERY_ASSIGN_OR_RETURN(moe.d_expert, expert_width(file, names, i, moe.router.n_experts, d_in));
-  return check_stated(file, keys.d_expert, moe.d_expert, "the width of the experts of layer " + std::to_string(i));
-}
-
 }  // namespace
 
 Result<RouterConfig> read_sigmoid_router(const ModelFile& file, const GroupKeys& keys) {
@@ -108,14 +101,21 @@ Result<void> read_router_sizes(const ModelFile& file, const MoeKeys& keys, Tenso
   return {};
 }
 
+Result<void> read_moe_layer(const ModelFile& file, const MoeKeys& keys, const MoeNames& names,
+                            const RouterConfig& router, int32_t layer, ModelConfig& config, int64_t d_in) {
+  MoeConfig& moe = config.layers[static_cast<size_t>(layer)].moe;
+  moe.router = router;
+  ORRERY_RETURN_IF_ERROR(read_router_sizes(file, keys, names.router, layer, config.d_model, moe.router));
+  ORRERY_ASSIGN_OR_RETURN(moe.d_expert,
+                          expert_width(file, names, layer, moe.router.n_experts, d_in == 0 ? config.d_model : d_in));
+  return check_stated(file, keys.d_expert, moe.d_expert, "the width of the experts of layer " + std::to_string(layer));
+}
+
 Result<void> read_moe_layers(const ModelFile& file, const MoeKeys& keys, const MoeNames& names,
                              const RouterConfig& router, ModelConfig& config, int64_t d_in) {
   for (int32_t i = 0; i < config.n_layers(); ++i) {
-    LayerConfig& layer = config.layers[static_cast<size_t>(i)];
-    if (layer.feed_forward != FeedForwardKind::kMoe) continue;
-    layer.moe.router = router;
-    ORRERY_RETURN_IF_ERROR(
-        read_layer(file, keys, names, i, config.d_model, d_in == 0 ? config.d_model : d_in, layer.moe));
+    if (config.layers[static_cast<size_t>(i)].feed_forward != FeedForwardKind::kMoe) continue;
+    ORRERY_RETURN_IF_ERROR(read_moe_layer(file, keys, names, router, i, config, d_in));
   }
   return {};
 }

@@ -59,6 +59,9 @@ Result<void> read_router_sizes(const ModelFile& file, const MoeKeys& keys, Tenso
 // there are, or where a size contradicts the tensors.
 Result<void> read_moe_layers(const ModelFile& file, const MoeKeys& keys, const MoeNames& names,
                              const RouterConfig& router, ModelConfig& config, int64_t d_in = 0);
+// The same for one layer.
+Result<void> read_moe_layer(const ModelFile& file, const MoeKeys& keys, const MoeNames& names,
+                            const RouterConfig& router, int32_t layer, ModelConfig& config, int64_t d_in = 0);
 
 // Router and routed experts; the other weights that a layer has, its architecture adds. d_in: 0 for d_model.
 MoeWeights moe_weights(DecoderBuilder& decoder, int32_t layer, const MoeNames& names, int64_t d_in = 0);

@@ -1,4 +1,4 @@
-// DeepSeek-V3 against transformers; the goldens' README says how they were made.
+// DeepSeek-V3 and Kimi Linear against transformers; the goldens' README says how they were made.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -19,6 +19,10 @@ const ModelGolden kGoldens[] = {
     {"tiny-deepseek-v3-c", "tiny-deepseek-v3-c"},
     {"tiny-deepseek-v3-c.f32.gguf", "tiny-deepseek-v3-c"},
     {"tiny-deepseek-v3-c-old.f32.gguf", "tiny-deepseek-v3-c"},
+    {"tiny-kimi-linear", "tiny-kimi-linear"},
+    {"tiny-kimi-linear-b", "tiny-kimi-linear-b"},
+    {"tiny-kimi-linear-b-whole", "tiny-kimi-linear-b"},
+    {"tiny-kimi-linear-b.f32.gguf", "tiny-kimi-linear-b"},
 };
 
 class HybridGoldenD : public ::testing::TestWithParam<ModelGolden> {};
@@ -70,6 +74,32 @@ TEST(HybridD, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
         {"rope_interleave", none},
         {"norm_topk_prob", none}}},
       {"tiny-deepseek-v3-b", {{"rope_parameters", none}, {"rope_theta", 3000.0}, {"rope_scaling", none}}},
+      {"tiny-kimi-linear",
+       {{"layer_types", {"linear_attention", "full_attention", "linear_attention", "full_attention"}},
+        {"mlp_layer_types", {"dense", "sparse", "sparse", "sparse"}},
+        {"linear_attn_config", none},
+        {"linear_head_dim", 7},
+        {"linear_num_heads", 5},
+        {"linear_conv_kernel_dim", 4},
+        {"num_expert_group", none},
+        {"n_group", 4},
+        {"num_experts", none},
+        {"num_local_experts", 8},
+        {"num_experts_per_token", none},
+        {"num_experts_per_tok", 3},
+        {"num_shared_experts", none},
+        {"n_shared_experts", 2},
+        {"moe_renormalize", none},
+        {"norm_topk_prob", false}}},
+      {"tiny-kimi-linear-b",
+       {{"linear_head_dim", none},
+        {"linear_num_heads", none},
+        {"linear_conv_kernel_dim", none},
+        {"num_experts", none},
+        {"moe_intermediate_size", none},
+        {"num_key_value_heads", none},
+        {"head_dim", 999},
+        {"moe_renormalize", none}}},
       {"tiny-deepseek-v3-c",
        {{"num_nextn_predict_layers", none}, {"num_mtp_layers", 1}, {"routed_scaling_factor", none}}},
   };
@@ -114,6 +144,29 @@ TEST(HybridD, ExpertsThatCannotBeAreRefused) {
 TEST(HybridD, LayersForFurtherTokensAreLeftAsideWhereTheyAreStated) {
   expect_refused("tiny-deepseek-v3", {{"num_nextn_predict_layers", 0}}, {"model.layers.4."});
   expect_refused("tiny-deepseek-v3", {{"num_nextn_predict_layers", -1}}, {"num_nextn_predict_layers", "-1"});
+}
+
+TEST(HybridD, KimiLinearSettingsThatContradictTheTensorsAreRefused) {
+  const char* model = "tiny-kimi-linear";
+  const auto delta = [](const char* key, const Json& value) { return Json{{"linear_attn_config", {{key, value}}}}; };
+  expect_refused(model, delta("head_dim", 8), {"linear_attn_config.head_dim must be 7", "but is 8"});
+  expect_refused(model, delta("num_heads", 7), {"linear_attn_config.num_heads must be 5", "but is 7"});
+  expect_refused(model, delta("short_conv_kernel_size", 3), {"short_conv_kernel_size must be 4", "but is 3"});
+  expect_refused(model, delta("full_attn_layers", {2, 3}), {"full_attn_layers", "name each of the 4 layers once"});
+  expect_refused(model, delta("full_attn_layers", {2}), {"name each of the 4 layers once", "but is 3"});
+  expect_refused(model, delta("kda_layers", {0, 3}), {"kda_layers", "0"});
+  expect_refused(model, delta("full_attn_layers", nullptr), {"layers.1.self_attn", "A_log is missing"});
+  expect_refused(model, {{"kv_lora_rank", 8}}, {"kv_lora_rank must be 9", "but is 8"});
+  expect_refused(model, {{"num_experts", 7}}, {"num_experts must be 8", "but is 7"});
+  expect_refused(model, {{"num_experts_per_token", 5}}, {"num_experts_per_token must be at most the 4", "but is 5"});
+  expect_refused(model, {{"num_expert_group", 3}}, {"num_expert_group must part the 8 experts", "but is 3"});
+  expect_refused(model, {{"num_shared_experts", 3}}, {"num_shared_experts must be 2", "but is 3"});
+  expect_refused(model, {{"first_k_dense_replace", 2}}, {"layers.1.block_sparse_moe.up_proj.weight"});
+  expect_refused(model, {{"hidden_act", "gelu"}}, {"hidden_act must be silu", "gelu"});
+  expect_refused(model, {{"mlp_layer_types", {"dense", "sparse", "other", "sparse"}}}, {"mlp_layer_types", "other"});
+  expect_refused("tiny-kimi-linear-b",
+                 {{"layer_types", {"linear_attention", "full_attention", "full_attention", "full_attention"}}},
+                 {"layers.0.self_attn", "A_log"});
 }
 
 // What a token leaves behind is its latent and the shared key, and nothing else.
