@@ -1,10 +1,10 @@
-"""DeepSeek-V3: latent attention, and experts chosen from the best groups."""
+"""DeepSeek-V2 and V3: latent attention, and experts chosen from the best groups."""
 
 import gguf
 import numpy as np
 import torch
 from safetensors.numpy import save_file
-from transformers import DeepseekV3ForCausalLM
+from transformers import DeepseekV2ForCausalLM, DeepseekV3ForCausalLM
 
 import hybrid_goldens
 from hybrid_goldens import Case, matrix, normal
@@ -21,13 +21,15 @@ def ranking_scores(config, logits, bias):
 
 @torch.no_grad()
 def latent_and_groups(case, model, tokens):
-    """attention_output [T, layer with attention, head], moe_margin, moe_entropy."""
+    """attention_output [T, layer with attention, head]; for sigmoid scores moe_margin, moe_entropy."""
     config = model.config
     outputs = {id(module.o_proj) for module in model.modules() if hasattr(module, "kv_b_proj")}
     with hybrid_goldens.recorded_modules(model, lambda _n, m: id(m) in outputs) as calls:
         model(torch.tensor([list(map(int, tokens))]), use_cache=False)
     norms = [call.args[0][0].double().unflatten(-1, (config.num_attention_heads, -1)).norm(dim=-1) for call in calls]
     arrays = {"attention_output": torch.stack(norms, 1).numpy()}
+    if config.model_type == "deepseek_v2":
+        return arrays
     biases = iter([m.e_score_correction_bias for m in model.modules() if hasattr(m, "e_score_correction_bias")])
     return arrays | hybrid_goldens.router_statistics(
         model, tokens, lambda _args, result: ranking_scores(config, result[0], next(biases)), True)
@@ -70,13 +72,14 @@ def latent_settings(writer, config, is_split):
 
 
 def expert_settings(writer, config):
-    writer.add_expert_count(config.num_local_experts)
+    writer.add_expert_count(config.n_routed_experts)
     writer.add_expert_used_count(config.num_experts_per_tok)
     writer.add_expert_feed_forward_length(config.moe_intermediate_size)
     writer.add_expert_shared_count(config.n_shared_experts)
     writer.add_expert_weights_scale(config.routed_scaling_factor)
     writer.add_expert_weights_norm(config.norm_topk_prob)
-    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    if config.model_type == "deepseek_v3":  # V2's files do not say
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
 
 
 def save_twins(case, model, weights, folder):
@@ -90,7 +93,7 @@ def save_twins(case, model, weights, folder):
         writer.add_head_count_kv(1 if is_split else config.num_attention_heads)
         writer.add_leading_dense_block_count(config.first_k_dense_replace)
         writer.add_rope_freq_base(rope["rope_theta"])
-        if config.n_group > 1:
+        if (config.n_group or 1) > 1:
             writer.add_expert_group_count(config.n_group)
             writer.add_expert_group_used_count(config.topk_group)
         if rope["rope_type"] == "yarn":
@@ -149,4 +152,14 @@ CASES = [
                      max_position_embeddings=512, rms_norm_eps=1e-6, num_nextn_predict_layers=0,
                      rope_parameters={"rope_type": "yarn", "rope_theta": 8000.0, "factor": 4.0, "mscale": 0.8,
                                       "mscale_all_dim": 0.8, "original_max_position_embeddings": 128})),
+    # V2: softmax scores as they are, groups by their best expert.
+    Case("tiny-deepseek-v2", DeepseekV2ForCausalLM, length=50, seed=274, more=latent_and_groups, rules=RULES,
+         twins=save_twins,
+         config=dict(vocab_size=41, hidden_size=18, intermediate_size=21, moe_intermediate_size=7, num_hidden_layers=3,
+                     num_attention_heads=3, num_key_value_heads=3, n_shared_experts=2, n_routed_experts=6,
+                     routed_scaling_factor=3.0, kv_lora_rank=10, q_lora_rank=None, qk_rope_head_dim=6, v_head_dim=5,
+                     qk_nope_head_dim=4, n_group=3, topk_group=2, num_experts_per_tok=2, first_k_dense_replace=1,
+                     topk_method="group_limited_greedy", max_position_embeddings=256, rms_norm_eps=1e-6,
+                     rope_parameters={"rope_type": "yarn", "rope_theta": 7000.0, "factor": 4.0, "mscale": 0.707,
+                                      "mscale_all_dim": 0.707, "original_max_position_embeddings": 64})),
 ]

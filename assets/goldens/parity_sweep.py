@@ -597,6 +597,15 @@ def deepseek_v3():
     return hf.DeepseekV3ForCausalLM, c
 
 
+def deepseek_v2():
+    _, c = deepseek_v3()
+    for key in ("norm_topk_prob", "rope_interleave", "num_nextn_predict_layers"):
+        c.pop(key)
+    c["topk_method"] = pick("greedy", "group_limited_greedy")
+    c["kv_lora_rank"] *= 2  # the class reads pairs out of rows of this and the rotary width
+    return hf.DeepseekV2ForCausalLM, c
+
+
 def kimi_linear():
     c = base()
     c.update(
@@ -644,6 +653,7 @@ FAMILIES = dict(
     olmoe=olmoe,
     gpt_oss=gpt_oss,
     zamba2=zamba2,
+    deepseek_v2=deepseek_v2,
     deepseek_v3=deepseek_v3,
     kimi_linear=kimi_linear,
 )

@@ -1,5 +1,6 @@
 #include "engine/models/deepseek_v3.h"
 
+#include <string>
 #include <utility>
 
 #include "engine/blocks/residual_block.h"
@@ -24,20 +25,44 @@ constexpr int64_t kMostLayers = 4096;
 
 bool is_gguf(const ModelFile& file) { return file.format() == ModelFile::Format::kGguf; }
 
-// GGUF's architecture has DeepSeek-V2, too, whose scores are another's.
-Result<void> refuse_other_scores(const ModelFile& file) {
-  constexpr int64_t kSigmoid = 2;
-  if (!is_gguf(file)) return {};
-  ORRERY_ASSIGN_OR_RETURN(const int64_t score, file.integer(kScore, 0, 1 << 16, 1));  // unstated: V2's softmax
-  if (score == kSigmoid) return {};
-  return Error{ErrorCode::kUnsupported,
-               file.path() + ": a model of this architecture with other than sigmoid scores, " + file.spelled(kScore) +
-                   " 2, cannot be run yet, but it is " + std::to_string(score)};
+// Whether experts are chosen as in V3; GGUF has one architecture for both.
+Result<bool> has_sigmoid_scores(const ModelFile& file) {
+  constexpr int64_t kSoftmax = 1, kSigmoid = 2;
+  if (!is_gguf(file)) return file.architecture() == "deepseek_v3";
+  ORRERY_ASSIGN_OR_RETURN(const int64_t score, file.integer(kScore, 0, 1 << 16, kSoftmax));  // unstated: V2
+  if (score == kSoftmax || score == kSigmoid) return score == kSigmoid;
+  return Error{ErrorCode::kUnsupported, file.path() + ": " + file.spelled(kScore) +
+                                            " must be 1 or 2, which are softmax and sigmoid, but is " +
+                                            std::to_string(score)};
+}
+
+// V2: probabilities as they are, in groups that are worth their best expert's.
+Result<RouterConfig> read_softmax_router(const ModelFile& file) {
+  constexpr int64_t kMostGroups = 4096;
+  constexpr ConfigKey kMethod{"", "topk_method"};
+  RouterConfig router{.score = RouterScore::kSoftmax, .group_by_sum_of_two = false};
+  ORRERY_RETURN_IF_ERROR(refuse_setting(file, kGroups.renormalise));
+  ORRERY_ASSIGN_OR_RETURN(const double scale, file.number(kGroups.scale, 1.0));
+  router.scale = static_cast<float>(scale);
+  ORRERY_ASSIGN_OR_RETURN(const std::string method,
+                          file.text(kMethod, is_gguf(file) ? "group_limited_greedy" : "greedy"));
+  if (method == "greedy") return router;
+  if (method != "group_limited_greedy") {
+    return Error{ErrorCode::kUnsupported, file.path() + ": " + file.spelled(kMethod) +
+                                              " must be greedy or group_limited_greedy, but is " +
+                                              method.substr(0, 60)};
+  }
+  ORRERY_ASSIGN_OR_RETURN(const int64_t groups, file.integer(kGroups.n_groups, 1, kMostGroups, 1));
+  ORRERY_ASSIGN_OR_RETURN(const int64_t kept, file.integer(kGroups.n_kept, 1, kMostGroups, groups));
+  router.n_groups = static_cast<int32_t>(groups);
+  router.n_kept_groups = static_cast<int32_t>(kept);
+  return router;
 }
 
 Result<void> read_feed_forwards(const ModelFile& file, ModelConfig& config) {
-  ORRERY_RETURN_IF_ERROR(refuse_other_scores(file));
-  ORRERY_ASSIGN_OR_RETURN(const int64_t n_dense, file.integer(kDenseLayers, 0, kMostLayers, is_gguf(file) ? 0 : 3));
+  ORRERY_ASSIGN_OR_RETURN(const bool is_sigmoid, has_sigmoid_scores(file));
+  const int64_t usual_dense = is_sigmoid && !is_gguf(file) ? 3 : 0;
+  ORRERY_ASSIGN_OR_RETURN(const int64_t n_dense, file.integer(kDenseLayers, 0, kMostLayers, usual_dense));
   ORRERY_ASSIGN_OR_RETURN(const Activation activation, read_activation(file, kTraits));
   for (int32_t i = 0; i < config.n_layers(); ++i) {
     LayerConfig& layer = config.layers[static_cast<size_t>(i)];
@@ -45,7 +70,8 @@ Result<void> read_feed_forwards(const ModelFile& file, ModelConfig& config) {
     layer.activation = activation;
   }
   ORRERY_RETURN_IF_ERROR(read_dense_ffn(file, kTraits, {}, config));
-  ORRERY_ASSIGN_OR_RETURN(const RouterConfig router, read_sigmoid_router(file, kGroups));
+  ORRERY_ASSIGN_OR_RETURN(const RouterConfig router,
+                          is_sigmoid ? read_sigmoid_router(file, kGroups) : read_softmax_router(file));
   ORRERY_RETURN_IF_ERROR(read_moe_layers(file, kMoeKeys, {}, router, config));
   ORRERY_RETURN_IF_ERROR(check_groups(file, kGroups, kMoeKeys, config));
   for (int32_t i = 0; i < config.n_layers(); ++i) {
@@ -72,7 +98,8 @@ Result<void> read_turns(const ModelFile& file, ModelConfig& config) {
 Result<void> skip_further_layers(const ModelFile& file, DecoderBuilder& decoder) {
   constexpr int64_t kMostFurther = 64;
   const ConfigKey now{"", "num_nextn_predict_layers"}, too{"", "num_mtp_layers"};
-  ORRERY_ASSIGN_OR_RETURN(const int64_t n, file.integer(file.has(too) ? too : now, 0, kMostFurther, 1));
+  ORRERY_ASSIGN_OR_RETURN(const int64_t n, file.integer(file.has(too) ? too : now, 0, kMostFurther,
+                                                        file.architecture() == "deepseek_v3" ? 1 : 0));
   const int64_t n_layers = decoder.n_layers();
   for (int64_t i = n_layers; i < n_layers + n; ++i) decoder.place().skip_layer(kTraits.names.layers, i);
   return {};

@@ -65,6 +65,7 @@ std::span<const Architecture> architectures() {
       {"", "olmo_hybrid", read_olmo_hybrid_config, build_olmo_hybrid},
       {"", "zamba2", read_zamba2_config, build_zamba2},
       {"deepseek2", "deepseek_v3", read_deepseek_v3_config, build_deepseek_v3},
+      {"", "deepseek_v2", read_deepseek_v3_config, build_deepseek_v3},
       {"kimi-linear", "kimi_linear", read_kimi_linear_config, build_kimi_linear},
   };
   return kArchitectures;

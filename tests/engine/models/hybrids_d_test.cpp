@@ -1,4 +1,4 @@
-// DeepSeek-V3 and Kimi Linear against transformers; the goldens' README says how they were made.
+// DeepSeek-V2, V3 and Kimi Linear against transformers; the goldens' README says how they were made.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -19,6 +19,9 @@ const ModelGolden kGoldens[] = {
     {"tiny-deepseek-v3-c", "tiny-deepseek-v3-c"},
     {"tiny-deepseek-v3-c.f32.gguf", "tiny-deepseek-v3-c"},
     {"tiny-deepseek-v3-c-old.f32.gguf", "tiny-deepseek-v3-c"},
+    {"tiny-deepseek-v2", "tiny-deepseek-v2"},
+    {"tiny-deepseek-v2.f32.gguf", "tiny-deepseek-v2"},
+    {"tiny-deepseek-v2-old.f32.gguf", "tiny-deepseek-v2"},
     {"tiny-kimi-linear", "tiny-kimi-linear"},
     {"tiny-kimi-linear-b", "tiny-kimi-linear-b"},
     {"tiny-kimi-linear-b-whole", "tiny-kimi-linear-b"},
@@ -139,6 +142,12 @@ TEST(HybridD, ExpertsThatCannotBeAreRefused) {
   expect_refused(model, {{"hidden_act", "mish"}}, {"hidden_act", "mish"});
   expect_refused(model, {{"rope_scaling", {{"type", "yarn"}, {"factor", 0.0}}}}, {"rope", "positive"});
   expect_refused(model, {{"quantization_config", {{"quant_method", "fp8"}}}}, {"quantization_config"});
+}
+
+TEST(HybridD, OtherWaysToChooseExpertsAreRefused) {
+  expect_refused("tiny-deepseek-v2", {{"topk_method", "noaux_tc"}}, {"topk_method", "noaux_tc"});
+  expect_refused("tiny-deepseek-v2", {{"norm_topk_prob", true}}, {"norm_topk_prob"});
+  expect_refused("tiny-deepseek-v2", {{"topk_group", 4}}, {"topk_group must be at most the 3 groups", "but is 4"});
 }
 
 TEST(HybridD, LayersForFurtherTokensAreLeftAsideWhereTheyAreStated) {
