@@ -602,7 +602,10 @@ def deepseek_v2():
     for key in ("norm_topk_prob", "rope_interleave", "num_nextn_predict_layers"):
         c.pop(key)
     c["topk_method"] = pick("greedy", "group_limited_greedy")
-    c["kv_lora_rank"] *= 2  # the class reads pairs out of rows of this and the rotary width
+    c["hidden_size"] = c["num_attention_heads"] * whole(3, 9)
+    # The class reads pairs out of rows of these and the rotary width.
+    c["kv_lora_rank"] *= 2
+    c["qk_nope_head_dim"] *= 2
     return hf.DeepseekV2ForCausalLM, c
 
 
