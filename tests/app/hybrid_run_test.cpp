@@ -86,6 +86,17 @@ TEST_P(HybridRuns, CacheBytesAreWhatTheConfigurationSays) {
   }
 }
 
+TEST(ModelLayers, LatentAttentionSaysWhatItsHeadsShare) {
+  const OpenedModel opened = open_tiny("tiny-deepseek-v3");
+  const ModelConfig& config = opened.model->config();
+  const nlohmann::json layer = describe_layers(config)[0];
+  EXPECT_EQ(layer["label"], "0 latent attention");
+  EXPECT_EQ(layer["summary"], "3 query heads × 13, values × 5, of a latent of 9 and 6 shared; feed-forward × 31");
+  EXPECT_EQ(layer["attention"]["d_latent"], 9);
+  EXPECT_EQ(layer["attention"]["d_shared_rope"], 6);
+  EXPECT_EQ(describe_cache(config, DType::kF16)["bytes_per_token"], 4 * (9 + 6) * 2);
+}
+
 // The rows of some steps, layers and heads alone are those of all: what came before them was kept.
 TEST(RecomputedRows, OfLateStepsAreThoseOfAWholeRun) {
   const OpenedModel opened = open_tiny("tiny-mamba2");
