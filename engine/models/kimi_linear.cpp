@@ -83,15 +83,11 @@ Error must(const ModelFile& file, const std::string& what, const std::string& ru
   return {ErrorCode::kInvalidFile, file.path() + ": " + what + " must " + rule + ", but is " + std::to_string(value)};
 }
 
-// The first of two spellings of a setting that config.json has.
+// The first of two spellings of a setting that config.json has. Those of the delta nets stand in an object of their
+// own, or at the top.
 ConfigKey either(const ModelFile& file, ConfigKey one, std::string_view other) {
   const ConfigKey too{one.gguf, other};
   return !file.has(one) && file.has(too) ? too : one;
-}
-
-// Settings of the delta nets stand in an object of their own, or at the top.
-ConfigKey delta_key(const ModelFile& file, ConfigKey nested, std::string_view at_top) {
-  return either(file, nested, at_top);
 }
 
 const RateNames& rate_names(const ModelFile& file, int32_t layer) {
@@ -148,6 +144,17 @@ Result<int32_t> taps_of(const ModelFile& file, TensorName name, int32_t layer, i
               "be 1 to " + std::to_string(kMostTaps) + " taps for " + std::to_string(n_channels) + " channels", n);
 }
 
+// The narrower spaces that rates and gates are made in have a width.
+Result<void> check_ranks(const ModelFile& file, int32_t layer, int64_t d_model) {
+  for (const TensorName name : {kGateDown, rate_names(file, layer).down}) {
+    ORRERY_ASSIGN_OR_RETURN(const TensorView down, file.tensor(name, layer, {-1, d_model}));
+    if (down.n_rows() >= 1 && down.n_rows() <= kMostWidth) continue;
+    return must(file, "the rows of " + file.spelled(name, layer), "be from 1 to " + std::to_string(kMostWidth),
+                down.n_rows());
+  }
+  return {};
+}
+
 Result<void> read_delta_net(const ModelFile& file, int32_t layer, ModelConfig& config) {
   LayerConfig& of_layer = config.layers[static_cast<size_t>(layer)];
   const TensorName log_decay = rate_names(file, layer).log_decay;
@@ -163,10 +170,11 @@ Result<void> read_delta_net(const ModelFile& file, int32_t layer, ModelConfig& c
     return must(file, "the rows of " + file.spelled(name, layer),
                 "be a multiple of the " + std::to_string(n_heads) + " heads", rows);
   }
-  const ConfigKey width = delta_key(file, {"kda.head_dim", "linear_attn_config.head_dim"}, "linear_head_dim");
-  const ConfigKey heads = delta_key(file, {"", "linear_attn_config.num_heads"}, "linear_num_heads");
+  ORRERY_RETURN_IF_ERROR(check_ranks(file, layer, config.d_model));
+  const ConfigKey width = either(file, {"kda.head_dim", "linear_attn_config.head_dim"}, "linear_head_dim");
+  const ConfigKey heads = either(file, {"", "linear_attn_config.num_heads"}, "linear_num_heads");
   const ConfigKey taps =
-      delta_key(file, {"ssm.conv_kernel", "linear_attn_config.short_conv_kernel_size"}, "linear_conv_kernel_dim");
+      either(file, {"ssm.conv_kernel", "linear_attn_config.short_conv_kernel_size"}, "linear_conv_kernel_dim");
   const int64_t d_key = keys.n_rows() / n_heads, d_value = values.n_rows() / n_heads;
   ORRERY_RETURN_IF_ERROR(check_stated(file, heads, n_heads, length));
   ORRERY_RETURN_IF_ERROR(check_stated(file, width, d_key, "each head's share of " + file.spelled(kK, layer)));
@@ -255,11 +263,7 @@ std::unique_ptr<Mixer> delta_net(const ModelFile& file, DecoderBuilder& decoder,
   config.norm_epsilon = decoder.norm_epsilon();
   const int64_t key_width = config.key_width(), value_width = config.value_width();
   const RateNames& rate = rate_names(file, layer);
-  // The width of the narrower spaces is whatever the matrices into them have.
-  const auto rank = [&](TensorName down) {
-    const StoredTensor* stored = file.find(down, layer);
-    return stored == nullptr || stored->shape.rank() != 2 ? int64_t{sizes.d_key} : stored->shape[0];
-  };
+  const auto rank = [&](TensorName down) { return file.find(down, layer)->shape[0]; };  // was read with the sizes
   GatedDeltaWeights weights;
   weights.q = place.matrix(kQ, layer, key_width, d_model);
   weights.k = place.matrix(kK, layer, key_width, d_model);
