@@ -12,18 +12,39 @@ from hybrid_delta import unit
 from hybrid_goldens import Case
 
 
+def implied_rows(query, key, decay, beta, steps):
+    """[steps, head, T] of float64 [T, head, width] and beta [T, head]: what is left of every write's key at step t, read
+    by the query there. A write's key decays and is erased as the state's rows are."""
+    length, heads, width = key.shape
+    left = torch.zeros(length, heads, width, dtype=torch.float64)  # of the keys written so far
+    rows = torch.zeros(len(steps), heads, length, dtype=torch.float64)
+    for t in range(length):
+        left = left * decay[t]
+        left = left - beta[t][..., None] * (left * key[t]).sum(-1, keepdim=True) * key[t]
+        left[t] = key[t]
+        if t in steps:
+            rows[steps.index(t)] = (left * query[t]).sum(-1).T / width**0.5
+    return rows
+
+
 @torch.no_grad()
 def states_and_groups(case, model, tokens):
-    """state_keep, state_write, conv_taps, and what latent attention and experts have."""
+    """state_keep, state_write, state_read, state_row, conv_taps, and what latent attention and experts have."""
     with hybrid_goldens.recorded_calls(hybrid_goldens.code_of(model), "chunk_kimi_delta_attention") as calls:
         taps = hybrid_goldens.conv_taps(case, model, tokens)
-    keep, write = [], []
+    steps = hybrid_goldens.edges(len(tokens))
+    keep, write, read, rows = [], [], [], []
     for call in calls:
-        _, key, value = call.args[:3]  # [1, T, head, width]
-        write.append(call.kwargs["beta"][0] * value[0].norm(dim=-1) * unit(key)[0].norm(dim=-1))
-        keep.append(hybrid_goldens.keep_of(call.kwargs["g"][0].exp()))
+        query, key, value = (x[0].double() for x in call.args[:3])  # [T, head, width]
+        query, key, beta, decay = unit(query), unit(key), call.kwargs["beta"][0].double(), call.kwargs["g"][0].double().exp()
+        write.append(beta * value.norm(dim=-1) * key.norm(dim=-1))
+        keep.append(hybrid_goldens.keep_of(decay))
+        read.append(call.result[0][0].double().norm(dim=-1) * query.shape[-1]**0.5 / query.norm(dim=-1))
+        rows.append(implied_rows(query, key, decay, beta, steps))
     return taps | latent_and_groups(case, model, tokens) | {
-        "state_keep": torch.stack(keep, 1).numpy(), "state_write": torch.stack(write, 1).numpy()}
+        "state_keep": torch.stack(keep, 1).numpy(), "state_write": torch.stack(write, 1).numpy(),
+        "state_read": torch.stack(read, 1).numpy(), "state_row": torch.stack(rows, 1).numpy(),
+        "state_steps": np.asarray(steps)}
 
 
 def save_twins(case, model, weights, folder):
