@@ -36,9 +36,10 @@ def latent_and_groups(case, model, tokens):
 
 
 def with_mtp_layer(case, model, weights, folder):
-    """A further layer of the file, for predicting several tokens, as published models have one; transformers leaves it."""
+    """A further layer in the file, for predicting several tokens, as published models have; transformers leaves it."""
     last = f"model.layers.{model.config.num_hidden_layers}."
-    more = {name.replace("model.layers.0.", last): 3 * w for name, w in weights.items() if name.startswith("model.layers.0.")}
+    first = "model.layers.0."
+    more = {name.replace(first, last): 3 * w for name, w in weights.items() if name.startswith(first)}
     more |= {last + "eh_proj.weight": np.ones((4, 8), np.float32), last + "enorm.weight": np.ones(4, np.float32)}
     save_file(weights | more, folder / case.name / "model.safetensors", metadata={"format": "pt"})
 

@@ -13,8 +13,8 @@ from hybrid_goldens import Case
 
 
 def implied_rows(query, key, decay, beta, steps):
-    """[steps, head, T] of float64 [T, head, width] and beta [T, head]: what is left of every write's key at step t, read
-    by the query there. A write's key decays and is erased as the state's rows are."""
+    """[steps, head, T] of float64 [T, head, width] and beta [T, head]: what is left of every write's key at a step,
+    read by its query. A key decays and is erased as the state's rows are."""
     length, heads, width = key.shape
     left = torch.zeros(length, heads, width, dtype=torch.float64)  # of the keys written so far
     rows = torch.zeros(len(steps), heads, length, dtype=torch.float64)
@@ -36,7 +36,8 @@ def states_and_groups(case, model, tokens):
     keep, write, read, rows = [], [], [], []
     for call in calls:
         query, key, value = (x[0].double() for x in call.args[:3])  # [T, head, width]
-        query, key, beta, decay = unit(query), unit(key), call.kwargs["beta"][0].double(), call.kwargs["g"][0].double().exp()
+        query, key, beta = unit(query), unit(key), call.kwargs["beta"][0].double()
+        decay = call.kwargs["g"][0].double().exp()
         write.append(beta * value.norm(dim=-1) * key.norm(dim=-1))
         keep.append(hybrid_goldens.keep_of(decay))
         read.append(call.result[0][0].double().norm(dim=-1) * query.shape[-1]**0.5 / query.norm(dim=-1))

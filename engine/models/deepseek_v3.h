@@ -1,6 +1,6 @@
 // DeepSeek-V3: latent attention; experts chosen from the best groups by sigmoid scores with a bias for choosing alone,
-// beside a shared one, in all layers but the first. DeepSeek-V2: the same with softmax scores. Sources: DeepSeek-AI 2024
-// (DeepSeek-V2, DeepSeek-V3), reference classes DeepseekV2ForCausalLM, DeepseekV3ForCausalLM.
+// beside a shared one, in all layers but the first. DeepSeek-V2: the same with softmax scores. Sources: DeepSeek-AI
+// 2024 (DeepSeek-V2, DeepSeek-V3), reference classes DeepseekV2ForCausalLM, DeepseekV3ForCausalLM.
 #pragma once
 
 #include "engine/model.h"
