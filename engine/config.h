@@ -61,6 +61,7 @@ struct AttentionConfig {
   // of, and d_shared_rope that turn and are a part of every key. 0: keys and values themselves are cached.
   int32_t d_latent = 0;
   int32_t d_shared_rope = 0;
+  int32_t d_query_latent = 0;  // numbers that its queries are made of; 0: they are made of the input
   RopeConfig rope;
 };
 

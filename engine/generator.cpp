@@ -14,13 +14,16 @@ int64_t mixer_width(const LayerConfig& layer) {
   const AttentionConfig& attention = layer.attention;
   const int64_t heads = int64_t{attention.n_heads} * (2 * attention.d_head_k + 2 * attention.d_head_v);
   const int64_t kv_heads = int64_t{attention.n_kv_heads} * (attention.d_head_k + attention.d_head_v);
+  // Of latent attention: queries and answers in the space of what is cached.
+  const int64_t latent =
+      int64_t{attention.n_heads + 1} * (2 * attention.d_latent + attention.d_shared_rope) + attention.d_query_latent;
   const MatrixStateSizes& state = layer.state.sizes;
   // Its inputs before and after the convolution, gate, output, rates; Mamba-1's low-rank time steps are narrower.
   const int64_t recurrence =
       4 * int64_t{state.n_heads} * (state.d_value + 2) + 6 * int64_t{state.n_groups} * state.d_key;
   // Queries, keys, values, what queries and keys are made of, the gate, rates.
   const int64_t fast = int64_t{layer.fast.n_heads} * (5 * layer.fast.d_head + 1);
-  return heads + kv_heads + recurrence + fast + 4 * layer.conv.n_channels;
+  return heads + kv_heads + latent + recurrence + fast + 4 * layer.conv.n_channels;
 }
 
 int64_t feed_forward_width(const LayerConfig& layer, int64_t d_model) {

@@ -64,7 +64,16 @@ const char* recurrence_name(Recurrence recurrence) {
 
 std::string number(int64_t n) { return std::to_string(n); }
 
+// "16 query heads × 192, values × 128, of a latent of 512 and 64 shared"
+std::string latent_attention_text(const AttentionConfig& attention) {
+  std::string text = number(attention.n_heads) + " query heads × " + number(attention.d_head_k) + ", values × " +
+                     number(attention.d_head_v) + ", of a latent of " + number(attention.d_latent);
+  if (attention.d_shared_rope > 0) text += " and " + number(attention.d_shared_rope) + " shared";
+  return text;
+}
+
 std::string attention_text(const AttentionConfig& attention) {
+  if (attention.d_latent > 0) return latent_attention_text(attention);
   std::string text = number(attention.n_heads) + " query heads, " + number(attention.n_kv_heads) +
                      (attention.n_kv_heads == 1 ? " key head × " : " key heads × ") + number(attention.d_head_k);
   if (attention.d_head_v != attention.d_head_k) text += ", values × " + number(attention.d_head_v);
@@ -140,6 +149,10 @@ json layer_json(const ModelConfig& config, int32_t i) {
                               {"n_kv_heads", layer.attention.n_kv_heads},
                               {"d_head", layer.attention.d_head_k},
                               {"window", layer.attention.window}};
+    if (layer.attention.d_latent > 0) {
+      described["attention"]["d_latent"] = layer.attention.d_latent;
+      described["attention"]["d_shared_rope"] = layer.attention.d_shared_rope;
+    }
   }
   if (layer.has(MixerKind::kMatrixState)) described["state"] = state_json(layer.state);
   if (layer.has(MixerKind::kFastWeights)) described["fast_weights"] = fast_json(layer.fast);
@@ -194,7 +207,9 @@ json describe_cache(const ModelConfig& config, DType kv) {
     if (config.loop.cache == LoopCache::kShared && layer.iteration > 0) continue;
     if (layer.has(MixerKind::kAttention)) {
       const AttentionConfig& a = layer.attention;
-      const int64_t bytes = int64_t{a.n_kv_heads} * (a.d_head_k + a.d_head_v) * kv_bytes;
+      const int64_t n_kept =
+          a.d_latent > 0 ? int64_t{a.d_latent} + a.d_shared_rope : int64_t{a.n_kv_heads} * (a.d_head_k + a.d_head_v);
+      const int64_t bytes = n_kept * kv_bytes;
       per_token += bytes;
       if (a.window > 0) of_windows += bytes;
     }

@@ -1,6 +1,7 @@
 #include "engine/models/registry.h"
 
 #include "engine/models/decoder_builder.h"
+#include "engine/models/deepseek_v3.h"
 #include "engine/models/falcon_h1.h"
 #include "engine/models/gemma.h"
 #include "engine/models/gemma2.h"
@@ -8,6 +9,7 @@
 #include "engine/models/gpt_oss.h"
 #include "engine/models/granite_hybrid.h"
 #include "engine/models/jamba.h"
+#include "engine/models/kimi_linear.h"
 #include "engine/models/lfm2.h"
 #include "engine/models/lfm2_moe.h"
 #include "engine/models/lfm3.h"
@@ -64,6 +66,9 @@ std::span<const Architecture> architectures() {
       {"qwen3next", "qwen3_next", read_qwen3_next_config, build_qwen3_next},
       {"", "olmo_hybrid", read_olmo_hybrid_config, build_olmo_hybrid},
       {"", "zamba2", read_zamba2_config, build_zamba2},
+      {"deepseek2", "deepseek_v3", read_deepseek_v3_config, build_deepseek_v3},
+      {"", "deepseek_v2", read_deepseek_v3_config, build_deepseek_v3},
+      {"kimi-linear", "kimi_linear", read_kimi_linear_config, build_kimi_linear},
       {"", "ouro", read_ouro_config, build_ouro},
       {"", "ttt", read_ttt_config, build_ttt},
   };

@@ -40,7 +40,7 @@ class HybridRuns : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Models, HybridRuns,
                          ::testing::Values("tiny-lfm2", "tiny-mamba", "tiny-mamba2", "tiny-granite-hybrid",
                                            "tiny-falcon-h1", "tiny-nemotron-h-moe", "tiny-qwen3-next", "tiny-zamba2",
-                                           "tiny-ttt-linear-b", "tiny-ttt-mlp"));
+                                           "tiny-ttt-linear-b", "tiny-ttt-mlp", "tiny-deepseek-v3", "tiny-kimi-linear"));
 
 TEST_P(HybridRuns, AreBitIdenticalWhenRunAgain) {
   const TemporaryFolder folder;
@@ -87,6 +87,17 @@ TEST_P(HybridRuns, CacheBytesAreWhatTheConfigurationSays) {
     EXPECT_EQ(cache["constant"]["convolution state"], convolution);
     EXPECT_EQ(cache["constant"]["fast weights"], fast);
   }
+}
+
+TEST(ModelLayers, LatentAttentionSaysWhatItsHeadsShare) {
+  const OpenedModel opened = open_tiny("tiny-deepseek-v3");
+  const ModelConfig& config = opened.model->config();
+  const nlohmann::json layer = describe_layers(config)[0];
+  EXPECT_EQ(layer["label"], "0 latent attention");
+  EXPECT_EQ(layer["summary"], "3 query heads × 13, values × 5, of a latent of 9 and 6 shared; feed-forward × 31");
+  EXPECT_EQ(layer["attention"]["d_latent"], 9);
+  EXPECT_EQ(layer["attention"]["d_shared_rope"], 6);
+  EXPECT_EQ(describe_cache(config, DType::kF16)["bytes_per_token"], 4 * (9 + 6) * 2);
 }
 
 // The rows of some steps, layers and heads alone are those of all: what came before them was kept.

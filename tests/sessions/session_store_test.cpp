@@ -43,6 +43,9 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   record.config.layers[1].attention.gate = AttentionGate::kHead;
   record.config.layers[1].attention.whole_qk_norm = true;
   record.config.layers[1].attention.clip = 8.5f;
+  record.config.layers[1].attention.d_latent = 12;
+  record.config.layers[1].attention.d_shared_rope = 6;
+  record.config.layers[1].attention.d_query_latent = 9;
   record.config.logit_scale = 0.125f;
   record.config.layers[2].conv = {.n_taps = 4, .n_channels = 77, .is_gated = true};
   record.config.layers[2].state = {.recurrence = Recurrence::kGatedDelta,
@@ -115,6 +118,9 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   EXPECT_EQ(attention.gate, AttentionGate::kHead);
   EXPECT_EQ(attention.normaliser, AttentionNormaliser::kSigmoid);
   EXPECT_EQ(attention.clip, 8.5f);
+  EXPECT_EQ(attention.d_latent, 12);
+  EXPECT_EQ(attention.d_shared_rope, 6);
+  EXPECT_EQ(attention.d_query_latent, 9);
   EXPECT_EQ(back->config.logit_scale, 0.125f);
   const ConvConfig& conv = back->config.layers[2].conv;
   EXPECT_EQ(std::tuple(conv.n_taps, conv.n_channels, conv.is_gated), std::tuple(4, 77, true));

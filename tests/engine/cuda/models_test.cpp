@@ -18,7 +18,7 @@ struct Golden {
 
 // What differs between kernels: dtypes, grouped heads, biases, windows, QK norms, caps, activations, both pairings;
 // then short convolutions, recurrences with decays by channel, by head, and that erase, fast weights of both kinds,
-// experts by all kinds of scores, sinks.
+// experts by all kinds of scores, sinks; latent attention.
 constexpr Golden kGoldens[] = {
     {"tiny-llama-a", "llama/a"},
     {"tiny-llama-c.f16.gguf", "llama/c-f16"},
@@ -55,6 +55,9 @@ constexpr Golden kGoldens[] = {
     {"tiny-olmoe-b", "hybrids/tiny-olmoe-b"},
     {"tiny-qwen3-moe-b", "hybrids/tiny-qwen3-moe-b"},
     {"tiny-gpt-oss-packed", "hybrids/tiny-gpt-oss-packed"},
+    {"tiny-deepseek-v3", "hybrids/tiny-deepseek-v3"},
+    {"tiny-deepseek-v3-c.f32.gguf", "hybrids/tiny-deepseek-v3-c"},
+    {"tiny-kimi-linear-b", "hybrids/tiny-kimi-linear-b"},
 };
 
 class CudaModels : public CudaOperation {
