@@ -38,6 +38,10 @@ class TestDevice final : public Backend {
   void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) override {
     cpu_->rms_norm(x, weight, epsilon, out);
   }
+  void layer_norm(Matrix<const float> x, const TensorView& weight, const TensorView& bias, float epsilon,
+                  Matrix<float> out) override {
+    cpu_->layer_norm(x, weight, bias, epsilon, out);
+  }
   void matmul(Matrix<const float> x, std::span<const Product> products) override { cpu_->matmul(x, products); }
   void rope(Matrix<float> x, std::span<const int64_t> positions, int64_t length, const RopeConfig& rope,
             int32_t d_head) override {
@@ -69,7 +73,12 @@ class TestDevice final : public Backend {
   void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) override {
     cpu_->softplus(x, bias, range, out);
   }
+  void input_strength(Matrix<const float> rate, const TensorView& log_decay, std::span<const int64_t> positions,
+                      Matrix<float> out) override {
+    cpu_->input_strength(rate, log_decay, positions, out);
+  }
   void causal_conv(const CausalConvArgs& args, StatSlot tap_means) override { cpu_->causal_conv(args, tap_means); }
+  void token_shift(const TokenShiftArgs& args) override { cpu_->token_shift(args); }
   void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats) override {
     cpu_->matrix_state(args, stats);
   }
@@ -83,6 +92,9 @@ class TestDevice final : public Backend {
   }
   void sum_experts(Matrix<const float> x, const Routes& routes, Matrix<float> out) override {
     cpu_->sum_experts(x, routes, out);
+  }
+  void group_dots(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) override {
+    cpu_->group_dots(a, b, out);
   }
   void mean_magnitudes(Matrix<const float> x, StatSlot out) override { cpu_->mean_magnitudes(x, out); }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override { cpu_->group_norms(x, group, out); }
