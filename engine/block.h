@@ -36,6 +36,9 @@ struct Step {
   const ProbeBuffer& probes;
   int32_t layer = 0;
   int32_t iteration = 0;
+  // [n_rows, ModelParts::carried_width] what a layer leaves for later ones of the pass, beside the stream (RWKV-7's
+  // first values).
+  Matrix<float> carried = {};
 };
 
 // The rows of each sequence of the batch, with the memory of a state that this layer keeps, constant in the length.

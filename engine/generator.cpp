@@ -12,12 +12,20 @@ namespace {
 // Rows of logits that are held at once where only their statistics are wanted: enough to use the matrix kernel well.
 constexpr int64_t kLogitRows = 32;
 
+// Floats per row that RWKV-7's time mix takes: six mixtures; values, gate, output, and what mixes the first values in;
+// queries, keys, and what they are made of; low-rank parts are narrower than the stream.
+int64_t time_mix_width(const MatrixStateSizes& sizes, int64_t d_model) {
+  return 7 * d_model + int64_t{sizes.n_heads} * (5 * sizes.d_value + 7 * sizes.d_key + 1);
+}
+
 // Floats per row that a layer's mixers take of the workspace; those in parallel may be there at once.
-int64_t mixer_width(const LayerConfig& layer) {
+int64_t mixer_width(const LayerConfig& layer, int64_t d_model) {
   const AttentionConfig& attention = layer.attention;
   const int64_t heads = int64_t{attention.n_heads} * (2 * attention.d_head_k + 2 * attention.d_head_v);
   const int64_t kv_heads = int64_t{attention.n_kv_heads} * (attention.d_head_k + attention.d_head_v);
   const MatrixStateSizes& state = layer.state.sizes;
+  const bool is_rwkv = layer.has(MixerKind::kMatrixState) && layer.state.recurrence == Recurrence::kRwkv7;
+  if (is_rwkv) return heads + kv_heads + time_mix_width(state, d_model);
   // Its inputs before and after the convolution, gate, output, rates; Mamba-1's low-rank time steps are narrower.
   const int64_t recurrence =
       4 * int64_t{state.n_heads} * (state.d_value + 2) + 6 * int64_t{state.n_groups} * state.d_key;
@@ -25,6 +33,7 @@ int64_t mixer_width(const LayerConfig& layer) {
 }
 
 int64_t feed_forward_width(const LayerConfig& layer, int64_t d_model) {
+  if (layer.feed_forward == FeedForwardKind::kChannelMix) return layer.d_ffn + d_model;
   if (layer.feed_forward != FeedForwardKind::kMoe) return 2 * layer.d_ffn;
   const RouterConfig& router = layer.moe.router;
   return router.n_experts + router.n_chosen * (2 * layer.moe.d_expert + d_model + 2) + 2 * layer.moe.d_shared + d_model;
@@ -64,13 +73,13 @@ int64_t Generator::scratch_bytes(int64_t n_rows) const {
   const ModelConfig& config = model_->config();
   int64_t widest = 0;
   for (const LayerConfig& layer : config.layers) {
-    widest = std::max({widest, mixer_width(layer), feed_forward_width(layer, config.d_model)});
+    widest = std::max({widest, mixer_width(layer, config.d_model), feed_forward_width(layer, config.d_model)});
   }
-  // The residual stream, its norm and a block's output, the widest mixer or feed-forward, logits, and their norm;
-  // a cache line for each matrix.
-  const int64_t per_row = 4 * config.d_model + widest;
+  // The residual stream, its norm and a block's output, what layers leave for later ones, the widest mixer or
+  // feed-forward, logits, and their norm; a cache line for each matrix.
+  const int64_t per_row = 4 * config.d_model + model_->parts().carried_width + widest;
   const int64_t logit_rows = std::min(n_rows, kLogitRows);
-  return static_cast<int64_t>(sizeof(float)) * (n_rows * per_row + logit_rows * config.vocab_size) + 16 * 64;
+  return static_cast<int64_t>(sizeof(float)) * (n_rows * per_row + logit_rows * config.vocab_size) + 24 * 64;
 }
 
 Result<void> Generator::make_room(int64_t n_rows, const ProbePlan& plan, LogitsWanted wanted) {
@@ -118,8 +127,15 @@ void Generator::run_blocks(const Batch& batch, Matrix<float> residual) {
   Backend& backend = *model_->backend();
   const ModelParts& parts = model_->parts();
   backend.embed(parts.embedding, batch.tokens, parts.config.embedding_scale, residual);
+  const Workspace::Scope scope(workspace_);
+  const Matrix<float> carried = workspace_.matrix(residual.n_rows, parts.carried_width);
   for (int32_t layer = 0; layer < parts.config.n_layers(); ++layer) {
-    const Step step{.backend = backend, .workspace = workspace_, .batch = batch, .probes = probes_, .layer = layer};
+    const Step step{.backend = backend,
+                    .workspace = workspace_,
+                    .batch = batch,
+                    .probes = probes_,
+                    .layer = layer,
+                    .carried = carried};
     parts.blocks[static_cast<size_t>(layer)]->forward(step, residual);
     if (const StatSlot slot = probes_.slot(Quantity::kResidualNorm, layer)) {
       backend.group_norms(residual, residual.n_cols, slot);
@@ -132,7 +148,12 @@ void Generator::unembed(Matrix<const float> residual, Matrix<float> logits) {
   const Workspace::Scope scope(workspace_);
   const ModelParts& parts = model_->parts();
   const Matrix<float> normed = workspace_.matrix(residual.n_rows, residual.n_cols);
-  model_->backend()->rms_norm(residual, parts.output_norm, parts.config.norm_epsilon, normed);
+  const float epsilon = parts.config.norm_epsilon;
+  if (parts.output_norm_kind == NormKind::kLayer) {
+    model_->backend()->layer_norm(residual, parts.output_norm, parts.output_norm_bias, epsilon, normed);
+  } else {
+    model_->backend()->rms_norm(residual, parts.output_norm, epsilon, normed);
+  }
   const Product product[] = {{parts.output, {}, logits}};
   model_->backend()->matmul(normed, product);
   if (parts.config.logit_scale != 1.0f) model_->backend()->scale(logits, parts.config.logit_scale);

@@ -12,7 +12,8 @@ constexpr float kLengthEpsilon = 1e-6f;  // added to a squared length, as the re
 }
 
 std::vector<StateSpec> GatedDelta::describe_state(DType) const {
-  return {describe_conv_state(config_.conv), describe_matrix_state(config_.state, false, true, true)};
+  return {describe_conv_state(config_.conv),
+          describe_matrix_state(config_.state, {.has_rate = true, .has_write = true})};
 }
 
 Matrix<const float> GatedDelta::unit_heads(const Step& step, Matrix<const float> columns) const {

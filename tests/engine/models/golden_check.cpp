@@ -136,6 +136,7 @@ void compare_attention(const Measured& measured, const Golden& golden, const Gol
 void compare_states(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
   golden.expect_relative("state_norm", measured.state_norm, bounds.norm_relative);
   golden.expect_relative("state_write", measured.state_write, bounds.norm_relative);
+  golden.expect_relative("state_erase", measured.state_erase, bounds.norm_relative);
   golden.expect_relative("state_read", measured.state_read, bounds.norm_relative);
   golden.expect_absolute("state_keep", measured.state_keep, bounds.attention_row);
   golden.expect_relative("conv_taps", measured.conv_taps, bounds.norm_relative);
@@ -314,6 +315,7 @@ Measured measure(const std::shared_ptr<const Model>& model, const std::vector<in
     append(probes, Quantity::kResidualNorm, measured.residual_norm);
     append(probes, Quantity::kStateNorm, measured.state_norm);
     append(probes, Quantity::kStateWrite, measured.state_write);
+    append(probes, Quantity::kStateErase, measured.state_erase);
     append(probes, Quantity::kStateRead, measured.state_read);
     append(probes, Quantity::kStateKeep, measured.state_keep);
     append(probes, Quantity::kConvTaps, measured.conv_taps);
