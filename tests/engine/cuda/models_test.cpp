@@ -17,8 +17,8 @@ struct Golden {
 };
 
 // What differs between kernels: dtypes, grouped heads, biases, windows, QK norms, caps, activations, both pairings;
-// then short convolutions, recurrences with decays by channel, by head, and that erase, experts by all kinds of scores,
-// sinks.
+// then short convolutions, recurrences with decays by channel, by head, and that erase, token shifts, layer norms,
+// experts by all kinds of scores, sinks.
 constexpr Golden kGoldens[] = {
     {"tiny-llama-a", "llama/a"},
     {"tiny-llama-c.f16.gguf", "llama/c-f16"},
@@ -49,6 +49,9 @@ constexpr Golden kGoldens[] = {
     {"tiny-minimax-b", "hybrids/tiny-minimax-b"},
     {"tiny-retnet-c", "hybrids/tiny-retnet-c"},
     {"tiny-samba", "hybrids/tiny-samba"},
+    {"tiny-rwkv7", "hybrids/tiny-rwkv7"},
+    {"tiny-rwkv7-c", "hybrids/tiny-rwkv7-c"},
+    {"tiny-recurrent-gemma", "hybrids/tiny-recurrent-gemma"},
     {"tiny-mixtral-b", "hybrids/tiny-mixtral-b"},
     {"tiny-olmoe-b", "hybrids/tiny-olmoe-b"},
     {"tiny-qwen3-moe-b", "hybrids/tiny-qwen3-moe-b"},
