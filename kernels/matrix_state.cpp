@@ -168,9 +168,8 @@ HWY_INLINE void update_rows(const Token& token, const float* values, float* stat
       change[i] = hn::Set(df, token.write * (values[i] - recalled));
     }
   }
-  const auto updated = [&](int i, VF before, VF decay, VF k, VF q, [[maybe_unused]] VF b) HWY_ATTR {
-    VF after = hn::MulAdd(change[i], k, hn::Mul(before, decay));
-    if constexpr (kByPair) after = hn::NegMulAdd(erased[i], b, after);
+  const auto updated = [&](int i, VF kept, VF k, VF q) HWY_ATTR {
+    const VF after = hn::MulAdd(change[i], k, kept);
     read[i] = hn::MulAdd(after, q, read[i]);
     if constexpr (kMeasures) squares = hn::MulAdd(after, after, squares);
     return after;
@@ -178,19 +177,23 @@ HWY_INLINE void update_rows(const Token& token, const float* values, float* stat
   const int64_t whole = d_key - d_key % kLanes, rest = d_key - whole;
   for (int64_t n = 0; n < whole; n += kLanes) {
     const VF decay = hn::LoadU(df, token.decay + n), k = hn::LoadU(df, token.k + n), q = hn::LoadU(df, token.q + n);
-    const VF b = kByPair ? hn::LoadU(df, token.b + n) : k;
+    [[maybe_unused]] const VF b = kByPair ? hn::LoadU(df, token.b + n) : k;
     for (int i = 0; i < kRows; ++i) {
       float* const s = state + i * d_key + n;
-      hn::StoreU(updated(i, hn::LoadU(df, s), decay, k, q, b), df, s);
+      VF kept = hn::Mul(hn::LoadU(df, s), decay);
+      if constexpr (kByPair) kept = hn::NegMulAdd(erased[i], b, kept);
+      hn::StoreU(updated(i, kept, k, q), df, s);
     }
   }
   if (rest > 0) {
     const VF decay = load_last(token.decay + whole, rest);
     const VF k = load_last(token.k + whole, rest), q = load_last(token.q + whole, rest);
-    const VF b = kByPair ? load_last(token.b + whole, rest) : k;
+    [[maybe_unused]] const VF b = kByPair ? load_last(token.b + whole, rest) : k;
     for (int i = 0; i < kRows; ++i) {
       float* const s = state + i * d_key + whole;
-      store_last(updated(i, load_last(s, rest), decay, k, q, b), s, rest);
+      VF kept = hn::Mul(load_last(s, rest), decay);
+      if constexpr (kByPair) kept = hn::NegMulAdd(erased[i], b, kept);
+      store_last(updated(i, kept, k, q), s, rest);
     }
   }
   for (int i = 0; i < kRows; ++i) {
@@ -215,19 +218,6 @@ HWY_INLINE void update_head(const Token& token, const MatrixStateArgs& args, flo
   for (; i < d_value; ++i) {
     update_rows<1, kErase, kMeasures>(token, token.v + i, state + i * d_key, d_key, reads, sums);
     out[i] = args.read_scale * reads[0] + skip * token.v[i];
-  }
-}
-
-template <bool kMeasures>
-HWY_INLINE void update_head_erasing(const Token& token, const MatrixStateArgs& args, float skip, float* state,
-                                    float* out, RowSums& sums) {
-  switch (args.erase) {
-    case StateErase::kNone:
-      return update_head<StateErase::kNone, kMeasures>(token, args, skip, state, out, sums);
-    case StateErase::kDelta:
-      return update_head<StateErase::kDelta, kMeasures>(token, args, skip, state, out, sums);
-    case StateErase::kPair:
-      return update_head<StateErase::kPair, kMeasures>(token, args, skip, state, out, sums);
   }
 }
 
@@ -302,13 +292,15 @@ void update_numbers(const MatrixStateArgs& args, const StateRows& rows, HeadRang
   }
 }
 
-// Heads `heads` of a sequence, which are group `group` of the statistics, through all its rows.
-void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadRange heads, int64_t group,
-                       const MatrixStateStats& stats) {
-  if (are_numbers(args)) return update_numbers(args, rows, heads, group, stats);
+// As update_heads_simd(), of one way to erase. A function each: in one large one the compiler stops to inline a head's
+// update, and Mamba-1 with its statistics takes twice the time.
+template <StateErase kErase>
+HWY_NOINLINE void update_heads(const MatrixStateArgs& args, const StateRows& rows, HeadRange heads, int64_t group,
+                               const MatrixStateStats& stats) {
   const int64_t d_key = args.sizes.d_key, d_value = args.sizes.d_value;
   const int32_t heads_per_group = args.sizes.n_heads / args.sizes.n_groups;
-  const bool by_channel = decays_by_channel(args), measures = stats.any(), by_pair = args.erase == StateErase::kPair;
+  const bool by_channel = decays_by_channel(args), measures = stats.any();
+  constexpr bool kByPair = kErase == StateErase::kPair;
   std::vector<float> buffer(static_cast<size_t>(2 * d_key), 1.0f);
   float* const decays = buffer.data();
   float* const logs = decays + d_key;
@@ -320,8 +312,8 @@ void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadR
                         .k = args.k.row(r) + key_group * d_key,
                         .v = args.v.row(r) + h * d_value,
                         .decay = decays,
-                        .e = by_pair ? args.erase_read.row(r) + key_group * d_key : nullptr,
-                        .b = by_pair ? args.erase_write.row(r) + key_group * d_key : nullptr,
+                        .e = kByPair ? args.erase_read.row(r) + key_group * d_key : nullptr,
+                        .b = kByPair ? args.erase_write.row(r) + key_group * d_key : nullptr,
                         .write = args.write.data == nullptr ? 1.0f : args.write.row(r)[h]};
       float log = 0.0f;
       if (by_channel) {
@@ -335,15 +327,15 @@ void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadR
       const float skip = args.skip.empty() ? 0.0f : args.skip[static_cast<size_t>(h)];
       RowSums row_sums;
       if (!measures) {
-        update_head_erasing<false>(token, args, skip, state, out, row_sums);
+        update_head<kErase, false>(token, args, skip, state, out, row_sums);
         continue;
       }
       // Before the update: out may be v itself.
       const float k_squares = squares_of(token.k, d_key);
       sums.write += token.write * token.write * squares_of(token.v, d_value) * k_squares;
-      update_head_erasing<true>(token, args, skip, state, out, row_sums);
+      update_head<kErase, true>(token, args, skip, state, out, row_sums);
       sums.norm += row_sums.norm;
-      sums.erase += row_sums.recalled * (by_pair ? squares_of(token.b, d_key) : k_squares);
+      sums.erase += row_sums.recalled * (kByPair ? squares_of(token.b, d_key) : k_squares);
       sums.read += row_sums.read;
       sums.query = squares_of(token.q, d_key);
       // One decay of a head stands for all its channels.
@@ -355,6 +347,20 @@ void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadR
       sums.n_decays += d_key;
     }
     if (measures) put(sums, r, group, stats);
+  }
+}
+
+// Heads `heads` of a sequence, which are group `group` of the statistics, through all its rows.
+void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadRange heads, int64_t group,
+                       const MatrixStateStats& stats) {
+  if (are_numbers(args)) return update_numbers(args, rows, heads, group, stats);
+  switch (args.erase) {
+    case StateErase::kNone:
+      return update_heads<StateErase::kNone>(args, rows, heads, group, stats);
+    case StateErase::kDelta:
+      return update_heads<StateErase::kDelta>(args, rows, heads, group, stats);
+    case StateErase::kPair:
+      return update_heads<StateErase::kPair>(args, rows, heads, group, stats);
   }
 }
 
