@@ -9,7 +9,8 @@ from hybrid_goldens import Case, centred_norm_weight, matrix, normal
 
 
 def decays_of(rglru, activations):
-    """a = exp(-8 softplus(parameter) sigmoid(recurrent gate)) [T, channel] in float64, and the inputs' strengths."""
+    """[T, channel] in float64: ln a = -8 softplus(parameter) sigmoid(recurrent gate), and what is written,
+    sqrt(1 - a^2) sigmoid(input gate) x."""
     x = activations[0].double()
     blocks = x.reshape(len(x), rglru.num_attention_heads, -1)
 
@@ -25,7 +26,8 @@ def decays_of(rglru, activations):
 
 @torch.no_grad()
 def measured(_case, model, tokens):
-    """A `more`: the arrays state_* per block of channels, and conv_taps (README.md). What is read is the class's own."""
+    """A `more`: the arrays state_* per block of channels, and conv_taps (README.md). Norms are of the class's own states,
+    the others follow from its gates in float64."""
     kinds = ("RecurrentGemmaRglru", "Conv1d")
     with hybrid_goldens.recorded_modules(model, lambda _n, m: type(m).__name__ in kinds) as calls:
         model(torch.tensor([list(map(int, tokens))]), use_cache=False)

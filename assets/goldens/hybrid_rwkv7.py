@@ -52,7 +52,8 @@ def shapes_of(config, first_names=False):
             if part == "v" and layer == 0:
                 continue
             rank = config[f"{USUAL_RANK[part]}_low_rank_dim"]
-            shapes |= {f"{p}attn.{part}_lora.lora.0.weight": (rank, d), f"{p}attn.{part}_lora.lora.2.weight": (out, rank)}
+            shapes |= {f"{p}attn.{part}_lora.lora.0.weight": (rank, d),
+                       f"{p}attn.{part}_lora.lora.2.weight": (out, rank)}
             if part != "g":
                 shapes[f"{p}attn.{part}_lora.lora.2.bias"] = (out,)
         shapes |= {p + "ffn.x_k": (d,), p + "ffn.key.weight": (ffn, d), p + "ffn.value.weight": (d, ffn)}
@@ -133,13 +134,14 @@ def time_mix(model, x, p, config, first_values):
     r, v = by_head(r), by_head(v, width_v)
     y, measured = recurrence(r, by_head(w), k, v, e, e * by_head(a))
     model.states.append(measured)
-    y = layer_norm(y, by_weight(model, p + "g_norm.weight", heads), by_weight(model, p + "g_norm.bias", heads),
+    y = layer_norm(y, of_heads(model, p + "g_norm.weight", heads), of_heads(model, p + "g_norm.bias", heads),
                    config.get("group_norm_eps", width_k * config["norm_eps"]))
     y = y + (r * k * model[p + "r_k"].reshape(heads, width_k)).sum(-1, keepdims=True) * v
     return (y.reshape(length, -1) * g) @ model[p + "o_proj.weight"].T, first_values
 
 
-def by_weight(model, name, heads):
+def of_heads(model, name, heads):
+    """A weight over all channels, [head, channel of it]."""
     return model[name].reshape(heads, -1)
 
 
