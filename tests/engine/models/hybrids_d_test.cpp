@@ -2,6 +2,9 @@
 // made.
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "tests/engine/models/changed_folder.h"
 #include "tests/engine/models/golden_check.h"
 
@@ -97,6 +100,32 @@ TEST(HybridD, WhatCannotBeIsRefusedByKeyAndValue) {
   expect_refused(gemma, {{"rope_parameters", {{"rope_type", "yarn"}}}}, {"rope_type must be default", "yarn"});
   expect_refused(gemma, {{"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}}}, {"rope_scaling"});
   expect_refused(gemma, {{"head_dim", 13}}, {"q_proj"});
+}
+
+// What loading says of a copy of tiny-rwkv7-b.f32.gguf with some text changed for another of the same length.
+std::string refusal_of_gguf(const std::string& from, const std::string& to) {
+  std::ifstream in(asset("models") / "tiny-rwkv7-b.f32.gguf", std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  const size_t at = bytes.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  if (at != std::string::npos) bytes.replace(at, from.size(), to);
+  const std::filesystem::path path = std::filesystem::path(::testing::TempDir()) / "orrery_changed_rwkv7.gguf";
+  std::ofstream(path, std::ios::binary) << bytes;
+  const auto model = Model::load(path, make_cpu_backend(1));
+  std::filesystem::remove(path);
+  return model ? "it was loaded" : model.error().message;
+}
+
+TEST(HybridD, KeysAndTensorsThatAGgufFileLacksAreRefusedByName) {
+  const auto expect_says = [](const std::string& refusal, const std::vector<std::string>& parts) {
+    for (const std::string& part : parts) EXPECT_NE(refusal.find(part), std::string::npos) << refusal;
+  };
+  expect_says(refusal_of_gguf("wkv.head_size", "wkv.head_sizf"), {"rwkv7.wkv.head_size"});
+  expect_says(refusal_of_gguf("token_embd_norm.bias", "token_embd_norm.bibs"), {"token_embd_norm.bias", "missing"});
+  expect_says(refusal_of_gguf("blk.1.time_mix_v2", "blk.1.time_mix_u2"), {"blk.1.time_mix_v2.weight", "missing"});
+  expect_says(refusal_of_gguf("blk.1.channel_mix_lerp_k", "blk.1.channel_mix_lerp_q"), {"blk.1.channel_mix_lerp_k"});
+  // The first layer's are dummies.
+  EXPECT_EQ(refusal_of_gguf("blk.0.time_mix_v2", "xlk.0.time_mix_v2"), "it was loaded");
 }
 
 }  // namespace
