@@ -18,6 +18,7 @@
 #include "kernels/cuda/embedding.h"
 #include "kernels/cuda/expert_matmul.h"
 #include "kernels/cuda/fast_weights.h"
+#include "kernels/cuda/input_strength.h"
 #include "kernels/cuda/kv_store.h"
 #include "kernels/cuda/layer_norm.h"
 #include "kernels/cuda/matmul.h"
@@ -28,6 +29,7 @@
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/row_change.h"
 #include "kernels/cuda/row_norm.h"
+#include "kernels/cuda/token_shift.h"
 #include "kernels/rope.h"
 
 namespace orrery::ORRERY_CUDA_NAMESPACE {
@@ -220,6 +222,11 @@ class CudaBackend final : public Backend {
   void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) override {
     ORRERY_CUDA_NAMESPACE::softplus(x, vector_of(bias), range, out, stream_);
   }
+  void input_strength(Matrix<const float> rate, const TensorView& log_decay, std::span<const int64_t> positions,
+                      Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::input_strength(rate, vector_of(log_decay), positions, out, stream_);
+  }
+  void token_shift(const TokenShiftArgs& args) override { ORRERY_CUDA_NAMESPACE::token_shift(args, stream_); }
   void causal_conv(const CausalConvArgs& args, StatSlot tap_means) override {
     ORRERY_CUDA_NAMESPACE::causal_conv(args, tap_means, stream_);
   }
@@ -244,6 +251,9 @@ class CudaBackend final : public Backend {
   }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override {
     ORRERY_CUDA_NAMESPACE::group_norms(x, group, out, stream_);
+  }
+  void group_dots(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::group_dots(a, b, out, stream_);
   }
   void mean_magnitudes(Matrix<const float> x, StatSlot out) override {
     ORRERY_CUDA_NAMESPACE::mean_magnitudes(x, out, stream_);

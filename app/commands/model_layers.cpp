@@ -113,6 +113,7 @@ std::string layer_text(const LayerConfig& layer) {
   if (layer.conv.n_taps > 0) add(conv_text(layer.conv));
   if (layer.feed_forward == FeedForwardKind::kMoe) add(moe_text(layer.moe));
   if (layer.feed_forward == FeedForwardKind::kDense) add("feed-forward × " + number(layer.d_ffn));
+  if (layer.feed_forward == FeedForwardKind::kChannelMix) add("channel mix × " + number(layer.d_ffn));
   return text;
 }
 
@@ -224,6 +225,8 @@ json describe_cache(const ModelConfig& config, DType kv) {
       if (f.n_qk_taps > 0) convolution += 2 * int64_t{f.n_qk_taps - 1} * f.n_heads * f.d_head * kStateBytes;
     }
     if (layer.conv.n_taps > 0) convolution += (layer.conv.n_taps - 1) * layer.conv.n_channels * kStateBytes;
+    // RWKV's two parts remember the last token each.
+    if (layer.feed_forward == FeedForwardKind::kChannelMix) convolution += 2 * config.d_model * kStateBytes;
   }
   return {{"kv", kv == DType::kF32 ? "f32" : "f16"},
           {"bytes_per_token", per_token},

@@ -634,6 +634,24 @@ def kimi_linear():
     )
     c.pop("max_position_embeddings")
     return hf.KimiLinearForCausalLM, c
+def recurrent_gemma():
+    c = base()
+    h, kv = heads()
+    width = h * whole(2, 9)
+    c.update(
+        num_attention_heads=h,
+        num_key_value_heads=kv,
+        hidden_size=h * 4 * whole(1, 3),
+        intermediate_size=whole(9, 60),
+        lru_width=pick(None, width),
+        attention_window_size=whole(3, 20),
+        conv1d_width=whole(2, 5),
+        logits_soft_cap=pick(30.0, 5.0),
+        attention_bias=R.random() < 0.3,
+        rope_parameters=rope() | {"partial_rotary_factor": pick(0.5, 1.0)},
+        block_types=[pick("recurrent", "attention") for _ in range(whole(1, 4))],
+    )
+    return hf.RecurrentGemmaForCausalLM, c
 
 
 FAMILIES = dict(
@@ -659,6 +677,7 @@ FAMILIES = dict(
     deepseek_v2=deepseek_v2,
     deepseek_v3=deepseek_v3,
     kimi_linear=kimi_linear,
+    recurrent_gemma=recurrent_gemma,
 )
 
 

@@ -13,7 +13,9 @@ constexpr float kLengthEpsilon = 1e-6f;  // added to a squared length, as the re
 
 std::vector<StateSpec> GatedDelta::describe_state(DType) const {
   const bool rate_by_channel = weights_.rate.n_rows() != config_.state.sizes.n_heads;
-  return {describe_conv_state(config_.conv), describe_matrix_state(config_.state, rate_by_channel, true, true)};
+  return {
+      describe_conv_state(config_.conv),
+      describe_matrix_state(config_.state, {.rate_by_channel = rate_by_channel, .has_rate = true, .has_write = true})};
 }
 
 Matrix<const float> GatedDelta::unit_heads(const Step& step, Matrix<const float> columns) const {

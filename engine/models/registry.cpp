@@ -27,7 +27,9 @@
 #include "engine/models/qwen3.h"
 #include "engine/models/qwen3_moe.h"
 #include "engine/models/qwen3_next.h"
+#include "engine/models/recurrent_gemma.h"
 #include "engine/models/retnet.h"
+#include "engine/models/rwkv7.h"
 #include "engine/models/samba.h"
 #include "engine/models/ttt.h"
 #include "engine/models/zamba2.h"
@@ -47,6 +49,8 @@ std::span<const Architecture> architectures() {
       {"", "minimax", read_minimax_config, build_minimax},
       {"", "retnet", read_retnet_config, build_retnet},
       {"", "samba", read_samba_config, build_samba},
+      {"rwkv7", "rwkv7", read_rwkv7_config, build_rwkv7},
+      {"", "recurrent_gemma", read_recurrent_gemma_config, build_recurrent_gemma},
       {"mistral3", "mistral3", read_mistral_config, build_llama},
       {"gemma2", "gemma2", read_gemma2_config, build_gemma},
       {"gemma3", "gemma3", read_gemma3_config, build_gemma},

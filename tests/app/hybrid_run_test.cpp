@@ -40,7 +40,8 @@ class HybridRuns : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Models, HybridRuns,
                          ::testing::Values("tiny-lfm2", "tiny-mamba", "tiny-mamba2", "tiny-granite-hybrid",
                                            "tiny-falcon-h1", "tiny-nemotron-h-moe", "tiny-qwen3-next", "tiny-zamba2",
-                                           "tiny-ttt-linear-b", "tiny-ttt-mlp", "tiny-deepseek-v3", "tiny-kimi-linear"));
+                                           "tiny-ttt-linear-b", "tiny-ttt-mlp", "tiny-deepseek-v3", "tiny-kimi-linear",
+                                           "tiny-rwkv7", "tiny-recurrent-gemma"));
 
 TEST_P(HybridRuns, AreBitIdenticalWhenRunAgain) {
   const TemporaryFolder folder;

@@ -73,7 +73,12 @@ class TestDevice final : public Backend {
   void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) override {
     cpu_->softplus(x, bias, range, out);
   }
+  void input_strength(Matrix<const float> rate, const TensorView& log_decay, std::span<const int64_t> positions,
+                      Matrix<float> out) override {
+    cpu_->input_strength(rate, log_decay, positions, out);
+  }
   void causal_conv(const CausalConvArgs& args, StatSlot tap_means) override { cpu_->causal_conv(args, tap_means); }
+  void token_shift(const TokenShiftArgs& args) override { cpu_->token_shift(args); }
   void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats) override {
     cpu_->matrix_state(args, stats);
   }
@@ -90,6 +95,9 @@ class TestDevice final : public Backend {
   }
   void sum_experts(Matrix<const float> x, const Routes& routes, Matrix<float> out) override {
     cpu_->sum_experts(x, routes, out);
+  }
+  void group_dots(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) override {
+    cpu_->group_dots(a, b, out);
   }
   void mean_magnitudes(Matrix<const float> x, StatSlot out) override { cpu_->mean_magnitudes(x, out); }
   void row_change(const RowChangeArgs& args, StatSlot step, StatSlot cosine) override {

@@ -129,18 +129,21 @@ void bench_attention(benchmark::State& state, int64_t n_keys, int64_t n_rows, Le
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(pages.size() * page_bytes));
 }
 
-// A layer's recurrence over n_rows tokens, with a decay per head, or per channel of a head of one value (Mamba-1).
+// A layer's recurrence over n_rows tokens, with a decay per head, or per channel: of a head of one value (Mamba-1), or
+// of one that erases by a pair (RWKV-7).
 void bench_matrix_state(benchmark::State& state, MatrixStateSizes sizes, StateErase erase, int64_t n_rows,
                         Level level) {
   const int64_t keys = int64_t{sizes.n_groups} * sizes.d_key, values = int64_t{sizes.n_heads} * sizes.d_value;
   const std::vector<float> q = random_floats(static_cast<size_t>(n_rows * keys), 1, 0.1f);
   const std::vector<float> k = random_floats(q.size(), 2, 0.1f);
   const std::vector<float> v = random_floats(static_cast<size_t>(n_rows * values), 3);
-  const std::vector<float> rate(static_cast<size_t>(n_rows * sizes.n_heads), 0.05f);
-  const bool by_channel = sizes.d_value == 1;
+  const bool by_pair = erase == StateErase::kPair;
+  const int64_t n_rates = int64_t{sizes.n_heads} * (by_pair ? sizes.d_key : 1);
+  const std::vector<float> rate(static_cast<size_t>(n_rows * n_rates), 0.05f);
+  const bool by_channel = sizes.d_value == 1 && sizes.d_key > 1;
   const std::vector<float> log_decay(static_cast<size_t>(sizes.n_heads * (by_channel ? sizes.d_key : 1)), -1.0f);
   std::vector<float> out(v.size()), matrices(static_cast<size_t>(values * sizes.d_key));
-  const int32_t n_stats = by_channel ? 16 : sizes.n_heads;
+  const int32_t n_stats = sizes.d_value == 1 ? 16 : sizes.n_heads;
   std::vector<float> packed(static_cast<size_t>(n_rows * n_stats * 7));
   const StateRows rows{0, n_rows, matrices.data()};
   MatrixStateArgs args;
@@ -148,9 +151,10 @@ void bench_matrix_state(benchmark::State& state, MatrixStateSizes sizes, StateEr
   args.q = {q.data(), n_rows, keys};
   args.k = {k.data(), n_rows, keys};
   args.v = {v.data(), n_rows, values};
-  args.decay = {.rate = {rate.data(), n_rows, sizes.n_heads}, .log_decay = log_decay};
-  args.write = {rate.data(), n_rows, sizes.n_heads};
+  args.decay = {.rate = {rate.data(), n_rows, n_rates}, .log_decay = log_decay};
+  args.write = {rate.data(), n_rows, sizes.n_heads, n_rates};
   args.erase = erase;
+  if (by_pair) args.erase_read = args.erase_write = args.k;
   args.out = {out.data(), n_rows, values};
   args.sequences = {&rows, 1};
   MatrixStateStats stats;
@@ -297,7 +301,9 @@ void register_all() {
   };
   constexpr Recurrence kRecurrences[] = {{"granite-350m-h", {48, 1, 128, 32}, StateErase::kNone},
                                          {"mamba-130m", {1536, 1, 16, 1}, StateErase::kNone},
-                                         {"qwen3-next", {32, 16, 128, 128}, StateErase::kDelta}};
+                                         {"qwen3-next", {32, 16, 128, 128}, StateErase::kDelta},
+                                         {"rwkv7-0.4b", {16, 16, 64, 64}, StateErase::kPair},
+                                         {"recurrent-gemma-2b", {2560, 1, 1, 1}, StateErase::kNone}};
   for (const Recurrence& recurrence : kRecurrences) {
     for (const int64_t n_rows : {1, 512}) {
       const std::string name = std::string("matrix_state/") + recurrence.name + "/" + std::to_string(n_rows) + "/";

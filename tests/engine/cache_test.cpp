@@ -51,7 +51,11 @@ class CountingBackend final : public Backend {
   void scale(Matrix<float>, float) override { FAIL(); }
   void gate_groups(Activation, Matrix<const float>, Matrix<float>) override { FAIL(); }
   void softplus(Matrix<const float>, const TensorView&, SoftplusRange, Matrix<float>) override { FAIL(); }
+  void input_strength(Matrix<const float>, const TensorView&, std::span<const int64_t>, Matrix<float>) override {
+    FAIL();
+  }
   void causal_conv(const CausalConvArgs&, StatSlot) override { FAIL(); }
+  void token_shift(const TokenShiftArgs&) override { FAIL(); }
   void matrix_state(const MatrixStateArgs&, const MatrixStateStats&) override { FAIL(); }
   void matrix_state_rows(const StateRowArgs&, StatSlot) override { FAIL(); }
   void fast_weights(const FastWeightsArgs&, const FastWeightsStats&) override { FAIL(); }
@@ -61,6 +65,7 @@ class CountingBackend final : public Backend {
   void expert_matmul(Matrix<const float>, const Routes&, std::span<const ExpertProduct>) override { FAIL(); }
   void sum_experts(Matrix<const float>, const Routes&, Matrix<float>) override { FAIL(); }
   void group_norms(Matrix<const float>, int64_t, StatSlot) override { FAIL(); }
+  void group_dots(Matrix<const float>, Matrix<const float>, Matrix<float>) override { FAIL(); }
   void mean_magnitudes(Matrix<const float>, StatSlot) override { FAIL(); }
   void row_change(const RowChangeArgs&, StatSlot, StatSlot) override { FAIL(); }
   void row_divergence(Matrix<const float>, Matrix<const float>, StatSlot) override { FAIL(); }

@@ -20,7 +20,7 @@ column_sums() { # file [t, layer, 4] of int64, number of layers: the sums of eac
   npy_values "$1" | awk -v n="$2" '{ s[(NR - 1) % 4] += $1 } NR % (4 * n) == 0 { print s[0], s[1], s[2], s[3]; split("", s) }'
 }
 
-for name in lfm2 lfm2-moe mamba mamba2 jamba granite-hybrid falcon-h1 nemotron-h-moe qwen3-next zamba2 retnet gpt-oss ttt-linear-b ttt-mlp; do
+for name in lfm2 lfm2-moe mamba mamba2 jamba granite-hybrid falcon-h1 nemotron-h-moe qwen3-next zamba2 retnet gpt-oss ttt-linear-b ttt-mlp rwkv7 recurrent-gemma; do
   model=$models/tiny-$name
   golden=$goldens/hybrids/tiny-$name
   tokens=$(ids_of "$golden/tokens.npy")

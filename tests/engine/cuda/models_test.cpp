@@ -17,8 +17,8 @@ struct Golden {
 };
 
 // What differs between kernels: dtypes, grouped heads, biases, windows, QK norms, caps, activations, both pairings;
-// then short convolutions, recurrences with decays by channel, by head, and that erase, fast weights of both kinds,
-// experts by all kinds of scores, sinks; latent attention.
+// then short convolutions, recurrences with decays by channel, by head, and that erase, token shifts, layer norms, fast
+// weights of both kinds, experts by all kinds of scores, sinks; latent attention.
 constexpr Golden kGoldens[] = {
     {"tiny-llama-a", "llama/a"},
     {"tiny-llama-c.f16.gguf", "llama/c-f16"},
@@ -51,6 +51,9 @@ constexpr Golden kGoldens[] = {
     {"tiny-samba", "hybrids/tiny-samba"},
     {"tiny-ttt-linear-b", "hybrids/tiny-ttt-linear-b"},
     {"tiny-ttt-mlp-b", "hybrids/tiny-ttt-mlp-b"},
+    {"tiny-rwkv7", "hybrids/tiny-rwkv7"},
+    {"tiny-rwkv7-c", "hybrids/tiny-rwkv7-c"},
+    {"tiny-recurrent-gemma", "hybrids/tiny-recurrent-gemma"},
     {"tiny-mixtral-b", "hybrids/tiny-mixtral-b"},
     {"tiny-olmoe-b", "hybrids/tiny-olmoe-b"},
     {"tiny-qwen3-moe-b", "hybrids/tiny-qwen3-moe-b"},

@@ -153,6 +153,7 @@ void compare_attention(const Measured& measured, const Golden& golden, const Gol
 void compare_states(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
   golden.expect_relative("state_norm", measured.state_norm, bounds.norm_relative);
   golden.expect_relative("state_write", measured.state_write, bounds.norm_relative);
+  golden.expect_relative("state_erase", measured.state_erase, bounds.norm_relative);
   golden.expect_relative("state_read", measured.state_read, bounds.norm_relative);
   golden.expect_absolute("state_keep", measured.state_keep, bounds.attention_row);
   golden.expect_relative("conv_taps", measured.conv_taps, bounds.norm_relative);
@@ -367,11 +368,13 @@ Measured measure(const std::shared_ptr<const Model>& model, const std::vector<in
       measured.logits.insert(measured.logits.end(), logits->row(r), logits->row(r) + logits->n_cols);
     }
     const ProbeBuffer& probes = generator.probes();
-    append(probes, model->config(), Quantity::kAttentionRow, measured.attention_row, static_cast<int64_t>(tokens.size()));
+    append(probes, model->config(), Quantity::kAttentionRow, measured.attention_row,
+           static_cast<int64_t>(tokens.size()));
     append(probes, model->config(), Quantity::kAttentionOutput, measured.attention_output);
     append(probes, model->config(), Quantity::kResidualNorm, measured.residual_norm);
     append(probes, model->config(), Quantity::kStateNorm, measured.state_norm);
     append(probes, model->config(), Quantity::kStateWrite, measured.state_write);
+    append(probes, model->config(), Quantity::kStateErase, measured.state_erase);
     append(probes, model->config(), Quantity::kStateRead, measured.state_read);
     append(probes, model->config(), Quantity::kStateKeep, measured.state_keep);
     append(probes, model->config(), Quantity::kFastLossBefore, measured.fast_loss_before);

@@ -47,6 +47,7 @@ struct Measured {
   std::vector<float> residual_norm;     // [T, layer]
   std::vector<float> state_norm;        // [T, layer with a state, head]
   std::vector<float> state_write;       // [T, layer with a state, head]
+  std::vector<float> state_erase;       // [T, layer with a state, head]
   std::vector<float> state_read;        // [T, layer with a state, head]
   std::vector<float> state_keep;        // [T, layer with a state, head, 3]
   std::vector<float> fast_loss_before;  // [T, layer with fast weights, head], as the next four
