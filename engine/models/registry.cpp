@@ -7,11 +7,13 @@
 #include "engine/models/gemma3.h"
 #include "engine/models/gpt_oss.h"
 #include "engine/models/granite_hybrid.h"
+#include "engine/models/huginn.h"
 #include "engine/models/jamba.h"
 #include "engine/models/lfm2.h"
 #include "engine/models/lfm2_moe.h"
 #include "engine/models/lfm3.h"
 #include "engine/models/llama.h"
+#include "engine/models/loopformer.h"
 #include "engine/models/mamba.h"
 #include "engine/models/mamba2.h"
 #include "engine/models/minimax.h"
@@ -64,6 +66,8 @@ std::span<const Architecture> architectures() {
       {"", "olmo_hybrid", read_olmo_hybrid_config, build_olmo_hybrid},
       {"", "zamba2", read_zamba2_config, build_zamba2},
       {"", "ouro", read_ouro_config, build_ouro},
+      {"", "huginn_raven", read_huginn_config, build_huginn},
+      {"", "loopformer", read_loopformer_config, build_loopformer},
   };
   return kArchitectures;
 }

@@ -54,8 +54,9 @@ RunInfo hybrid() {
 TEST(Registry, ListsTheViewsAndRefusesOthersByName) {
   std::vector<std::string> names;
   for (const View* view : all_views()) names.emplace_back(view->name());
-  EXPECT_EQ(names, (std::vector<std::string>{"attention", "state", "routing", "cache", "output", "text", "window"}));
-  for (const char* later : {"convolution", "loop", "lens", "mixing", "fast"}) {
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"attention", "state", "routing", "loop", "cache", "output", "text", "window"}));
+  for (const char* later : {"convolution", "lens", "mixing", "fast"}) {
     const auto found = find_view(later);
     ASSERT_FALSE(found.has_value());
     EXPECT_EQ(found.error().code, ErrorCode::kUnsupported);
