@@ -1,15 +1,14 @@
 """Tiny Huginns (Geiping et al. 2025, arXiv 2502.05171) with the names and settings of the authors' RavenForCausalLM.
 
 The golden is an independent computation in float64 from the paper: a prelude, a core that is repeated from a random
-state with the prelude's output put in again every time, and a coda; sandwich norms; adjacent pairs turned. Tokens go one
-by one, so that one that leaves the loop early is what later tokens find of it: the keys and values of the last
-iteration that it was in (section 6.1).
+state with the prelude's output put in again every time, and a coda; sandwich norms; adjacent pairs turned. Tokens go
+one by one: of one that left the loop early, later tokens find the keys and values of the last iteration that it was in
+(section 6.1).
 """
 
 import numpy as np
 
 import float64_reference as reference
-import hybrid_goldens
 import loop_reference
 from hybrid_goldens import Case, matrix, norm_weight, normal
 
@@ -153,10 +152,11 @@ def weak_feedback(shape, rng):
     return matrix(1.0)(shape, rng) * np.repeat([0.3, 1.5], shape[1] // 2)
 
 
-RULES = [(r"ln_f\.weight$", norm_weight), (r"Wqkv\.weight$", matrix(1.4)), (r"wte\.weight$", normal(0.0, 0.6)), (r"lm_head\.weight$", matrix(2.0))]
+RULES = [(r"ln_f\.weight$", norm_weight), (r"Wqkv\.weight$", matrix(1.4)), (r"wte\.weight$", normal(0.0, 0.6)),
+         (r"lm_head\.weight$", matrix(2.0))]
 USUAL = {"model_type": "huginn_raven", "architectures": ["RavenForCausalLM"], "injection_type": "linear",
-         "state_init": "like-init", "mlp_class_name": "GatedMLP", "nonlin_name": "SiLU", "norm_class_name": "RMSNorm_llama",
-         "block_class_name": "SandwichBlock", "test_time_noise": 0}
+         "state_init": "like-init", "mlp_class_name": "GatedMLP", "nonlin_name": "SiLU",
+         "norm_class_name": "RMSNorm_llama", "block_class_name": "SandwichBlock", "test_time_noise": 0}
 CASES = [
     Case("tiny-huginn", make=make, seed=301, length=50, rules=RULES,
          config=USUAL | {

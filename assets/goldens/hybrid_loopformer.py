@@ -39,11 +39,13 @@ def shapes_of(config):
     shapes = {"transformer.wte.weight": (config["vocab_size"], d), "transformer.wpe.weight": (s["positions"], d),
               "transformer.norm_f.weight": (d,)}
     for embedder in ["time_embedder", "dt_embedder"]:
-        shapes |= linear_shapes(embedder + ".mlp.0", d, SINUSOIDS, True) | linear_shapes(embedder + ".mlp.2", d, d, True)
+        shapes |= linear_shapes(embedder + ".mlp.0", d, SINUSOIDS, True)
+        shapes |= linear_shapes(embedder + ".mlp.2", d, d, True)
     for layer in range(s["layers"]):
         p = f"transformer.h.blocks.{layer}."
-        shapes |= linear_shapes(p + "attn.c_attn", 3 * d, d, s["bias"]) | linear_shapes(p + "attn.c_proj", d, d, s["bias"])
-        shapes |= linear_shapes(p + "mlp.c_fc", s["ffn"], d, s["bias"]) | linear_shapes(p + "mlp.c_proj", d, s["ffn"], s["bias"])
+        for name, n_out, n_in in [("attn.c_attn", 3 * d, d), ("attn.c_proj", d, d), ("mlp.c_fc", s["ffn"], d),
+                                  ("mlp.c_proj", d, s["ffn"])]:
+            shapes |= linear_shapes(p + name, n_out, n_in, s["bias"])
         shapes |= linear_shapes(p + "adaLN_modulation.1", 4 * d, d, True)
     return shapes
 

@@ -65,7 +65,9 @@ class LoopedDecoder(reference.Decoder):
         return {"loop_step": step, "loop_cosine": cosine, "loop_depth": depth}
 
     def golden(self, tokens, logits, steps, depth=None):
-        steps = steps or hybrid_goldens.edges(len(tokens))
+        """Attention rows are kept of steps that went through the whole loop."""
+        whole = np.arange(len(tokens)) if depth is None else np.flatnonzero(depth == depth.max())
+        steps = steps or list(whole[hybrid_goldens.edges(len(whole))])
         return {"tokens": np.asarray(tokens), "logits": logits, "residual_norm": np.stack(self.residual_norm, 1),
                 "attention_steps": np.asarray(steps), "attention_row": np.stack(self.attention_row, 1)[steps],
                 **self.loop_arrays(depth)}

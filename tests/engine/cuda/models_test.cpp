@@ -53,6 +53,9 @@ constexpr Golden kGoldens[] = {
     {"tiny-olmoe-b", "hybrids/tiny-olmoe-b"},
     {"tiny-qwen3-moe-b", "hybrids/tiny-qwen3-moe-b"},
     {"tiny-gpt-oss-packed", "hybrids/tiny-gpt-oss-packed"},
+    {"tiny-huginn-b", "hybrids/tiny-huginn-b"},
+    {"tiny-huginn-c", "hybrids/tiny-huginn-c"},
+    {"tiny-loopformer-b", "hybrids/tiny-loopformer-b"},
 };
 
 class CudaModels : public CudaOperation {

@@ -30,6 +30,33 @@ TEST_P(HybridDGolden, MatchesTheReferenceInBatchesAndSteps) {
 
 INSTANTIATE_TEST_SUITE_P(All, HybridDGolden, ::testing::ValuesIn(kGoldens), golden_test_name);
 
+// A token leaves where its state hardly moves any more; later ones find the keys and values of the last time that it
+// was there. The bound is that of assets/goldens/hybrid_huginn.py.
+TEST(HybridD, TokensLeaveHuginnsLoopAndAreFoundAsTheyLeft) {
+  Result<std::shared_ptr<const ModelFile>> file = ModelFile::open(asset("models/tiny-huginn-exits"));
+  ASSERT_TRUE(file);
+  LoopRequest request;
+  request.exit = LoopRequest::Exit{.rule = ExitRule::kStep, .threshold = 0.05f};
+  const auto model = Model::load(*file, make_cpu_backend(2), {.progress = {}, .loop = request});
+  ASSERT_TRUE(model) << (model ? "" : model.error().message);
+  expect_matches_golden(*model, asset("goldens/hybrids/tiny-huginn-exits"), {}, {0, 1, 7});
+}
+
+// More or fewer iterations than are stated: LoopFormer's steps become shorter or longer.
+TEST(HybridD, AskedIterationsAreThoseThatAConfigurationWouldState) {
+  for (const auto& [name, key] :
+       {std::pair("tiny-huginn", "mean_recurrence"), {"tiny-loopformer", "max_model_loops"}}) {
+    const auto tokens = read_npy<int32_t>(asset("goldens/hybrids") / name / "tokens.npy").values;
+    Result<std::shared_ptr<const ModelFile>> file = ModelFile::open(asset("models") / name);
+    ASSERT_TRUE(file);
+    LoopRequest request;
+    request.n_iterations = 3;
+    const auto asked = Model::load(*file, make_cpu_backend(2), {.progress = {}, .loop = request});
+    ASSERT_TRUE(asked) << (asked ? "" : asked.error().message);
+    EXPECT_EQ(measure(*asked, tokens, 50, false).logits, logits_of(ChangedFolder(name, {{key, 3}}).path(), tokens));
+  }
+}
+
 TEST(HybridD, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
   struct Case {
     const char* model;
@@ -124,7 +151,7 @@ TEST(HybridD, ATextLongerThanItsPositionsIsRefusedAndTheSequenceStays) {
   const auto refused = generator.feed(std::vector<int32_t>{1, 2}, {}, LogitsWanted::kLast);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
-  EXPECT_NE(refused.error().message.find("positions of this model are 50"), std::string::npos)
+  EXPECT_NE(refused.error().message.find("learned positions of this model are 50"), std::string::npos)
       << refused.error().message;
   EXPECT_EQ(generator.length(), 49);
   EXPECT_TRUE(generator.feed(std::vector<int32_t>{1}, {}, LogitsWanted::kLast));
