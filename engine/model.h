@@ -22,9 +22,10 @@ namespace orrery {
 // What an architecture file builds.
 struct ModelParts {
   ModelConfig config;
-  TensorView embedding;                              // [vocab_size, d_model]
-  TensorView output_norm;                            // [d_model]
-  TensorView output;                                 // [vocab_size, d_model]; the embedding where tied
+  TensorView embedding;    // [vocab_size, d_model]
+  TensorView positions;    // [most positions, d_model], learned and added to the embeddings; empty: there are none
+  TensorView output_norm;  // [d_model]
+  TensorView output;       // [vocab_size, d_model]; the embedding where tied
   std::vector<std::unique_ptr<Block>> blocks;        // of the architecture's layers
   std::unique_ptr<LoopBody> loop;                    // of a looped model
   std::vector<std::unique_ptr<Allocation>> memory;   // weights that the backend copied

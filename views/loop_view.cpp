@@ -291,7 +291,7 @@ class LoopPicture {
   void add_provenance(const LoopMap& map) {
     if (!map.missing.empty()) note_once("Hatched: not recorded, or not held.");
     if (map.rows > 1 && has_blanks(map)) {
-      note_once("Blank: iterations that the token was not in, and the first, which has no step before it.");
+      note_once("Blank: the token was not in that iteration, or had no step before it.");
     }
     if (!map.row) return;
     Provenance p = provenance_of(history_, map.row);
