@@ -124,7 +124,7 @@ def initial_states(config, length):
 
 
 def run(config, weights, tokens, exit_below=0.0, states=None):
-    """The decoder that ran, its logits [T, vocab] and how many iterations every token used."""
+    """The decoder that ran, and its logits [T, vocab]."""
     model, length = Huginn(config, weights), len(tokens)
     begin = initial_states(config, length) if states is None else states
     done = [model.token(token, t, begin[t], exit_below) for t, token in enumerate(tokens)]
@@ -133,15 +133,16 @@ def run(config, weights, tokens, exit_below=0.0, states=None):
         model.residual_norm.append(np.stack([seen[visit][0] for _, _, seen, _ in done]))
         model.attention_row.append(np.stack([np.pad(seen[visit][1], ((0, 0), (0, length - 1 - t)))
                                              for t, (_, _, seen, _) in enumerate(done)]))
-    return model, np.stack([logits for logits, _, _, _ in done]), np.array([depth for _, _, _, depth in done])
+    model.depth = np.array([depth for _, _, _, depth in done])
+    return model, np.stack([logits for logits, _, _, _ in done])
 
 
 def make(case, assets):
-    loop_reference.make(case, assets, shapes_of, run)
+    reference.make(case, assets, shapes_of, run)
 
 
 def make_exits(case, assets):
-    arrays = loop_reference.make(case, assets, shapes_of, lambda c, w, t: run(c, w, t, EXIT_BELOW))
+    arrays = reference.make(case, assets, shapes_of, lambda c, w, t: run(c, w, t, EXIT_BELOW))
     steps = arrays["loop_step"]
     print(f"  depths {np.bincount(arrays['loop_depth'])}, nearest step to the bound "
           f"{np.nanmin(np.abs(steps / EXIT_BELOW - 1)):.3f} of it")

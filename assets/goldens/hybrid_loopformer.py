@@ -84,7 +84,7 @@ class LoopFormer(loop_reference.LoopedDecoder):
 
 
 def run(config, weights, tokens, n_steps=None):
-    """The decoder that ran, its logits [T, vocab], and None: every token goes through the whole loop."""
+    """The decoder that ran, and its logits [T, vocab]."""
     model = LoopFormer(config, weights)
     n_steps = n_steps or model.sizes["steps"]
     x = model["transformer.wte.weight"][tokens] + model["transformer.wpe.weight"][:len(tokens)]
@@ -95,14 +95,14 @@ def run(config, weights, tokens, n_steps=None):
             x = model.block(x, f"transformer.h.blocks.{layer}.", condition)
         model.loop_states.append(x)
     x = reference.rms_norm(x, model["transformer.norm_f.weight"], EPSILON)
-    return model, x @ model["transformer.wte.weight"].T, None
+    return model, x @ model["transformer.wte.weight"].T
 
 
 def make(case, assets):
     """With what some checkpoints have before their names, or with the head instead of the embedding, which it is."""
     prefix = {"tiny-loopformer-b": "gpt.", "tiny-loopformer-c": "module.model."}.get(case.name, "")
     head = {"transformer.wte.weight": "lm_head.weight"} if case.name == "tiny-loopformer-c" else {}
-    loop_reference.make(case, assets, shapes_of, run, lambda name: prefix + head.get(name, name))
+    reference.make(case, assets, shapes_of, run, lambda name: prefix + head.get(name, name))
 
 
 RULES = [(r"c_attn\.weight$", matrix(1.5)), (r"wte\.weight$", normal(0.0, 0.6)), (r"wpe\.weight$", normal(0.0, 0.4)),
