@@ -22,6 +22,7 @@ constexpr float kLeastTextArea = 300;  // of the body's height, for the text to 
 constexpr float kLeastCell = 1.5f;
 constexpr float kGap = 18;
 constexpr float kLaneHeight = 10;
+constexpr float kBlank = 0.8f;  // alpha of what lies under the maps
 
 struct Look {
   const char* probe;
@@ -29,8 +30,12 @@ struct Look {
   ColourScale colours;  // high 0: the greatest value
 };
 constexpr std::array<Look, 2> kMaps{{
-    {"loop.step", "step over size of the state", {.high = 0, .transfer = Transfer::kSquareRoot}},
-    {"loop.cosine", "cosine with the step before", {.map = ColourMapId::kDiverging, .low = -1, .high = 1}},
+    {"loop.step",
+     "change of the state, |Δh| / |h|: iterations × tokens",
+     {.high = 0, .transfer = Transfer::kSquareRoot}},
+    {"loop.cosine",
+     "cosine with the change before: iterations × tokens",
+     {.map = ColourMapId::kDiverging, .low = -1, .high = 1}},
 }};
 
 std::string rule_text(const LoopConfig& loop) {
@@ -40,7 +45,7 @@ std::string rule_text(const LoopConfig& loop) {
     case ExitRule::kGate:
       return "exit once the gate's probabilities reach " + format_value(static_cast<double>(loop.threshold));
     case ExitRule::kStep:
-      return "exit at steps below " + format_value(static_cast<double>(loop.threshold));
+      return "exit at changes below " + format_value(static_cast<double>(loop.threshold));
     case ExitRule::kDivergence:
       return "exit at divergences below " + format_value(static_cast<double>(loop.threshold)) + " nats";
   }
@@ -73,8 +78,7 @@ class LoopPicture {
     Rect area = b_.body;
     if (area.height >= kLeastTextArea) {
       const float height = std::clamp(area.height * 0.22f, 50.0f, 160.0f);
-      text({area.x, area.y, area.width, height});
-      area = area.inset(0, height + 8, 0, 0);
+      area = area.inset(0, text({area.x, area.y, area.width, height}) + 8, 0, 0);
     }
     if (area.width >= kLeastTwoColumns) {
       const float width = std::clamp(area.width * 0.34f, 200.0f, 460.0f);
@@ -102,12 +106,14 @@ class LoopPicture {
       text += " " + token_label(history_.tokens()[static_cast<size_t>(now_.step)].bytes);
     }
     const LoopTrace depth = loop_trace(history_, probe("loop.depth"), now_.step);
-    text += depth.values.empty() ? ": not recorded" : ": " + format_value(static_cast<double>(depth.values[0]));
+    text += depth.values.empty() ? ": not recorded"
+                                 : ": " + std::to_string(static_cast<int>(depth.values[0])) + " of " +
+                                       std::to_string(loop_.n_iterations);
     b_.subtitle(text);
   }
 
-  // --- the text around the selected token, tinted by depth ---
-  void text(const Rect& area) {
+  // --- the text around the selected token, tinted by depth; returns the height that it takes ---
+  float text(const Rect& area) {
     const float lh = b_.label();
     const float bar = std::min(area.width * 0.4f, 170.0f);
     b_.label({area.x, area.y + lh / 2}, "iterations of each token", area.width - bar - 8, Align::kLeft,
@@ -116,7 +122,7 @@ class LoopPicture {
     const Rect lines_area = area.inset(0, b_.scale_bar_height() + 4, 0, 0);
     const float pitch = b_.line(TextSize::kText) + 4;
     const auto capacity = static_cast<size_t>(std::max(0.0f, lines_area.height / pitch));
-    if (capacity == 0 || lines_area.width < 40) return;
+    if (capacity == 0 || lines_area.width < 40) return area.height;
     const int64_t anchor = std::clamp<int64_t>(now_.step, 0, history_.n_steps() - 1);
     const auto [begin, end] = layout_window(history_.tokens(), anchor);
     const std::vector<TextLine> lines = layout_text(history_.tokens(), begin, end, metrics_, lines_area.width);
@@ -125,7 +131,7 @@ class LoopPicture {
     const size_t latest = lines.size() - std::min(lines.size(), capacity);
     const size_t first = std::min(at - std::min(at, capacity / 2), latest);
     const size_t last = std::min(lines.size(), first + capacity);
-    if (first == last) return;
+    if (first == last) return area.height;
     const StepRange seen{lines[first].begin(), lines[last - 1].end()};
     const LoopMap depths = loop_map(history_, probe("loop.depth"), seen, static_cast<int>(seen.size()));
     Series series{.name = "depth", .probe = "loop.depth", .unit = "iterations", .x_name = "step"};
@@ -140,6 +146,7 @@ class LoopPicture {
       const float top = lines_area.y + static_cast<float>(i - first) * pitch;
       line(lines[i], {lines_area.x, top, lines_area.width, pitch}, depths, index);
     }
+    return lines_area.y + static_cast<float>(last - first) * pitch - area.y;
   }
 
   void line(const TextLine& line, const Rect& place, const LoopMap& depths, int series) {
@@ -214,7 +221,8 @@ class LoopPicture {
 
   void map(const char* name, const char* title, int scale, const Rect& plot, bool is_last) {
     const LoopMap map = read(name, plot);
-    b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
+    // Grey shows through where there is nothing: a middle cosine is as pale as the panel.
+    b_.box(plot, Paint::of(ColourRole::kGrid, kBlank), Paint::of(ColourRole::kGrid));
     const int64_t end = map.steps.begin + static_cast<int64_t>(map.cols) * map.steps_per_col;
     for (const StepRange& missing : map.missing) b_.hatch(steps_rect(plot, map.steps.begin, end, missing));
     if (map.cols == 0) return;
@@ -291,7 +299,7 @@ class LoopPicture {
   void add_provenance(const LoopMap& map) {
     if (!map.missing.empty()) note_once("Hatched: not recorded, or not held.");
     if (map.rows > 1 && has_blanks(map)) {
-      note_once("Blank: the token was not in that iteration, or had no step before it.");
+      note_once("Grey: the token was not in that iteration, or had no change before it.");
     }
     if (!map.row) return;
     Provenance p = provenance_of(history_, map.row);
@@ -315,10 +323,10 @@ class LoopPicture {
   void curves(const Rect& area) {
     const bool has_gate = has_loop_gate(history_.info().config);
     const float height = has_gate ? (area.height - 8) / 2 : area.height;
-    const std::string of = " of step " + std::to_string(now_.step);
-    bars({area.x, area.y, area.width, height}, "loop.step", "step over size of the state" + of, std::nullopt);
+    const std::string at = " at step " + std::to_string(now_.step);
+    bars({area.x, area.y, area.width, height}, "loop.step", "change of the state, |Δh| / |h|" + at, std::nullopt);
     if (!has_gate) return;
-    bars({area.x, area.bottom() - height, area.width, height}, "loop.exit", "probability of stopping" + of, 1.0);
+    bars({area.x, area.bottom() - height, area.width, height}, "loop.exit", "probability of stopping" + at, 1.0);
   }
 
   void bars(const Rect& area, const char* name, const std::string& title, std::optional<double> fixed_high) {

@@ -12,7 +12,7 @@ import float64_reference as reference
 import loop_reference
 from hybrid_goldens import Case, matrix, norm_weight, normal
 
-# ||h_i - h_{i-1}|| / ||h_{i-1}|| below which a token of tiny-huginn-exits leaves; hybrids_d_test.cpp has the same.
+# ||h_i - h_{i-1}|| / ||h_{i-1}|| below which a token of tiny-huginn-exits leaves; loop_models_test.cpp has the same.
 EXIT_BELOW = 0.05
 
 

@@ -74,21 +74,23 @@ TEST(LoopMap, ManyStepsShareColumnsAndWhatIsMissingStaysMissing) {
 TEST(LoopView, DrawsDepthsStepsAndWhenTheSelectedTokenStops) {
   const FrameHistory history = LoopRun{}.history(30);
   const json scene = draw_json(history, at(6));
-  const json steps = named(scene["tiles"], "step over size of the state");
+  const json steps = named(scene["tiles"], "change of the state, |Δh| / |h|: iterations × tokens");
   EXPECT_EQ(steps["rows"], 5);
   EXPECT_EQ(steps["columns"], 30);
   EXPECT_FLOAT_EQ(steps["cells"][3][10].get<float>(), LoopRun::step_size(10, 3));
   EXPECT_EQ(scene["axes"][steps["row_axis"].get<size_t>()]["name"], "iteration");
   EXPECT_EQ(scene["axes"][steps["column_axis"].get<size_t>()]["means"], "step");
   EXPECT_EQ(named(scene["tiles"], "depth")["cells"][0][7], 5.0);
-  EXPECT_EQ(named(scene["tiles"], "cosine with the step before")["cells"][0][0], nullptr) << "there is none before";
+  EXPECT_EQ(named(scene["tiles"], "cosine with the change before: iterations × tokens")["cells"][0][0], nullptr)
+      << "there is none before";
   EXPECT_EQ(named(scene["series"], "depth")["y"][6], 4.0);
   EXPECT_EQ(named(scene["series"], "loop.exit")["y"], json({0.25, 0.25, 0.25, 0.25, nullptr}));
   EXPECT_EQ(named(scene["series"], "loop.exit")["x"], json({1.0, 2.0, 3.0, 4.0, 5.0}));
   EXPECT_FLOAT_EQ(named(scene["series"], "loop.step")["y"][1].get<float>(), LoopRun::step_size(6, 1));
   EXPECT_TRUE(says(scene, "layer 1 up to 5 times"));
-  EXPECT_TRUE(says(scene, "exit at steps below 0.25"));
-  EXPECT_NE(scene["notes"].dump().find("Blank: the token was not in that iteration"), std::string::npos);
+  EXPECT_TRUE(says(scene, ": 4 of 5"));
+  EXPECT_TRUE(says(scene, "exit at changes below 0.25"));
+  EXPECT_NE(scene["notes"].dump().find("Grey: the token was not in that iteration"), std::string::npos);
   EXPECT_TRUE(scene["missing"].empty());
 }
 

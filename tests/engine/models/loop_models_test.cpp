@@ -21,18 +21,18 @@ const ModelGolden kGoldens[] = {
     {"tiny-loopformer-c", "tiny-loopformer-c", {}},
 };
 
-class HybridDGolden : public ::testing::TestWithParam<ModelGolden> {};
+class LoopModelGolden : public ::testing::TestWithParam<ModelGolden> {};
 
-TEST_P(HybridDGolden, MatchesTheReferenceInBatchesAndSteps) {
+TEST_P(LoopModelGolden, MatchesTheReferenceInBatchesAndSteps) {
   const ModelGolden& golden = GetParam();
   expect_matches_golden(asset("models") / golden.model, asset("goldens/hybrids") / golden.golden, golden.bounds);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, HybridDGolden, ::testing::ValuesIn(kGoldens), golden_test_name);
+INSTANTIATE_TEST_SUITE_P(All, LoopModelGolden, ::testing::ValuesIn(kGoldens), golden_test_name);
 
 // A token leaves where its state hardly moves any more; later ones find the keys and values of the last time that it
 // was there. The bound is that of assets/goldens/hybrid_huginn.py.
-TEST(HybridD, TokensLeaveHuginnsLoopAndAreFoundAsTheyLeft) {
+TEST(LoopModel, TokensLeaveHuginnsLoopAndAreFoundAsTheyLeft) {
   Result<std::shared_ptr<const ModelFile>> file = ModelFile::open(asset("models/tiny-huginn-exits"));
   ASSERT_TRUE(file);
   LoopRequest request;
@@ -43,7 +43,7 @@ TEST(HybridD, TokensLeaveHuginnsLoopAndAreFoundAsTheyLeft) {
 }
 
 // More or fewer iterations than are stated: LoopFormer's steps become shorter or longer.
-TEST(HybridD, AskedIterationsAreThoseThatAConfigurationWouldState) {
+TEST(LoopModel, AskedIterationsAreThoseThatAConfigurationWouldState) {
   for (const auto& [name, key] :
        {std::pair("tiny-huginn", "mean_recurrence"), {"tiny-loopformer", "max_model_loops"}}) {
     const auto tokens = read_npy<int32_t>(asset("goldens/hybrids") / name / "tokens.npy").values;
@@ -57,7 +57,7 @@ TEST(HybridD, AskedIterationsAreThoseThatAConfigurationWouldState) {
   }
 }
 
-TEST(HybridD, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
+TEST(LoopModel, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
   struct Case {
     const char* model;
     Json changes;
@@ -82,7 +82,7 @@ TEST(HybridD, OtherSpellingsOfTheSameSettingsAreTheSameModel) {
 }
 
 // The random state is part of the model: another scale of it is another model.
-TEST(HybridD, WhatALoopBeginsWithMatters) {
+TEST(LoopModel, WhatALoopBeginsWithMatters) {
   const auto tokens = read_npy<int32_t>(asset("goldens/hybrids/tiny-huginn/tokens.npy")).values;
   const std::vector<float> usual = logits_of(asset("models/tiny-huginn"), tokens);
   for (const Json& changes : {Json{{"init_values", {{"std", 0.3}}}}, Json{{"init_values", {{"std", 0.0}}}},
@@ -93,7 +93,7 @@ TEST(HybridD, WhatALoopBeginsWithMatters) {
   }
 }
 
-TEST(HybridD, HuginnsThatCannotBeAreRefusedByKeyAndValue) {
+TEST(LoopModel, HuginnsThatCannotBeAreRefusedByKeyAndValue) {
   expect_refused("tiny-huginn", {{"n_embd", 17}}, {"transformer.wte.weight", "17"});
   expect_refused("tiny-huginn", {{"num_attention_heads", 4}, {"num_key_value_heads", nullptr}},
                  {"num_attention_heads must divide", "but is 4"});
@@ -118,7 +118,7 @@ TEST(HybridD, HuginnsThatCannotBeAreRefusedByKeyAndValue) {
   }
 }
 
-TEST(HybridD, LoopsThatCannotBeAreRefusedByKeyAndValue) {
+TEST(LoopModel, LoopsThatCannotBeAreRefusedByKeyAndValue) {
   expect_refused("tiny-huginn", {{"mean_recurrence", 0}}, {"mean_recurrence", "0"});
   expect_refused("tiny-huginn", {{"n_layers_in_coda", 0}}, {"n_layers_in_coda", "0"});
   expect_refused("tiny-huginn", {{"n_layers_in_recurrent_block", 0}}, {"n_layers_in_recurrent_block", "0"});
@@ -129,7 +129,7 @@ TEST(HybridD, LoopsThatCannotBeAreRefusedByKeyAndValue) {
   expect_refused("tiny-loopformer", {{"max_model_loops", 1.5}}, {"max_model_loops", "1.5"});
 }
 
-TEST(HybridD, LoopFormersThatCannotBeAreRefusedByKeyAndValue) {
+TEST(LoopModel, LoopFormersThatCannotBeAreRefusedByKeyAndValue) {
   expect_refused("tiny-loopformer", {{"n_embd", 17}}, {"transformer.wte.weight", "17"});
   expect_refused("tiny-loopformer", {{"n_head", 4}}, {"n_head must divide", "but is 4"});
   expect_refused("tiny-loopformer", {{"n_layer", 3}}, {"transformer.h.blocks.2.mlp.c_fc.weight is missing"});
@@ -142,7 +142,7 @@ TEST(HybridD, LoopFormersThatCannotBeAreRefusedByKeyAndValue) {
 }
 
 // Learned positions end.
-TEST(HybridD, ATextLongerThanItsPositionsIsRefusedAndTheSequenceStays) {
+TEST(LoopModel, ATextLongerThanItsPositionsIsRefusedAndTheSequenceStays) {
   const auto model = load_model(asset("models/tiny-loopformer"));
   ASSERT_NE(model, nullptr);
   Generator generator(model, DType::kF32);
