@@ -149,6 +149,9 @@ class Backend {
   // Many rows are grouped by expert; with few, only the chosen experts' weights are read.
   virtual void expert_matmul(Matrix<const float> x, const Routes& routes, std::span<const ExpertProduct> products) = 0;
   virtual void sum_experts(Matrix<const float> x, const Routes& routes, Matrix<float> out) = 0;
+  // out[r, c] = deviation * a number that is drawn from a normal distribution cut at 3, as (seed, positions[r], c) say.
+  virtual void truncated_normal(uint64_t seed, std::span<const int64_t> positions, float deviation,
+                                Matrix<float> out) = 0;
   // L2 norm of each group of `group` consecutive columns: [n_cols / group] per row.
   virtual void group_norms(Matrix<const float> x, int64_t group, StatSlot out) = 0;
   // out[r, g] = inner product of the g-th group of a's and b's columns, n = a.n_cols / out.n_cols each.

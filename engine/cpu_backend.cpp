@@ -24,6 +24,7 @@
 #include "kernels/row_norm.h"
 #include "kernels/thread_pool.h"
 #include "kernels/token_shift.h"
+#include "kernels/truncated_normal.h"
 
 namespace orrery {
 
@@ -199,6 +200,10 @@ class CpuBackend final : public Backend {
   }
   void sum_experts(Matrix<const float> x, const Routes& routes, Matrix<float> out) override {
     orrery::sum_experts(x, routes, out, pool_);
+  }
+  void truncated_normal(uint64_t seed, std::span<const int64_t> positions, float deviation,
+                        Matrix<float> out) override {
+    orrery::truncated_normal(seed, positions, deviation, out, pool_);
   }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override {
     orrery::group_norms(x, group, out, pool_);

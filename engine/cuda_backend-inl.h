@@ -30,6 +30,7 @@
 #include "kernels/cuda/row_change.h"
 #include "kernels/cuda/row_norm.h"
 #include "kernels/cuda/token_shift.h"
+#include "kernels/cuda/truncated_normal.h"
 #include "kernels/rope.h"
 
 namespace orrery::ORRERY_CUDA_NAMESPACE {
@@ -248,6 +249,10 @@ class CudaBackend final : public Backend {
   }
   void sum_experts(Matrix<const float> x, const Routes& routes, Matrix<float> out) override {
     ORRERY_CUDA_NAMESPACE::sum_experts(x, routes, out, stream_);
+  }
+  void truncated_normal(uint64_t seed, std::span<const int64_t> positions, float deviation,
+                        Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::truncated_normal(seed, positions, deviation, out, stream_);
   }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override {
     ORRERY_CUDA_NAMESPACE::group_norms(x, group, out, stream_);

@@ -65,6 +65,13 @@ Result<void> Generator::check_tokens(std::span<const int32_t> tokens) const {
                                                   std::to_string(config.vocab_size - 1) + ", but one is " +
                                                   std::to_string(token)};
   }
+  const TensorView& learned = model_->parts().positions;
+  const int64_t end = length() + static_cast<int64_t>(tokens.size());
+  if (!learned.empty() && end > learned.n_rows()) {
+    return Error{ErrorCode::kInvalidArgument, "the learned positions of this model are " +
+                                                  std::to_string(learned.n_rows()) + ", but the text would have " +
+                                                  std::to_string(end)};
+  }
   return {};
 }
 

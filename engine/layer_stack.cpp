@@ -1,12 +1,19 @@
 #include "engine/layer_stack.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace orrery {
 
 void LayerStack::embed(const Batch& batch, Matrix<float> x) {
   const ModelParts& parts = model_.parts();
   model_.backend()->embed(parts.embedding, batch.tokens, parts.config.embedding_scale, x);
+  if (parts.positions.empty()) return;
+  const Workspace::Scope scope(workspace_);
+  const auto learned = workspace_.matrix(x.n_rows, x.n_cols);
+  const std::vector<int32_t> rows(batch.positions.begin(), batch.positions.end());  // Generator::feed keeps them inside
+  model_.backend()->embed(parts.positions, rows, 1.0f, learned);
+  model_.backend()->add(x, learned, 1.0f);
 }
 
 Step LayerStack::step_of(const Batch& rows, int64_t first_row, int32_t visit, const ProbeBuffer& probes) {

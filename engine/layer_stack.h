@@ -25,7 +25,7 @@ class LayerStack {
   LayerStack(const Model& model, Workspace& workspace, ProbeBuffer& probes)
       : model_(model), workspace_(workspace), probes_(probes), nothing_(model.backend()) {}
 
-  // x [n_rows, d_model] = the embeddings of the batch's tokens.
+  // x [n_rows, d_model] = the embeddings of the batch's tokens, and of their positions where those are learned.
   void embed(const Batch& batch, Matrix<float> x);
   // [n_rows of the whole batch, ModelParts::carried_width]: Step::carried of the layers that are visited from here on.
   void set_carried(Matrix<float> carried) { carried_ = carried; }

@@ -45,9 +45,10 @@ Result<std::shared_ptr<const Model>> Model::load(std::shared_ptr<const ModelFile
   if (options.progress && !options.progress(0.0)) return Error{ErrorCode::kCancelled, "loading was cancelled"};
   ORRERY_RETURN_IF_ERROR(check_room(*file, *backend));
   const Placement placement{.backend = *backend, .progress = count_placed(*file, options.progress)};
+  // Before it is built: what blocks are told of their loop may follow from how often it goes round.
   ORRERY_ASSIGN_OR_RETURN(const LoopConfig loop, apply(options.loop, config, *file));
+  config.loop = loop;
   ORRERY_ASSIGN_OR_RETURN(ModelParts parts, architecture->build(*file, std::move(config), placement));
-  parts.config.loop = loop;
   if (loop.any() && parts.loop == nullptr) parts.loop = std::make_unique<DampedLoop>(loop.n_iterations);
   parts.config = unrolled(std::move(parts.config));
   if (options.progress) options.progress(1.0);

@@ -26,6 +26,7 @@ enum class NormKind : uint8_t { kRms, kLayer };
 struct ModelParts {
   ModelConfig config;
   TensorView embedding;         // [vocab_size, d_model]
+  TensorView positions;         // [most positions, d_model], learned and added to the embeddings; empty: there are none
   TensorView output_norm;       // [d_model]
   TensorView output_norm_bias;  // [d_model] or empty; of a layer norm
   NormKind output_norm_kind = NormKind::kRms;

@@ -118,6 +118,27 @@ void ModelFile::find_decoder() {
     if (folder_->find_tensor(std::string(place.head) + "lm_head.weight") != nullptr) head_prefix_ = place.head;
     return;
   }
+  find_wrapped_decoder();
+}
+
+// Of decoders in a "transformer." with learned positions: programs that train them put words before every name.
+void ModelFile::find_wrapped_decoder() {
+  constexpr std::string_view kTable = "transformer.wpe.weight";
+  for (const StoredTensor& tensor : folder_->tensors()) {
+    const std::string_view name = tensor.name;
+    if (!name.ends_with(kTable)) continue;
+    const std::string_view before = name.substr(0, name.size() - kTable.size());
+    std::string_view rest = before;
+    for (bool found = true; found;) {
+      found = false;
+      for (const std::string_view word : {"gpt.", "model.", "module."}) {
+        if (!rest.starts_with(word)) continue;
+        rest.remove_prefix(word.size());
+        found = true;
+      }
+    }
+    if (rest.empty()) head_prefix_ = before;
+  }
 }
 
 std::string ModelFile::name() const {

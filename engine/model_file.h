@@ -93,6 +93,7 @@ class ModelFile {
   ModelFile() = default;
   const nlohmann::json* json(std::string_view key) const;  // in config.json or its text_config; null: absent or null
   void find_decoder();
+  void find_wrapped_decoder();
   Error bad_key(ConfigKey key, std::string_view what) const;
 
   std::shared_ptr<const GgufFile> gguf_;

@@ -154,23 +154,29 @@ def mlp_shapes(d, ffn, p, joined=False):
     return {p + "gate_proj.weight": (ffn, d), p + "up_proj.weight": (ffn, d), p + "down_proj.weight": (d, ffn)}
 
 
-def make(case, assets, shapes_of, run):
-    """Folder and golden of a case whose weights have the shapes shapes_of(config), by run(config, weights, tokens)."""
+def make(case, assets, shapes_of, run, stored=lambda name: name):
+    """Folder and golden of a case whose weights have the shapes shapes_of(config), by run(config, weights, tokens).
+
+    stored: what the file calls a weight.
+    """
     config = case.config
     dtype = config.get("dtype", config.get("torch_dtype"))
     weights = {name: hybrid_goldens.random_array(name, shape, case.seed, case.rules)
                for name, shape in shapes_of(config).items()}
     weights = tiny_llama.round_to(weights, dtype)
-    tokens = hybrid_goldens.random_tokens(case, config["vocab_size"])
+    tokens = hybrid_goldens.random_tokens(case, config.get("padded_vocab_size", config["vocab_size"]))
     model, logits = run(config, weights, tokens)
-    hybrid_goldens.save_golden(assets, case.name, model.golden(tokens, logits, case.attention_steps))
+    arrays = model.golden(tokens, logits, case.attention_steps)
+    hybrid_goldens.save_golden(assets, case.name, arrays)
     folder = assets / "models" / case.name
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.iterdir():
         stale.unlink()
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    save_file({name: torch.from_numpy(w).to(getattr(torch, dtype)) for name, w in weights.items()},
+    written = hybrid_goldens.changed(config, case.written)
+    (folder / "config.json").write_text(json.dumps(written, indent=2) + "\n")
+    save_file({stored(name): torch.from_numpy(w).to(getattr(torch, dtype)) for name, w in weights.items()},
               folder / "model.safetensors", metadata={"format": "pt"})
     print(f"{case.name}: T {len(tokens)}, largest logit {np.abs(logits).max():.2f}, "
-          f"spread {logits.std(-1).mean():.2f}, residual {np.stack(model.residual_norm).max():.1f}, "
+          f"spread {logits.std(-1).mean():.2f}, residual {np.nanmax(model.residual_norm):.1f}, "
           f"state {max([s['norm'].max() for s in model.states], default=0.0):.1f}")
+    return arrays

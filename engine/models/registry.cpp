@@ -8,12 +8,14 @@
 #include "engine/models/gemma3.h"
 #include "engine/models/gpt_oss.h"
 #include "engine/models/granite_hybrid.h"
+#include "engine/models/huginn.h"
 #include "engine/models/jamba.h"
 #include "engine/models/kimi_linear.h"
 #include "engine/models/lfm2.h"
 #include "engine/models/lfm2_moe.h"
 #include "engine/models/lfm3.h"
 #include "engine/models/llama.h"
+#include "engine/models/loopformer.h"
 #include "engine/models/mamba.h"
 #include "engine/models/mamba2.h"
 #include "engine/models/minimax.h"
@@ -74,6 +76,8 @@ std::span<const Architecture> architectures() {
       {"", "deepseek_v2", read_deepseek_v3_config, build_deepseek_v3},
       {"kimi-linear", "kimi_linear", read_kimi_linear_config, build_kimi_linear},
       {"", "ouro", read_ouro_config, build_ouro},
+      {"", "huginn_raven", read_huginn_config, build_huginn},
+      {"", "loopformer", read_loopformer_config, build_loopformer},
       {"", "ttt", read_ttt_config, build_ttt},
   };
   return kArchitectures;

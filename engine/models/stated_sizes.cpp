@@ -4,6 +4,13 @@
 
 namespace orrery {
 
+ConfigKey stated_key(const ModelFile& file, std::initializer_list<std::string_view> names) {
+  for (const std::string_view name : names) {
+    if (file.has({"", name})) return {"", name};
+  }
+  return {"", *names.begin()};
+}
+
 Result<void> check_stated(const ModelFile& file, ConfigKey key, int64_t actual, const std::string& what) {
   ORRERY_ASSIGN_OR_RETURN(const int64_t stated, file.integer(key, 0, int64_t{1} << 40, actual));
   if (stated == actual) return {};
@@ -52,6 +59,13 @@ Result<void> check_bias(const ModelFile& file, std::string_view key, TensorName 
   return Error{ErrorCode::kInvalidFile, file.path() + ": " + std::string(key) + " must be " +
                                             (is_there ? "true, as there is " : "false, as there is no ") +
                                             file.spelled(bias, layer) + ", but is " + (stated ? "true" : "false")};
+}
+
+Result<void> expect_text(const ModelFile& file, std::string_view key, std::string_view expected) {
+  ORRERY_ASSIGN_OR_RETURN(const std::string stated, file.text({"", key}, std::string(expected)));
+  if (stated == expected) return {};
+  return Error{ErrorCode::kUnsupported, file.path() + ": " + std::string(key) + " must be " + std::string(expected) +
+                                            ", but is " + stated.substr(0, 60)};
 }
 
 Result<void> expect_silu(const ModelFile& file, std::string_view key) {

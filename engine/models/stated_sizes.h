@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,9 @@
 #include "engine/model_file.h"
 
 namespace orrery {
+
+// The first of several keys of config.json for one setting that the file has; the first of all where it has none.
+ConfigKey stated_key(const ModelFile& file, std::initializer_list<std::string_view> names);
 
 // kInvalidFile where `key` is stated and is not `actual`; `what` says what has that size: "the rows of TENSOR".
 Result<void> check_stated(const ModelFile& file, ConfigKey key, int64_t actual, const std::string& what);
@@ -25,6 +29,9 @@ Result<void> check_ffn_widths(const ModelFile& file, std::string_view key, const
 
 // kInvalidFile where config.json says of biases, by true or false, what their tensor does not: it is there or missing.
 Result<void> check_bias(const ModelFile& file, std::string_view key, TensorName bias, int32_t layer);
+
+// kUnsupported where config.json states another text than the one that is computed.
+Result<void> expect_text(const ModelFile& file, std::string_view key, std::string_view expected);
 
 // kUnsupported where config.json has another activation than SiLU, for layers that compute no other.
 Result<void> expect_silu(const ModelFile& file, std::string_view key);

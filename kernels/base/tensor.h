@@ -73,7 +73,7 @@ struct Matrix {
   T* data = nullptr;
   int64_t n_rows = 0;
   int64_t n_cols = 0;
-  int64_t row_stride = 0;  // elements from one row to the next, >= n_cols
+  int64_t row_stride = 0;  // elements from one row to the next, >= n_cols; 0: all rows are one, to be read
 
   Matrix() = default;
   Matrix(T* d, int64_t rows, int64_t cols) : data(d), n_rows(rows), n_cols(cols), row_stride(cols) {}

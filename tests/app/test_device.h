@@ -99,6 +99,10 @@ class TestDevice final : public Backend {
   void group_dots(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) override {
     cpu_->group_dots(a, b, out);
   }
+  void truncated_normal(uint64_t seed, std::span<const int64_t> positions, float deviation,
+                        Matrix<float> out) override {
+    cpu_->truncated_normal(seed, positions, deviation, out);
+  }
   void mean_magnitudes(Matrix<const float> x, StatSlot out) override { cpu_->mean_magnitudes(x, out); }
   void row_change(const RowChangeArgs& args, StatSlot step, StatSlot cosine) override {
     cpu_->row_change(args, step, cosine);

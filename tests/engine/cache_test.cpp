@@ -64,6 +64,7 @@ class CountingBackend final : public Backend {
   }
   void expert_matmul(Matrix<const float>, const Routes&, std::span<const ExpertProduct>) override { FAIL(); }
   void sum_experts(Matrix<const float>, const Routes&, Matrix<float>) override { FAIL(); }
+  void truncated_normal(uint64_t, std::span<const int64_t>, float, Matrix<float>) override { FAIL(); }
   void group_norms(Matrix<const float>, int64_t, StatSlot) override { FAIL(); }
   void group_dots(Matrix<const float>, Matrix<const float>, Matrix<float>) override { FAIL(); }
   void mean_magnitudes(Matrix<const float>, StatSlot) override { FAIL(); }

@@ -60,6 +60,22 @@ TEST(Elementwise, MatchTheReferenceAtEveryWidthAndAddress) {
   });
 }
 
+// A matrix whose rows lie on each other: one gate for all rows.
+TEST(Elementwise, ARowIsMultipliedWithAllRows) {
+  for_each_target([] {
+    ThreadPool pool(2);
+    for (int64_t n = 1; n <= 50; ++n) {
+      const std::vector<float> gate = random_floats(static_cast<size_t>(n), 3);
+      std::vector<float> x = random_floats(static_cast<size_t>(5 * n), 4);
+      std::vector<float> expected = x;
+      for (size_t i = 0; i < x.size(); ++i) expected[i] *= gate[i % static_cast<size_t>(n)];
+      const Matrix<float> rows(x.data(), 5, n);
+      activate_multiply(Activation::kIdentity, {gate.data(), 5, n, 0}, rows, rows, pool);
+      EXPECT_EQ(x, expected) << n;
+    }
+  });
+}
+
 TEST(Elementwise, ActivationsHoldAtTheEnds) {
   for_each_target([] {
     ThreadPool pool(1);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "tests/views/loop_run.h"
 #include "tests/views/sample_run.h"
 #include "views/registry.h"
 #include "views/svg_renderer.h"
@@ -77,6 +78,32 @@ TEST_P(EveryView, OfAHybridDrawsTextInsideTheSceneAndApart) {
                                    (history == &kMamba  ? "_mamba"
                                     : history == &kFast ? "_fast"
                                                         : "");
+          expect_tidy(scene, metrics, what);
+          write_picture(scene, theme, metrics, what);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(EveryView, OfALoopDrawsTextInsideTheSceneAndApart) {
+  const Theme& theme = theme_of(GetParam());
+  const FixedWidthMetrics metrics(theme);
+  static const FrameHistory kGated = LoopRun{}.history(330), kPlain = LoopRun{.has_gate = false}.history(25);
+  for (const FrameHistory* history : {&kGated, &kPlain}) {
+    for (const View* view : views()) {
+      for (const Size size : {Size{1, 1}, Size{80, 50}, Size{300, 200}, Size{420, 300}, Size{640, 480}, Size{800, 300},
+                              Size{300, 900}, Size{1280, 800}, Size{2560, 1440}}) {
+        for (const int64_t step : {-1, 20, 400}) {
+          ViewState state;
+          state.theme = GetParam();
+          state.follow = step < 0;
+          state.selected.step = step;
+          const Scene scene = view->scene({*history, state, size, metrics});
+          const std::string what = std::string(view->name()) + "_loop_" + std::to_string(static_cast<int>(size.width)) +
+                                   "x" + std::to_string(static_cast<int>(size.height)) + "_" +
+                                   std::string(theme_name(GetParam())) + "_" + std::to_string(step) +
+                                   (history == &kPlain ? "_plain" : "");
           expect_tidy(scene, metrics, what);
           write_picture(scene, theme, metrics, what);
         }

@@ -73,6 +73,22 @@ TEST_P(CudaElementwise, GatedProductsEqualTheCpusAlsoInPlace) {
   }
 }
 
+// A matrix whose rows lie on each other: one gate for all rows.
+TEST_P(CudaElementwise, ARowIsMultipliedWithAllRows) {
+  for (const Size& size : kSizes) {
+    const std::vector<float> gate = random(size.n_cols), x = random(size.n_rows * size.n_cols);
+    expect_alike(
+        [&](Backend& backend) {
+          OnBackend on(backend);
+          const Matrix<float> out = on.output(size.n_rows, size.n_cols);
+          const Matrix<const float> gates(on.matrix(gate, 1, size.n_cols).data, size.n_rows, size.n_cols, 0);
+          backend.activate_multiply(Activation::kIdentity, gates, on.matrix(x, size.n_rows, size.n_cols), out);
+          return on.results();
+        },
+        0.0);
+  }
+}
+
 TEST_P(CudaElementwise, ClippedProductsEqualTheCpusAlsoInPlace) {
   for (const Size& size : kSizes) {
     const std::vector<float> gate = random(size.n_rows * size.n_cols, 6.0f);

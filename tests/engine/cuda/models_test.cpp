@@ -61,6 +61,9 @@ constexpr Golden kGoldens[] = {
     {"tiny-deepseek-v3", "hybrids/tiny-deepseek-v3"},
     {"tiny-deepseek-v3-c.f32.gguf", "hybrids/tiny-deepseek-v3-c"},
     {"tiny-kimi-linear-b", "hybrids/tiny-kimi-linear-b"},
+    {"tiny-huginn-b", "hybrids/tiny-huginn-b"},
+    {"tiny-huginn-c", "hybrids/tiny-huginn-c"},
+    {"tiny-loopformer-b", "hybrids/tiny-loopformer-b"},
 };
 
 class CudaModels : public CudaOperation {

@@ -1,0 +1,64 @@
+#include "views/loop_cells.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "views/bins.h"
+#include "views/frame_rows.h"
+
+namespace orrery {
+namespace {
+
+std::vector<float> values_of(const FrameRow& row) {
+  if (row.frame->probe->dtype == DType::kI32) return {row.i32().begin(), row.i32().end()};
+  return {row.f32().begin(), row.f32().end()};
+}
+
+// Columns that hold nothing, as maximal ranges of steps.
+std::vector<StepRange> missing_columns(const std::vector<std::vector<float>>& columns, const LoopMap& map) {
+  std::vector<StepRange> missing;
+  for (size_t col = 0; col < columns.size(); ++col) {
+    if (!columns[col].empty()) continue;
+    const int64_t begin = map.steps.begin + static_cast<int64_t>(col) * map.steps_per_col;
+    if (missing.empty() || missing.back().end != begin) missing.push_back({begin, begin});
+    missing.back().end = begin + map.steps_per_col;
+  }
+  return missing;
+}
+
+}  // namespace
+
+LoopMap loop_map(const FrameHistory& history, const Probe& probe, StepRange steps, int max_cols) {
+  LoopMap map;
+  map.steps = steps;
+  const int64_t n_steps = std::max<int64_t>(steps.size(), 0);
+  map.steps_per_col = bin_size(n_steps, max_cols);
+  map.cols = static_cast<int>(ceil_div(n_steps, map.steps_per_col));
+  map.rows = probe.has_axis(Axis::kIteration) ? history.info().config.loop.n_iterations : 1;
+  std::vector<std::vector<float>> columns(static_cast<size_t>(map.cols));
+  for_each_row(history, probe, steps.begin, steps.end, [&](const FrameRow& row) {
+    columns[static_cast<size_t>((row.step - steps.begin) / map.steps_per_col)] = values_of(row);
+    map.row = row;
+  });
+  map.values.assign(static_cast<size_t>(map.rows) * columns.size(), std::numeric_limits<float>::quiet_NaN());
+  for (size_t col = 0; col < columns.size(); ++col) {
+    const size_t n = std::min(columns[col].size(), static_cast<size_t>(map.rows));
+    for (size_t i = 0; i < n; ++i) {
+      map.values[i * columns.size() + col] = columns[col][i];
+      if (columns[col][i] > map.high) map.high = columns[col][i];
+    }
+  }
+  map.missing = missing_columns(columns, map);
+  return map;
+}
+
+LoopTrace loop_trace(const FrameHistory& history, const Probe& probe, int64_t step) {
+  LoopTrace trace;
+  if (step < 0) return trace;
+  trace.row = history.row(probe, step);
+  if (trace.row) trace.values = values_of(trace.row);
+  return trace;
+}
+
+}  // namespace orrery
