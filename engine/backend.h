@@ -22,10 +22,12 @@
 #include "kernels/causal_conv.h"
 #include "kernels/elementwise.h"
 #include "kernels/expert_matmul.h"
+#include "kernels/fast_weights.h"
 #include "kernels/matrix_state.h"
 #include "kernels/moe.h"
 #include "kernels/output_stats.h"
 #include "kernels/row_change.h"
+#include "kernels/token_shift.h"
 
 namespace orrery {
 
@@ -101,6 +103,9 @@ class Backend {
   virtual void embed(const TensorView& table, std::span<const int32_t> ids, float scale, Matrix<float> out) = 0;
   // weight [n_cols], empty, or [n, n_cols] of which row r takes the (r mod n)-th.
   virtual void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) = 0;
+  // weight and bias as the weight of rms_norm.
+  virtual void layer_norm(Matrix<const float> x, const TensorView& weight, const TensorView& bias, float epsilon,
+                          Matrix<float> out) = 0;
   virtual void matmul(Matrix<const float> x, std::span<const Product> products) = 0;
   // Rotates x [n_rows, n_heads * d_head] in place, with the frequencies of a sequence of `length` tokens.
   virtual void rope(Matrix<float> x, std::span<const int64_t> positions, int64_t length, const RopeConfig& rope,
@@ -129,9 +134,15 @@ class Backend {
   virtual void gate_groups(Activation activation, Matrix<const float> gates, Matrix<float> x) = 0;
   // out = clamp(ln(1 + exp(x + bias))); bias [n_cols] f32 or empty; out may be x.
   virtual void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) = 0;
+  // out = sqrt(1 - a^2) of decays a = exp(rate * log_decay), 1 in rows at position 0; log_decay [n_cols] f32; out may
+  // be rate.
+  virtual void input_strength(Matrix<const float> rate, const TensorView& log_decay, std::span<const int64_t> positions,
+                              Matrix<float> out) = 0;
   virtual void causal_conv(const CausalConvArgs& args, StatSlot tap_means) = 0;
+  virtual void token_shift(const TokenShiftArgs& args) = 0;
   virtual void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats) = 0;
   virtual void matrix_state_rows(const StateRowArgs& args, StatSlot rows) = 0;
+  virtual void fast_weights(const FastWeightsArgs& args, const FastWeightsStats& stats) = 0;
   // bias [n_experts] f32 or empty.
   virtual void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config,
                      const Routes& routes, const RouterStats& stats) = 0;
@@ -143,6 +154,8 @@ class Backend {
                                 Matrix<float> out) = 0;
   // L2 norm of each group of `group` consecutive columns: [n_cols / group] per row.
   virtual void group_norms(Matrix<const float> x, int64_t group, StatSlot out) = 0;
+  // out[r, g] = inner product of the g-th group of a's and b's columns, n = a.n_cols / out.n_cols each.
+  virtual void group_dots(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) = 0;
   // Mean magnitude of each row.
   virtual void mean_magnitudes(Matrix<const float> x, StatSlot out) = 0;
   virtual void output_stats(Matrix<const float> logits, const OutputStats& stats) = 0;

@@ -46,6 +46,9 @@ struct Step {
   int32_t layer = 0;         // the visit, in the model's unrolled layers
   int32_t iteration = 0;     // of the loop that the layer is in
   int32_t n_iterations = 1;  // of that loop
+  // [n_rows, ModelParts::carried_width] what a layer leaves for later ones of the pass, beside the stream (RWKV-7's
+  // first values).
+  Matrix<float> carried = {};
 };
 
 // The rows of each sequence of the batch, with the memory of a state that this layer keeps, constant in the length.

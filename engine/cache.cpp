@@ -34,7 +34,7 @@ void Cache::KvSlot::put(int64_t page, std::shared_ptr<Page> memory) {
     values.push_back(nullptr);
   }
   keys[i] = memory->memory->data();
-  values[i] = keys[i] + key_page_bytes(spec);
+  values[i] = spec.d_head_v == 0 ? keys[i] : keys[i] + key_page_bytes(spec);
   pages[i] = std::move(memory);
 }
 

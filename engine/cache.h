@@ -34,7 +34,7 @@ struct StateSpec {
   // kKeysValues: per token 2 vectors; window 0 keeps all.
   int32_t n_kv_heads = 0;
   int32_t d_head_k = 0;
-  int32_t d_head_v = 0;
+  int32_t d_head_v = 0;  // 0: values lie in the keys
   int64_t window = 0;
   // Other kinds: constant in the length.
   Shape shape;

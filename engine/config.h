@@ -61,6 +61,7 @@ struct AttentionConfig {
   // of, and d_shared_rope that turn and are a part of every key. 0: keys and values themselves are cached.
   int32_t d_latent = 0;
   int32_t d_shared_rope = 0;
+  int32_t d_query_latent = 0;  // numbers that its queries are made of; 0: they are made of the input
   RopeConfig rope;
 };
 
@@ -101,6 +102,7 @@ struct FastWeightsConfig {
   int32_t d_head = 0;
   int32_t d_hidden = 0;    // of the MLP
   int32_t batch_size = 0;  // tokens whose gradients are taken at the same weights
+  int32_t n_qk_taps = 0;   // of the convolutions of queries and of keys; 0: none, each has a projection of its own
 };
 
 struct MoeConfig {

@@ -11,7 +11,10 @@
 #include "kernels/elementwise.h"
 #include "kernels/embedding.h"
 #include "kernels/expert_matmul.h"
+#include "kernels/fast_weights.h"
+#include "kernels/input_strength.h"
 #include "kernels/kv_store.h"
+#include "kernels/layer_norm.h"
 #include "kernels/matmul.h"
 #include "kernels/matrix_state.h"
 #include "kernels/moe.h"
@@ -20,6 +23,7 @@
 #include "kernels/rope.h"
 #include "kernels/row_norm.h"
 #include "kernels/thread_pool.h"
+#include "kernels/token_shift.h"
 #include "kernels/truncated_normal.h"
 
 namespace orrery {
@@ -117,6 +121,11 @@ class CpuBackend final : public Backend {
     orrery::rms_norm(x, vector_of(weight), epsilon, out, pool_);
   }
 
+  void layer_norm(Matrix<const float> x, const TensorView& weight, const TensorView& bias, float epsilon,
+                  Matrix<float> out) override {
+    orrery::layer_norm(x, vector_of(weight), vector_of(bias), epsilon, out, pool_);
+  }
+
   void matmul(Matrix<const float> x, std::span<const Product> products) override {
     targets_.clear();
     for (const Product& product : products) {
@@ -165,6 +174,11 @@ class CpuBackend final : public Backend {
   void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) override {
     orrery::softplus(x, vector_of(bias), range, out, pool_);
   }
+  void input_strength(Matrix<const float> rate, const TensorView& log_decay, std::span<const int64_t> positions,
+                      Matrix<float> out) override {
+    orrery::input_strength(rate, vector_of(log_decay), positions, out, pool_);
+  }
+  void token_shift(const TokenShiftArgs& args) override { orrery::token_shift(args, pool_); }
   void causal_conv(const CausalConvArgs& args, StatSlot tap_means) override {
     orrery::causal_conv(args, tap_means, pool_);
   }
@@ -173,6 +187,9 @@ class CpuBackend final : public Backend {
   }
   void matrix_state_rows(const StateRowArgs& args, StatSlot rows) override {
     orrery::matrix_state_rows(args, rows, pool_);
+  }
+  void fast_weights(const FastWeightsArgs& args, const FastWeightsStats& stats) override {
+    orrery::fast_weights(args, stats, pool_);
   }
   void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config, const Routes& routes,
              const RouterStats& stats) override {
@@ -190,6 +207,9 @@ class CpuBackend final : public Backend {
   }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override {
     orrery::group_norms(x, group, out, pool_);
+  }
+  void group_dots(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) override {
+    orrery::group_dots(a, b, out, pool_);
   }
   void mean_magnitudes(Matrix<const float> x, StatSlot out) override { orrery::mean_magnitudes(x, out, pool_); }
   void row_change(const RowChangeArgs& args, StatSlot step, StatSlot cosine) override {

@@ -17,7 +17,10 @@
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/embedding.h"
 #include "kernels/cuda/expert_matmul.h"
+#include "kernels/cuda/fast_weights.h"
+#include "kernels/cuda/input_strength.h"
 #include "kernels/cuda/kv_store.h"
+#include "kernels/cuda/layer_norm.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/matrix_state.h"
 #include "kernels/cuda/moe.h"
@@ -26,6 +29,7 @@
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/row_change.h"
 #include "kernels/cuda/row_norm.h"
+#include "kernels/cuda/token_shift.h"
 #include "kernels/cuda/truncated_normal.h"
 #include "kernels/rope.h"
 
@@ -169,6 +173,11 @@ class CudaBackend final : public Backend {
   void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) override {
     ORRERY_CUDA_NAMESPACE::rms_norm(x, vector_of(weight), weight.n_rows(), epsilon, out, stream_);
   }
+  void layer_norm(Matrix<const float> x, const TensorView& weight, const TensorView& bias, float epsilon,
+                  Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::layer_norm(x, {vector_of(weight), weight.n_rows()}, {vector_of(bias), bias.n_rows()},
+                                      epsilon, out, stream_);
+  }
   void matmul(Matrix<const float> x, std::span<const Product> products) override {
     targets_.clear();
     for (const Product& product : products) {
@@ -214,6 +223,11 @@ class CudaBackend final : public Backend {
   void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) override {
     ORRERY_CUDA_NAMESPACE::softplus(x, vector_of(bias), range, out, stream_);
   }
+  void input_strength(Matrix<const float> rate, const TensorView& log_decay, std::span<const int64_t> positions,
+                      Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::input_strength(rate, vector_of(log_decay), positions, out, stream_);
+  }
+  void token_shift(const TokenShiftArgs& args) override { ORRERY_CUDA_NAMESPACE::token_shift(args, stream_); }
   void causal_conv(const CausalConvArgs& args, StatSlot tap_means) override {
     ORRERY_CUDA_NAMESPACE::causal_conv(args, tap_means, stream_);
   }
@@ -222,6 +236,9 @@ class CudaBackend final : public Backend {
   }
   void matrix_state_rows(const StateRowArgs& args, StatSlot rows) override {
     ORRERY_CUDA_NAMESPACE::matrix_state_rows(args, rows, stream_);
+  }
+  void fast_weights(const FastWeightsArgs& args, const FastWeightsStats& stats) override {
+    ORRERY_CUDA_NAMESPACE::fast_weights(args, stats, stream_);
   }
   void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config, const Routes& routes,
              const RouterStats& stats) override {
@@ -239,6 +256,9 @@ class CudaBackend final : public Backend {
   }
   void group_norms(Matrix<const float> x, int64_t group, StatSlot out) override {
     ORRERY_CUDA_NAMESPACE::group_norms(x, group, out, stream_);
+  }
+  void group_dots(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) override {
+    ORRERY_CUDA_NAMESPACE::group_dots(a, b, out, stream_);
   }
   void mean_magnitudes(Matrix<const float> x, StatSlot out) override {
     ORRERY_CUDA_NAMESPACE::mean_magnitudes(x, out, stream_);

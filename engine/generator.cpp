@@ -9,19 +9,33 @@ namespace orrery {
 
 namespace {
 
+// Floats per row that RWKV-7's time mix takes: six mixtures; values, gate, output, and what mixes the first values in;
+// queries, keys, and what they are made of; low-rank parts are narrower than the stream.
+int64_t time_mix_width(const MatrixStateSizes& sizes, int64_t d_model) {
+  return 7 * d_model + int64_t{sizes.n_heads} * (5 * sizes.d_value + 7 * sizes.d_key + 1);
+}
+
 // Floats per row that a layer's mixers take of the workspace; those in parallel may be there at once.
-int64_t mixer_width(const LayerConfig& layer) {
+int64_t mixer_width(const LayerConfig& layer, int64_t d_model) {
   const AttentionConfig& attention = layer.attention;
   const int64_t heads = int64_t{attention.n_heads} * (2 * attention.d_head_k + 2 * attention.d_head_v);
   const int64_t kv_heads = int64_t{attention.n_kv_heads} * (attention.d_head_k + attention.d_head_v);
+  // Of latent attention: queries and answers in the space of what is cached.
+  const int64_t latent =
+      int64_t{attention.n_heads + 1} * (2 * attention.d_latent + attention.d_shared_rope) + attention.d_query_latent;
   const MatrixStateSizes& state = layer.state.sizes;
+  const bool is_rwkv = layer.has(MixerKind::kMatrixState) && layer.state.recurrence == Recurrence::kRwkv7;
+  if (is_rwkv) return heads + kv_heads + time_mix_width(state, d_model);
   // Its inputs before and after the convolution, gate, output, rates; Mamba-1's low-rank time steps are narrower.
   const int64_t recurrence =
       4 * int64_t{state.n_heads} * (state.d_value + 2) + 6 * int64_t{state.n_groups} * state.d_key;
-  return heads + kv_heads + recurrence + 4 * layer.conv.n_channels;
+  // Queries, keys, values, what queries and keys are made of, the gate, rates.
+  const int64_t fast = int64_t{layer.fast.n_heads} * (5 * layer.fast.d_head + 1);
+  return heads + kv_heads + latent + recurrence + fast + 4 * layer.conv.n_channels;
 }
 
 int64_t feed_forward_width(const LayerConfig& layer, int64_t d_model) {
+  if (layer.feed_forward == FeedForwardKind::kChannelMix) return layer.d_ffn + d_model;
   if (layer.feed_forward != FeedForwardKind::kMoe) return 2 * layer.d_ffn;
   const RouterConfig& router = layer.moe.router;
   return router.n_experts + router.n_chosen * (2 * layer.moe.d_expert + d_model + 2) + 2 * layer.moe.d_shared + d_model;
@@ -65,11 +79,11 @@ int64_t Generator::scratch_bytes(int64_t n_rows) const {
   const ModelConfig& config = model_->config();
   int64_t widest = 0;
   for (const LayerConfig& layer : config.layers) {
-    widest = std::max({widest, mixer_width(layer), feed_forward_width(layer, config.d_model)});
+    widest = std::max({widest, mixer_width(layer, config.d_model), feed_forward_width(layer, config.d_model)});
   }
-  // The residual stream, its norm and a block's output, the widest mixer or feed-forward, logits, and their norm;
-  // a cache line for each matrix.
-  const int64_t per_row = 4 * config.d_model + widest;
+  // The residual stream, its norm and a block's output, what layers leave for later ones, the widest mixer or
+  // feed-forward, logits, and their norm; a cache line for each matrix.
+  const int64_t per_row = 4 * config.d_model + model_->parts().carried_width + widest;
   const int64_t logit_rows = std::min(n_rows, kLogitRows);
   const int64_t n_floats = n_rows * per_row + logit_rows * config.vocab_size + loop_.scratch_floats(n_rows);
   return static_cast<int64_t>(sizeof(float)) * n_floats + 32 * 64;
@@ -124,6 +138,8 @@ Result<Matrix<const float>> Generator::feed(std::span<const int32_t> tokens, con
 Result<void> Generator::run_layers(const Batch& batch, Matrix<float> residual) {
   const ModelConfig& config = model_->config();
   stack_.embed(batch, residual);
+  const Workspace::Scope scope(workspace_);
+  stack_.set_carried(workspace_.matrix(residual.n_rows, model_->parts().carried_width));
   if (!config.loop.any()) {
     stack_.visit(batch, 0, 0, config.n_layers(), residual);
     return {};

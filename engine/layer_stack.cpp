@@ -16,7 +16,7 @@ void LayerStack::embed(const Batch& batch, Matrix<float> x) {
   model_.backend()->add(x, learned, 1.0f);
 }
 
-Step LayerStack::step_of(const Batch& rows, int32_t visit, const ProbeBuffer& probes) {
+Step LayerStack::step_of(const Batch& rows, int64_t first_row, int32_t visit, const ProbeBuffer& probes) {
   const ModelConfig& config = model_.config();
   return {.backend = *model_.backend(),
           .workspace = workspace_,
@@ -24,10 +24,13 @@ Step LayerStack::step_of(const Batch& rows, int32_t visit, const ProbeBuffer& pr
           .probes = probes,
           .layer = visit,
           .iteration = config.layers[static_cast<size_t>(visit)].iteration,
-          .n_iterations = config.loop.n_iterations};
+          .n_iterations = config.loop.n_iterations,
+          .carried = carried_.rows(first_row, rows.n_rows())};
 }
 
-Step LayerStack::silent_step(const Batch& rows, int32_t visit) { return step_of(rows, visit, nothing_); }
+Step LayerStack::silent_step(const Batch& rows, int64_t first_row, int32_t visit) {
+  return step_of(rows, first_row, visit, nothing_);
+}
 
 void LayerStack::visit(const Batch& batch, int64_t first_row, int32_t begin, int32_t end, Matrix<float> x,
                        Measured measured) {
@@ -36,7 +39,7 @@ void LayerStack::visit(const Batch& batch, int64_t first_row, int32_t begin, int
   probes_.set_first_row(first_row);
   for (int32_t visit = begin; visit < end; ++visit) {
     const auto index = static_cast<size_t>(model_.config().layers[static_cast<size_t>(visit)].index);
-    model_.parts().blocks[index]->forward(step_of(rows, visit, measures ? probes_ : nothing_), x);
+    model_.parts().blocks[index]->forward(step_of(rows, first_row, visit, measures ? probes_ : nothing_), x);
     if (measures) measure(x, visit);
   }
   probes_.set_first_row(0);
@@ -45,7 +48,7 @@ void LayerStack::visit(const Batch& batch, int64_t first_row, int32_t begin, int
 void LayerStack::remember(const Batch& batch, int64_t first_row, int32_t visit, Matrix<const float> x) {
   const Batch rows = batch.rows(first_row, x.n_rows);
   const auto index = static_cast<size_t>(model_.config().layers[static_cast<size_t>(visit)].index);
-  model_.parts().blocks[index]->remember(silent_step(rows, visit), x);
+  model_.parts().blocks[index]->remember(silent_step(rows, first_row, visit), x);
 }
 
 void LayerStack::measure(Matrix<const float> x, int32_t visit) {
@@ -79,7 +82,11 @@ void LayerStack::unembed(Matrix<const float> x, bool is_normed, Matrix<float> lo
   Matrix<const float> normed = x;
   if (!is_normed) {
     const Matrix<float> made = workspace_.matrix(x.n_rows, x.n_cols);
-    backend.rms_norm(x, parts.output_norm, parts.config.norm_epsilon, made);
+    if (parts.output_norm_kind == NormKind::kLayer) {
+      backend.layer_norm(x, parts.output_norm, parts.output_norm_bias, parts.config.norm_epsilon, made);
+    } else {
+      backend.rms_norm(x, parts.output_norm, parts.config.norm_epsilon, made);
+    }
     normed = made;
   }
   const Product product[] = {{parts.output, {}, logits}};

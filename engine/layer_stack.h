@@ -27,6 +27,8 @@ class LayerStack {
 
   // x [n_rows, d_model] = the embeddings of the batch's tokens, and of their positions where those are learned.
   void embed(const Batch& batch, Matrix<float> x);
+  // [n_rows of the whole batch, ModelParts::carried_width]: Step::carried of the layers that are visited from here on.
+  void set_carried(Matrix<float> carried) { carried_ = carried; }
 
   enum class Measured : uint8_t { kAsPlanned, kNothing };
   // The rows of a batch from `first_row` on, x [n_rows, d_model] in place, through the visits [begin, end) of the
@@ -40,17 +42,19 @@ class LayerStack {
   // is_normed: x has passed that norm.
   void unembed(Matrix<const float> x, bool is_normed, Matrix<float> logits);
 
-  // What blocks need to know about rows of a batch; nothing is measured there. `rows` outlives the step.
-  Step silent_step(const Batch& rows, int32_t visit);
+  // What blocks need to know about rows of a batch, the first of which is `first_row` of the whole; nothing is measured
+  // there. `rows` outlives the step.
+  Step silent_step(const Batch& rows, int64_t first_row, int32_t visit);
 
  private:
-  Step step_of(const Batch& rows, int32_t visit, const ProbeBuffer& probes);
+  Step step_of(const Batch& rows, int64_t first_row, int32_t visit, const ProbeBuffer& probes);
   void measure(Matrix<const float> x, int32_t visit);
   void fill_lens(Matrix<const float> x, int32_t visit);
 
   const Model& model_;
   Workspace& workspace_;
   ProbeBuffer& probes_;
+  Matrix<float> carried_;
   const ProbeBuffer nothing_;
 };
 

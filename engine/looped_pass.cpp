@@ -66,7 +66,7 @@ Result<void> LoopedPass::run_loop(Part& part) {
   Backend& backend = *model_.backend();
   copy(backend, part.x, part.entry);
   const Batch rows = part.batch.rows(part.first, part.x.n_rows);
-  body.begin(stack_.silent_step(rows, loop().begin), part.entry, part.x);
+  body.begin(stack_.silent_step(rows, part.first, loop().begin), part.entry, part.x);
   for (int32_t i = 0; i < loop().n_iterations; ++i) {
     copy(backend, part.x, part.before);
     run_layers(part, i);
@@ -92,7 +92,8 @@ void LoopedPass::run_layers(Part& part, int32_t iteration) {
       if (!run.active) continue;
       const int64_t n = run.end - run.begin;
       const Batch rows = part.batch.rows(part.first + run.begin, n);
-      hook(stack_.silent_step(rows, visit_of(loop().begin, iteration)), [&](auto m) { return m.rows(run.begin, n); });
+      hook(stack_.silent_step(rows, part.first + run.begin, visit_of(loop().begin, iteration)),
+           [&](auto m) { return m.rows(run.begin, n); });
     }
   };
   around([&](const Step& step, const auto& of) { body.enter(step, of(part.entry), of(part.x)); });
@@ -131,7 +132,7 @@ void LoopedPass::measure(Part& part, const RowRun& run, int32_t iteration) {
   if (loop().has_gate && (wanted_.gate || loop().rule == ExitRule::kGate)) {
     const StatSlot gates = slot(kGate, first, iteration);
     const Batch rows = part.batch.rows(first, n);
-    model_.parts().loop->gate(stack_.silent_step(rows, visit_of(loop().begin, iteration)), of(part.x),
+    model_.parts().loop->gate(stack_.silent_step(rows, first, visit_of(loop().begin, iteration)), of(part.x),
                               {gates.data, n, 1, gates.row_stride});
   }
 }

@@ -19,15 +19,21 @@
 
 namespace orrery {
 
+// Of the root mean square of a row, or of what is left once its mean is taken away.
+enum class NormKind : uint8_t { kRms, kLayer };
+
 // What an architecture file builds.
 struct ModelParts {
   ModelConfig config;
-  TensorView embedding;    // [vocab_size, d_model]
-  TensorView positions;    // [most positions, d_model], learned and added to the embeddings; empty: there are none
-  TensorView output_norm;  // [d_model]
-  TensorView output;       // [vocab_size, d_model]; the embedding where tied
+  TensorView embedding;         // [vocab_size, d_model]
+  TensorView positions;         // [most positions, d_model], learned and added to the embeddings; empty: there are none
+  TensorView output_norm;       // [d_model]
+  TensorView output_norm_bias;  // [d_model] or empty; of a layer norm
+  NormKind output_norm_kind = NormKind::kRms;
+  TensorView output;                                 // [vocab_size, d_model]; the embedding where tied
   std::vector<std::unique_ptr<Block>> blocks;        // of the architecture's layers
   std::unique_ptr<LoopBody> loop;                    // of a looped model
+  int64_t carried_width = 0;                         // of Step::carried
   std::vector<std::unique_ptr<Allocation>> memory;   // weights that the backend copied
   std::vector<std::unique_ptr<std::byte[]>> remade;  // weights that are computed with in another form than the file's
 };

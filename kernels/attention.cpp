@@ -13,6 +13,7 @@ namespace orrery {
 namespace {
 
 constexpr int64_t kTileRows = 8;                   // rows that share a page's keys while these lie in the L1 cache
+constexpr int32_t kTileHeads = 16;                 // query heads, so that one key/value head still busies all threads
 constexpr int64_t kTileScores = int64_t{1} << 18;  // floats of a tile's scores: 1 MiB, half of an L2 cache
 
 // Query heads [first_head(g), first_head(g + 1)) read key/value head g: those with h * n_kv_heads / n_heads == g.
@@ -23,7 +24,7 @@ int32_t first_head(const AttentionArgs& args, int32_t kv_head) {
 // How many rows from `begin` on make a tile: of one sequence, and with a bounded number of scores.
 int64_t tile_rows(const AttentionArgs& args, int64_t begin) {
   const AttentionRow& first = args.rows[static_cast<size_t>(begin)];
-  const int64_t group = (args.n_heads + args.n_kv_heads - 1) / args.n_kv_heads;
+  const int64_t group = std::min((args.n_heads + args.n_kv_heads - 1) / args.n_kv_heads, kTileHeads);
   int64_t key_begin = first.key_begin, key_end = first.key_end, n = 1;
   for (; n < kTileRows && begin + n < args.q.n_rows; ++n) {
     const AttentionRow& row = args.rows[static_cast<size_t>(begin + n)];
@@ -37,6 +38,7 @@ int64_t tile_rows(const AttentionArgs& args, int64_t begin) {
 void check_args(const AttentionArgs& args) {
   CHECK(args.kv_dtype == DType::kF16 || args.kv_dtype == DType::kF32, "keys and values are F16 or F32");
   CHECK(args.n_kv_heads > 0 && args.n_heads >= args.n_kv_heads && args.d_head_k > 0 && args.d_head_v > 0);
+  CHECK(!args.values_in_keys || args.d_head_v <= args.d_head_k, "values are wider than the keys they lie in");
   CHECK(args.score_cap >= 0.0f);
   CHECK(args.sinks.empty() || static_cast<int64_t>(args.sinks.size()) == args.n_heads, "not a sink for every head");
   CHECK(static_cast<int64_t>(args.rows.size()) == args.q.n_rows && args.out.n_rows == args.q.n_rows,
@@ -64,7 +66,10 @@ void attention(const AttentionArgs& args, const AttentionStats& stats, ThreadPoo
   for (int64_t row = 0; row < args.q.n_rows;) {
     const int64_t end = row + tile_rows(args, row);
     for (int32_t kv_head = 0; kv_head < args.n_kv_heads; ++kv_head) {
-      tiles.push_back({row, end, kv_head, first_head(args, kv_head), first_head(args, kv_head + 1)});
+      const int32_t head_end = first_head(args, kv_head + 1);
+      for (int32_t head = first_head(args, kv_head); head < head_end; head += kTileHeads) {
+        tiles.push_back({row, end, kv_head, head, std::min(head + kTileHeads, head_end)});
+      }
     }
     row = end;
   }

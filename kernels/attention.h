@@ -21,7 +21,8 @@ inline constexpr int64_t kKvPageTokens = 64;
 inline constexpr int64_t kAttentionTopKeys = 32;
 
 // The pages of one sequence in one layer, from page first_page on: those before it were dropped. Page p holds positions
-// [64 p, 64 p + 64). Keys: [n_kv_heads, 64, d_head_k]; values: [n_kv_heads, 64, d_head_v]; both kF16 or kF32.
+// [64 p, 64 p + 64). Keys: [n_kv_heads, 64, d_head_k]; values: [n_kv_heads, 64, d_head_v], or the first d_head_v
+// numbers of every key, where both are the same pages; both kF16 or kF32.
 struct KvPages {
   std::span<const std::byte* const> keys;
   std::span<const std::byte* const> values;
@@ -73,12 +74,16 @@ struct AttentionArgs {
   int32_t n_kv_heads = 0;  // query head h reads key/value head h * n_kv_heads / n_heads
   int32_t d_head_k = 0;
   int32_t d_head_v = 0;
+  bool values_in_keys = false;  // a value is the first d_head_v <= d_head_k numbers of its key (latent attention)
   float scale = 0.0f;
   float score_cap = 0.0f;  // 0: none
   AttentionNormaliser normaliser = AttentionNormaliser::kSoftmax;
   // [n_heads] or empty: a logit per head that takes its share of the softmax and has no value. Source: Agarwal et al.
   // 2025 (gpt-oss). In the backend's memory.
   std::span<const float> sinks;
+
+  // Numbers from a value of a head to that of the next token.
+  int32_t value_stride() const { return values_in_keys ? d_head_k : d_head_v; }
 };
 
 // Deterministic for any number of threads; a row's result does not depend on the other rows of the batch.

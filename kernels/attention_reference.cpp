@@ -10,10 +10,10 @@ namespace orrery {
 
 namespace {
 
-// Element i of a key or value of one head; `page` is the one that holds `key`.
-double element(const AttentionArgs& args, const std::byte* page, int64_t key, int64_t kv_head, int64_t d_head,
+// Element i of a key or value of one head, `stride` numbers a token; `page` is the one that holds `key`.
+double element(const AttentionArgs& args, const std::byte* page, int64_t key, int64_t kv_head, int64_t stride,
                int64_t i) {
-  const int64_t at = (kv_head * kKvPageTokens + key % kKvPageTokens) * d_head + i;
+  const int64_t at = (kv_head * kKvPageTokens + key % kKvPageTokens) * stride + i;
   if (args.kv_dtype == DType::kF32) {
     float value;
     std::memcpy(&value, page + at * 4, 4);
@@ -117,7 +117,8 @@ void attention_reference(const AttentionArgs& args, const AttentionStats& stats)
       for (int32_t i = 0; i < args.d_head_v; ++i) {
         double value = 0.0;
         for (int64_t key = seen.key_begin; key < seen.key_end; ++key) {
-          value += row.of(key) * element(args, pages.values_of(key / kKvPageTokens), key, kv_head, args.d_head_v, i);
+          value +=
+              row.of(key) * element(args, pages.values_of(key / kKvPageTokens), key, kv_head, args.value_stride(), i);
         }
         args.out.row(r)[int64_t{head} * args.d_head_v + i] = static_cast<float>(value);
       }

@@ -23,7 +23,7 @@ namespace HWY_NAMESPACE {
 #if HWY_TARGET == HWY_SCALAR
 
 void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats, const AttentionTile& tile) {
-  if (tile.kv_head > 0) return;  // the reference takes all heads of its rows at once
+  if (tile.head_begin > 0) return;  // the reference takes all heads of its rows at once
   AttentionArgs part = args;
   const int64_t n = tile.row_end - tile.row_begin;
   part.q = args.q.rows(tile.row_begin, n);
@@ -304,14 +304,15 @@ void add_page(std::span<const Query> queries, const float* weights, int64_t stri
   alone(end, kKvPageTokens);
 }
 
-// One page of one head as padded f32 rows.
-PageView<float> unpack_page(const std::byte* page, DType dtype, int64_t d_head, int64_t d_padded, Buffer& buffer) {
+// One page of one head, rows `stride` apart, as padded f32 rows.
+PageView<float> unpack_page(const std::byte* page, DType dtype, int64_t d_head, int64_t stride, int64_t d_padded,
+                            Buffer& buffer) {
   const DF df;
   float* out = buffer.at_least(kKvPageTokens * d_padded);
   for (int64_t key = 0; key < kKvPageTokens; ++key, out += d_padded) {
     int64_t i = 0;
-    const auto* halves = reinterpret_cast<const hwy::float16_t*>(page) + key * d_head;
-    const auto* floats = reinterpret_cast<const float*>(page) + key * d_head;
+    const auto* halves = reinterpret_cast<const hwy::float16_t*>(page) + key * stride;
+    const auto* floats = reinterpret_cast<const float*>(page) + key * stride;
     for (; i + kLanes <= d_head; i += kLanes) {
       hn::Store(dtype == DType::kF16 ? load_element(halves + i) : load_element(floats + i), df, out + i);
     }
@@ -321,20 +322,20 @@ PageView<float> unpack_page(const std::byte* page, DType dtype, int64_t d_head, 
   return {buffer.at_least(0), d_padded};
 }
 
-// Calls use(PageView) with the page of a kv head, in the stored type where whole vectors can be read and few queries
-// share it, else as f32 (exact, so the results are the same).
+// Calls use(PageView) with the page of a kv head, whose rows are `stride` apart, in the stored type where whole vectors
+// can be read and few queries share it, else as f32 (exact, so the results are the same).
 template <typename Use>
 HWY_INLINE void with_page(const AttentionArgs& args, const std::byte* page, int32_t kv_head, int64_t d_head,
-                          int64_t n_queries, Buffer& buffer, const Use& use) {
+                          int64_t stride, int64_t n_queries, Buffer& buffer, const Use& use) {
   const int64_t d_padded = round_up(d_head, kLanes);
   const std::byte* head =
-      page + static_cast<size_t>(kv_head * kKvPageTokens * d_head) * dtype_info(args.kv_dtype).block_bytes;
+      page + static_cast<size_t>(kv_head * kKvPageTokens * stride) * dtype_info(args.kv_dtype).block_bytes;
   if (d_padded == d_head && args.kv_dtype == DType::kF32) {
-    use(PageView<float>{reinterpret_cast<const float*>(head), d_head});
+    use(PageView<float>{reinterpret_cast<const float*>(head), stride});
   } else if (d_padded == d_head && n_queries <= kQueriesAtOnce) {
-    use(PageView<hwy::float16_t>{reinterpret_cast<const hwy::float16_t*>(head), d_head});
+    use(PageView<hwy::float16_t>{reinterpret_cast<const hwy::float16_t*>(head), stride});
   } else {
-    use(unpack_page(head, args.kv_dtype, d_head, d_padded, buffer));
+    use(unpack_page(head, args.kv_dtype, d_head, stride, d_padded, buffer));
   }
 }
 
@@ -371,9 +372,11 @@ void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats,
   float* weights = scratch.weights.at_least(n_queries * n_keys);
 
   for (int64_t page = page_begin; page < page_end; ++page) {
-    with_page(args, pages.keys_of(page), tile.kv_head, args.d_head_k, n_queries, scratch.page, [&](auto keys) HWY_ATTR {
-      score_page_all(n_queries, scratch.q.at_least(0), k_padded, keys, weights + page * kKvPageTokens - base, n_keys);
-    });
+    with_page(args, pages.keys_of(page), tile.kv_head, args.d_head_k, args.d_head_k, n_queries, scratch.page,
+              [&](auto keys) HWY_ATTR {
+                score_page_all(n_queries, scratch.q.at_least(0), k_padded, keys, weights + page * kKvPageTokens - base,
+                               n_keys);
+              });
   }
 
   for (int64_t i = 0; i < n_queries; ++i) {
@@ -400,7 +403,7 @@ void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats,
   float* out = scratch.out.at_least(n_queries * v_padded);
   std::fill(out, out + n_queries * v_padded, 0.0f);
   for (int64_t page = page_begin; page < page_end; ++page) {
-    with_page(args, pages.values_of(page), tile.kv_head, args.d_head_v, n_queries, scratch.page,
+    with_page(args, pages.values_of(page), tile.kv_head, args.d_head_v, args.value_stride(), n_queries, scratch.page,
               [&](auto values) HWY_ATTR {
                 for (int64_t i = 0; i < n_queries; i += kQueriesAtOnce) {
                   const int64_t n = std::min(kQueriesAtOnce, n_queries - i);

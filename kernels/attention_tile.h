@@ -1,4 +1,4 @@
-// The unit of parallel work of attention: some rows of one sequence, and the query heads that share one key/value head.
+// The unit of parallel work of attention: some rows of one sequence, and query heads that share one key/value head.
 // Internal to attention.
 #pragma once
 

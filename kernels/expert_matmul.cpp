@@ -8,6 +8,10 @@ namespace orrery {
 
 namespace {
 
+size_t expert_of(const Routes& routes, int64_t choice) {
+  return static_cast<size_t>(routes.experts == nullptr ? choice % routes.n_chosen : routes.experts[choice]);
+}
+
 std::span<const float> bias_of(const ExpertProduct& product, size_t expert) {
   if (product.biases.empty()) return {};
   return {product.biases[expert].f32(), static_cast<size_t>(product.out.n_cols)};
@@ -18,7 +22,7 @@ void multiply_row(Matrix<const float> x, int64_t row, const Routes& routes, std:
                   ExpertMatmulScratch& scratch, ThreadPool& pool) {
   scratch.targets.clear();
   for (int64_t choice = row * routes.n_chosen; choice < (row + 1) * routes.n_chosen; ++choice) {
-    const auto expert = static_cast<size_t>(routes.experts[choice]);
+    const size_t expert = expert_of(routes, choice);
     for (const ExpertProduct& product : products) {
       scratch.targets.push_back(
           {.weight = product.weights[expert], .bias = bias_of(product, expert), .out = product.out.rows(choice, 1)});
@@ -31,12 +35,12 @@ void multiply_row(Matrix<const float> x, int64_t row, const Routes& routes, std:
 void sort_by_expert(const Routes& routes, size_t n_experts, ExpertMatmulScratch& scratch) {
   const int64_t n_choices = routes.n_rows * routes.n_chosen;
   scratch.begin.assign(n_experts + 1, 0);
-  for (int64_t c = 0; c < n_choices; ++c) ++scratch.begin[static_cast<size_t>(routes.experts[c]) + 1];
+  for (int64_t c = 0; c < n_choices; ++c) ++scratch.begin[expert_of(routes, c) + 1];
   for (size_t e = 0; e < n_experts; ++e) scratch.begin[e + 1] += scratch.begin[e];
   std::vector<int32_t> next(scratch.begin.begin(), scratch.begin.end() - 1);
   scratch.choices.resize(static_cast<size_t>(n_choices));
   for (int64_t c = 0; c < n_choices; ++c) {
-    scratch.choices[static_cast<size_t>(next[static_cast<size_t>(routes.experts[c])]++)] = c;
+    scratch.choices[static_cast<size_t>(next[expert_of(routes, c)]++)] = c;
   }
 }
 

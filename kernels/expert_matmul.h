@@ -14,7 +14,8 @@ namespace orrery {
 class ThreadPool;
 
 // For choice j of row r, with e = experts[r, j]: out[r * n_chosen + j] = weights[e] x' + biases[e], where x' is row r
-// of x, or row r * n_chosen + j where x has a row per choice.
+// of x, or row r * n_chosen + j where x has a row per choice. With routes that name no experts e = j: a product for
+// every head.
 struct ExpertProduct {
   std::span<const TensorView> weights;  // per expert [n_out, n_in], all of one dtype that matmul supports
   std::span<const TensorView> biases;   // per expert [n_out] f32; none at all, or all of them

@@ -109,13 +109,15 @@ struct Token {
   const float* k;
   const float* v;
   const float* decay;  // [d_key]
+  const float* e;      // what erases by a pair is read with, and written
+  const float* b;
   float write;
 };
 
 // What a few rows of a head's matrix add to the statistics.
 struct RowSums {
   float norm = 0.0f;
-  float recalled = 0.0f;  // squares of w S k
+  float recalled = 0.0f;  // squares of w S k, or of S' e
   float read = 0.0f;      // squares of S q
 };
 
@@ -136,20 +138,38 @@ HWY_INLINE float recall(const Token& token, const float* state, int64_t d_key) {
   return sum_of(dot);
 }
 
+// S[i] e of one row.
+HWY_INLINE float dot_of(const float* state, const float* e, int64_t d_key) {
+  VF dot = hn::Zero(DF());
+  for (int64_t n = 0; n < d_key; n += kLanes) {
+    dot = hn::MulAdd(load_some(state + n, d_key - n), load_some(e + n, d_key - n), dot);
+  }
+  return sum_of(dot);
+}
+
 // kRows rows of S [.., d_key] go through one token; reads[i] = S[i] q.
-template <int kRows, bool kErases, bool kMeasures>
+template <int kRows, StateErase kErase, bool kMeasures>
 HWY_INLINE void update_rows(const Token& token, const float* values, float* state, int64_t d_key, float* reads,
                             RowSums& sums) {
   const DF df;
+  constexpr bool kByPair = kErase == StateErase::kPair;
   VF change[kRows], read[kRows], squares = hn::Zero(df);
+  [[maybe_unused]] VF erased[kRows];
   for (int i = 0; i < kRows; ++i) {
-    const float recalled = kErases ? recall(token, state + i * d_key, d_key) : 0.0f;
-    if constexpr (kMeasures) sums.recalled += token.write * recalled * token.write * recalled;
-    change[i] = hn::Set(df, token.write * (values[i] - recalled));
     read[i] = hn::Zero(df);
+    if constexpr (kByPair) {
+      const float recalled = dot_of(state + i * d_key, token.e, d_key);
+      if constexpr (kMeasures) sums.recalled += recalled * recalled;
+      change[i] = hn::Set(df, token.write * values[i]);
+      erased[i] = hn::Set(df, recalled);
+    } else {
+      const float recalled = kErase == StateErase::kDelta ? recall(token, state + i * d_key, d_key) : 0.0f;
+      if constexpr (kMeasures) sums.recalled += token.write * recalled * token.write * recalled;
+      change[i] = hn::Set(df, token.write * (values[i] - recalled));
+    }
   }
-  const auto updated = [&](int i, VF before, VF decay, VF k, VF q) HWY_ATTR {
-    const VF after = hn::MulAdd(change[i], k, hn::Mul(before, decay));
+  const auto updated = [&](int i, VF kept, VF k, VF q) HWY_ATTR {
+    const VF after = hn::MulAdd(change[i], k, kept);
     read[i] = hn::MulAdd(after, q, read[i]);
     if constexpr (kMeasures) squares = hn::MulAdd(after, after, squares);
     return after;
@@ -157,17 +177,23 @@ HWY_INLINE void update_rows(const Token& token, const float* values, float* stat
   const int64_t whole = d_key - d_key % kLanes, rest = d_key - whole;
   for (int64_t n = 0; n < whole; n += kLanes) {
     const VF decay = hn::LoadU(df, token.decay + n), k = hn::LoadU(df, token.k + n), q = hn::LoadU(df, token.q + n);
+    [[maybe_unused]] const VF b = kByPair ? hn::LoadU(df, token.b + n) : k;
     for (int i = 0; i < kRows; ++i) {
       float* const s = state + i * d_key + n;
-      hn::StoreU(updated(i, hn::LoadU(df, s), decay, k, q), df, s);
+      VF kept = hn::Mul(hn::LoadU(df, s), decay);
+      if constexpr (kByPair) kept = hn::NegMulAdd(erased[i], b, kept);
+      hn::StoreU(updated(i, kept, k, q), df, s);
     }
   }
   if (rest > 0) {
     const VF decay = load_last(token.decay + whole, rest);
     const VF k = load_last(token.k + whole, rest), q = load_last(token.q + whole, rest);
+    [[maybe_unused]] const VF b = kByPair ? load_last(token.b + whole, rest) : k;
     for (int i = 0; i < kRows; ++i) {
       float* const s = state + i * d_key + whole;
-      store_last(updated(i, load_last(s, rest), decay, k, q), s, rest);
+      VF kept = hn::Mul(load_last(s, rest), decay);
+      if constexpr (kByPair) kept = hn::NegMulAdd(erased[i], b, kept);
+      store_last(updated(i, kept, k, q), s, rest);
     }
   }
   for (int i = 0; i < kRows; ++i) {
@@ -178,7 +204,7 @@ HWY_INLINE void update_rows(const Token& token, const float* values, float* stat
 }
 
 // All rows of a head's matrix through one token; out = read_scale * S q + skip * v.
-template <bool kErases, bool kMeasures>
+template <StateErase kErase, bool kMeasures>
 HWY_INLINE void update_head(const Token& token, const MatrixStateArgs& args, float skip, float* state, float* out,
                             RowSums& sums) {
   constexpr int kRows = 4;
@@ -186,11 +212,11 @@ HWY_INLINE void update_head(const Token& token, const MatrixStateArgs& args, flo
   float reads[kRows];
   int64_t i = 0;
   for (; i + kRows <= d_value; i += kRows) {
-    update_rows<kRows, kErases, kMeasures>(token, token.v + i, state + i * d_key, d_key, reads, sums);
+    update_rows<kRows, kErase, kMeasures>(token, token.v + i, state + i * d_key, d_key, reads, sums);
     for (int j = 0; j < kRows; ++j) out[i + j] = args.read_scale * reads[j] + skip * token.v[i + j];
   }
   for (; i < d_value; ++i) {
-    update_rows<1, kErases, kMeasures>(token, token.v + i, state + i * d_key, d_key, reads, sums);
+    update_rows<1, kErase, kMeasures>(token, token.v + i, state + i * d_key, d_key, reads, sums);
     out[i] = args.read_scale * reads[0] + skip * token.v[i];
   }
 }
@@ -214,12 +240,67 @@ HWY_INLINE void decays_of_channels(const MatrixStateArgs& args, int64_t row, int
   }
 }
 
-// Heads `heads` of a sequence, which are group `group` of the statistics, through all its rows.
-void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadRange heads, int64_t group,
-                       const MatrixStateStats& stats) {
+// Whether every head is one number, all with the same key and query, and nothing is erased (RG-LRU).
+bool are_numbers(const MatrixStateArgs& args) {
+  const MatrixStateSizes& sizes = args.sizes;
+  return sizes.d_key == 1 && sizes.d_value == 1 && sizes.n_groups == 1 && args.erase == StateErase::kNone;
+}
+
+// As update_heads_simd() for such heads: a lane for each of them.
+void update_numbers(const MatrixStateArgs& args, const StateRows& rows, HeadRange heads, int64_t group,
+                    const MatrixStateStats& stats) {
+  const DF df;
+  const VF one = hn::Set(df, 1.0f), read_scale = hn::Set(df, args.read_scale);
+  const StateDecay& decay = args.decay;
+  const bool decays = decay.rate.data != nullptr || !decay.log_decay.empty(), measures = stats.any();
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    const VF k = hn::Set(df, args.k.row(r)[0]), q = hn::Set(df, args.q.row(r)[0]);
+    VF norm = hn::Zero(df), write = norm, read = norm, log_keep = norm, greatest = norm;
+    VF least = hn::Set(df, std::numeric_limits<float>::infinity());
+    for (int64_t h = heads.begin; h < heads.end; h += kLanes) {
+      const int64_t count = heads.end - h;
+      VF log = decays ? one : hn::Zero(df);
+      if (decay.rate.data != nullptr) log = hn::Mul(log, load_some(decay.rate.row(r) + h, count));
+      if (!decay.log_decay.empty()) log = hn::Mul(log, load_some(decay.log_decay.data() + h, count));
+      const VF a = exp_of(log), v = load_some(args.v.row(r) + h, count);
+      const VF w = args.write.data == nullptr ? one : load_some(args.write.row(r) + h, count);
+      const VF written = hn::Mul(hn::Mul(w, v), k);
+      const VF state = hn::MulAdd(load_some(rows.state + h, count), a, written), recalled = hn::Mul(state, q);
+      store_some(state, rows.state + h, count);
+      const VF skipped = args.skip.empty() ? hn::Zero(df) : hn::Mul(load_some(args.skip.data() + h, count), v);
+      store_some(hn::MulAdd(read_scale, recalled, skipped), args.out.row(r) + h, count);
+      if (!measures) continue;
+      const auto is_head = hn::FirstN(df, static_cast<size_t>(std::min(count, kLanes)));
+      norm = hn::MulAdd(state, state, norm);
+      write = hn::MulAdd(written, written, write);
+      read = hn::MulAdd(recalled, recalled, read);
+      log_keep = hn::Add(log_keep, hn::IfThenElseZero(is_head, log));
+      least = hn::Min(least, hn::IfThenElse(is_head, a, least));
+      greatest = hn::Max(greatest, hn::IfThenElseZero(is_head, a));
+    }
+    if (!measures) continue;
+    GroupSums sums;
+    sums.norm = sum_of(norm);
+    sums.write = sum_of(write);
+    sums.read = sum_of(read);
+    sums.query = args.q.row(r)[0] * args.q.row(r)[0];
+    sums.log_keep = sum_of(log_keep);
+    sums.least = hn::GetLane(hn::MinOfLanes(df, least));
+    sums.greatest = hn::GetLane(hn::MaxOfLanes(df, greatest));
+    sums.n_decays = heads.end - heads.begin;
+    put(sums, r, group, stats);
+  }
+}
+
+// As update_heads_simd(), of one way to erase. A function each: in one large one the compiler stops to inline a head's
+// update, and Mamba-1 with its statistics takes twice the time.
+template <StateErase kErase>
+HWY_NOINLINE void update_heads(const MatrixStateArgs& args, const StateRows& rows, HeadRange heads, int64_t group,
+                               const MatrixStateStats& stats) {
   const int64_t d_key = args.sizes.d_key, d_value = args.sizes.d_value;
   const int32_t heads_per_group = args.sizes.n_heads / args.sizes.n_groups;
   const bool by_channel = decays_by_channel(args), measures = stats.any();
+  constexpr bool kByPair = kErase == StateErase::kPair;
   std::vector<float> buffer(static_cast<size_t>(2 * d_key), 1.0f);
   float* const decays = buffer.data();
   float* const logs = decays + d_key;
@@ -231,6 +312,8 @@ void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadR
                         .k = args.k.row(r) + key_group * d_key,
                         .v = args.v.row(r) + h * d_value,
                         .decay = decays,
+                        .e = kByPair ? args.erase_read.row(r) + key_group * d_key : nullptr,
+                        .b = kByPair ? args.erase_write.row(r) + key_group * d_key : nullptr,
                         .write = args.write.data == nullptr ? 1.0f : args.write.row(r)[h]};
       float log = 0.0f;
       if (by_channel) {
@@ -242,20 +325,17 @@ void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadR
       float* const state = rows.state + int64_t{h} * d_value * d_key;
       float* const out = args.out.row(r) + h * d_value;
       const float skip = args.skip.empty() ? 0.0f : args.skip[static_cast<size_t>(h)];
-      const bool erases = args.erase == StateErase::kDelta;
       RowSums row_sums;
       if (!measures) {
-        erases ? update_head<true, false>(token, args, skip, state, out, row_sums)
-               : update_head<false, false>(token, args, skip, state, out, row_sums);
+        update_head<kErase, false>(token, args, skip, state, out, row_sums);
         continue;
       }
       // Before the update: out may be v itself.
       const float k_squares = squares_of(token.k, d_key);
       sums.write += token.write * token.write * squares_of(token.v, d_value) * k_squares;
-      erases ? update_head<true, true>(token, args, skip, state, out, row_sums)
-             : update_head<false, true>(token, args, skip, state, out, row_sums);
+      update_head<kErase, true>(token, args, skip, state, out, row_sums);
       sums.norm += row_sums.norm;
-      sums.erase += row_sums.recalled * k_squares;
+      sums.erase += row_sums.recalled * (kByPair ? squares_of(token.b, d_key) : k_squares);
       sums.read += row_sums.read;
       sums.query = squares_of(token.q, d_key);
       // One decay of a head stands for all its channels.
@@ -267,6 +347,20 @@ void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadR
       sums.n_decays += d_key;
     }
     if (measures) put(sums, r, group, stats);
+  }
+}
+
+// Heads `heads` of a sequence, which are group `group` of the statistics, through all its rows.
+void update_heads_simd(const MatrixStateArgs& args, const StateRows& rows, HeadRange heads, int64_t group,
+                       const MatrixStateStats& stats) {
+  if (are_numbers(args)) return update_numbers(args, rows, heads, group, stats);
+  switch (args.erase) {
+    case StateErase::kNone:
+      return update_heads<StateErase::kNone>(args, rows, heads, group, stats);
+    case StateErase::kDelta:
+      return update_heads<StateErase::kDelta>(args, rows, heads, group, stats);
+    case StateErase::kPair:
+      return update_heads<StateErase::kPair>(args, rows, heads, group, stats);
   }
 }
 
@@ -291,6 +385,15 @@ void check_shapes(const MatrixStateArgs& args) {
         "keys: another shape");
   CHECK(args.v.n_cols == int64_t{sizes.n_heads} * sizes.d_value && args.out.n_cols == args.v.n_cols,
         "values have another shape");
+  CHECK(args.erase != StateErase::kPair ||
+            (args.erase_read.n_cols == args.k.n_cols && args.erase_write.n_cols == args.k.n_cols),
+        "what erases has another shape than the keys");
+}
+
+double dot(const float* a, const std::vector<double>& b) {
+  double sum = 0.0;
+  for (size_t i = 0; i < b.size(); ++i) sum += double{a[i]} * b[i];
+  return sum;
 }
 
 // The row of one head, added to `row` with a weight.
@@ -303,13 +406,15 @@ void add_state_row(const StateRowArgs& args, int64_t r, int32_t head, double wei
   for (size_t n = 0; n < d_key; ++n) x[n] = double{args.read_scale} * double{q[n]};
   for (int64_t s = args.first + r; s >= 0; --s) {
     const float* const k = args.history.k.row(s) + group * d_key;
-    double recalled = 0.0;
-    for (size_t n = 0; n < d_key; ++n) recalled += double{k[n]} * x[n];
+    const double recalled = dot(k, x);
     row[static_cast<size_t>(s)] += weight * recalled;
     const double w = args.history.write.data == nullptr ? 1.0 : double{args.history.write.row(s)[head]};
+    const bool by_pair = args.erase == StateErase::kPair;
+    const double taken = by_pair ? dot(args.history.erase_write.row(s) + group * d_key, x) : 0.0;
     for (size_t n = 0; n < d_key; ++n) {
       if (args.erase == StateErase::kDelta) x[n] -= w * double{k[n]} * recalled;
       x[n] *= std::exp(double{log_decay(decay, args.sizes, s, head, static_cast<int32_t>(n))});
+      if (by_pair) x[n] -= double{args.history.erase_read.row(s)[group * d_key + n]} * taken;
     }
   }
 }

@@ -1,11 +1,13 @@
 // The recurrence of state-space and linear-attention layers. Every head has a matrix S [d_value, d_key]; a token does
 //     S <- S diag(a)                        decay
 //     S <- S - w (S k) k^T                  erase what the key recalls (the delta rule), where erase is kDelta
+//     S <- S - (S' e) b^T                   erase what e recalls of S', the state before its decay, where it is kPair
 //     S <- S + w v k^T                      write
 //     y  = scale * S q + skip * v           read
 // with a = exp(rate * log_decay). Sources: Gu and Dao 2023 (Mamba: one head a channel, d_value 1, a vector of decays);
 // Dao and Gu 2024 (Mamba-2: one decay a head, w = the time step); Yang et al. 2024 (gated delta nets); Sun et al. 2023
-// (RetNet: fixed decays); Katharopoulos et al. 2020 (linear attention, without normaliser).
+// (RetNet: fixed decays); Katharopoulos et al. 2020 (linear attention, without normaliser); Peng et al. 2025 (RWKV-7:
+// kPair); De et al. 2024 (RG-LRU: every channel a head of one number, q = k = 1).
 //
 // Tokens are taken one after the other, whether they come in a batch or in steps, so both give the same bits.
 #pragma once
@@ -21,7 +23,7 @@ namespace orrery {
 
 class ThreadPool;
 
-enum class StateErase : uint8_t { kNone, kDelta };
+enum class StateErase : uint8_t { kNone, kDelta, kPair };
 
 struct MatrixStateSizes {
   int32_t n_heads = 0;
@@ -43,7 +45,9 @@ struct MatrixStateArgs {
   StateDecay decay;           // neither rate nor log_decay: nothing decays
   Matrix<const float> write;  // w [n_rows, n_heads]; null: 1
   StateErase erase = StateErase::kNone;
-  std::span<const float> skip;  // [n_heads] or empty
+  Matrix<const float> erase_read = {};   // e [n_rows, n_groups * d_key], as b, of kPair
+  Matrix<const float> erase_write = {};  // b
+  std::span<const float> skip;           // [n_heads] or empty
   float read_scale = 1.0f;
   Matrix<float> out;  // y [n_rows, n_heads * d_value]; may be v itself
   // Their states: [n_heads, d_value, d_key] f32.
@@ -56,7 +60,7 @@ struct MatrixStateStats {
   int32_t n = 0;   // groups, 1 .. n_heads
   StatSlot norm;   // [n] Frobenius norm of S after the token
   StatSlot write;  // [n] norm of w v k^T
-  StatSlot erase;  // [n] norm of w (S k) k^T; 0 where nothing is erased
+  StatSlot erase;  // [n] norm of w (S k) k^T, or of (S' e) b^T; 0 where nothing is erased
   StatSlot read;   // [n] |S q| / |q|; 0 where q is 0
   StatSlot keep;   // [n, 3] of the decays a of the group's channels: geometric mean, least, greatest
 
@@ -81,14 +85,16 @@ void update_heads_reference(const MatrixStateArgs& args, const StateRows& rows, 
 
 // What a sequence's tokens 0 .. n - 1 put into a recurrence, kept where implied rows are wanted.
 struct StateHistory {
-  Matrix<const float> k;      // [n, n_groups * d_key]
-  Matrix<const float> rate;   // as in StateDecay; null where it is there
-  Matrix<const float> write;  // [n, n_heads]; null: 1
+  Matrix<const float> k;                // [n, n_groups * d_key]
+  Matrix<const float> rate = {};        // as in StateDecay; null where it is there
+  Matrix<const float> write = {};       // [n, n_heads]; null: 1
+  Matrix<const float> erase_read = {};  // [n, n_groups * d_key], as the next, of kPair
+  Matrix<const float> erase_write = {};
 };
 
 // The implied attention rows of the tokens at positions first .. first + q.n_rows - 1 of one sequence: y = sum_s
 // row[s] (w v)_s before skip, signed. Backwards from x = scale * q: row[s] = k_s . x, x <- (a_s) (x - w_s k_s (k_s .
-// x)).
+// x)); with kPair x <- a_s x - e_s (b_s . x).
 struct StateRowArgs {
   MatrixStateSizes sizes;
   Matrix<const float> q;  // [n_rows, n_groups * d_key]

@@ -75,19 +75,25 @@ void update_head(const MatrixStateArgs& args, int64_t r, int32_t head, double* s
   const double w = args.write.data == nullptr ? 1.0 : double{args.write.row(r)[h]};
   const double skip = args.skip.empty() ? 0.0 : double{args.skip[h]};
   const double k_squares = squares_of(k, d_key);
+  const bool erases_pair = args.erase == StateErase::kPair;
+  const float* const e = erases_pair ? args.erase_read.row(r) + group * d_key : nullptr;
+  const float* const b = erases_pair ? args.erase_write.row(r) + group * d_key : nullptr;
   for (size_t i = 0; i < d_value; ++i) {
     double* const s = state + i * d_key;
     const double v = double{args.v.row(r)[h * d_value + i]};
+    const double recalled_before = erases_pair ? dot(e, s, d_key) : 0.0;
     for (size_t n = 0; n < d_key; ++n) s[n] *= decays[n];
     const double recalled = args.erase == StateErase::kDelta ? dot(k, s, d_key) : 0.0;
     for (size_t n = 0; n < d_key; ++n) {
       s[n] += w * (v - recalled) * double{k[n]};
+      if (erases_pair) s[n] -= recalled_before * double{b[n]};
       sums.norm += s[n] * s[n];
     }
     const double read = dot(q, s, d_key);
     sums.read += read * read;
     sums.write += w * v * w * v * k_squares;
-    sums.erase += w * recalled * w * recalled * k_squares;
+    sums.erase += erases_pair ? recalled_before * recalled_before * squares_of(b, d_key)
+                              : w * recalled * w * recalled * k_squares;
     args.out.row(r)[h * d_value + i] = static_cast<float>(double{args.read_scale} * read + skip * v);
   }
   sums.query = squares_of(q, d_key);

@@ -37,7 +37,7 @@ struct RouterConfig {
 
 // Where each row of a batch goes: [n_rows, n_chosen], heaviest first, ties to the lower id. In the backend's memory.
 struct Routes {
-  int32_t* experts = nullptr;
+  int32_t* experts = nullptr;  // null: every row to experts 0 .. n_chosen - 1, in this order
   float* weights = nullptr;
   int64_t n_rows = 0;
   int32_t n_chosen = 0;

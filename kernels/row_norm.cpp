@@ -60,6 +60,25 @@ void mean_magnitudes_simd(Matrix<const float> x, StatSlot out) {
 #endif
 }
 
+void group_dots_simd(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) {
+#if HWY_TARGET == HWY_SCALAR
+  group_dots_reference(a, b, out);
+#else
+  const DF df;
+  const int64_t n = a.n_cols / out.n_cols, whole = n - n % kLanes;
+  for (int64_t r = 0; r < out.n_rows; ++r) {
+    for (int64_t g = 0; g < out.n_cols; ++g) {
+      const float* const x = a.row(r) + g * n;
+      const float* const y = b.row(r) + g * n;
+      VF sum = hn::Zero(df);
+      for (int64_t i = 0; i < whole; i += kLanes) sum = hn::MulAdd(hn::LoadU(df, x + i), hn::LoadU(df, y + i), sum);
+      if (whole < n) sum = hn::MulAdd(load_last(x + whole, n - whole), load_last(y + whole, n - whole), sum);
+      out.row(r)[g] = sum_of(sum);
+    }
+  }
+#endif
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace orrery
 HWY_AFTER_NAMESPACE();
@@ -73,6 +92,7 @@ constexpr int64_t kElementsPerTask = 32768;  // some 2 us: below that, sharing c
 
 HWY_EXPORT(group_norms_simd);
 HWY_EXPORT(mean_magnitudes_simd);
+HWY_EXPORT(group_dots_simd);
 
 void group_norms(Matrix<const float> x, int64_t group_size, StatSlot out, ThreadPool& pool) {
   CHECK(group_size > 0 && x.n_cols % group_size == 0, "columns do not fall into whole groups");
@@ -86,6 +106,15 @@ void mean_magnitudes(Matrix<const float> x, StatSlot out, ThreadPool& pool) {
   pool.parallel_for(x.n_rows, kElementsPerTask / (x.n_cols + 1) + 1, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(mean_magnitudes_simd)
     (x.rows(begin, end - begin), StatSlot{out.row(begin), out.row_stride});
+  });
+}
+
+void group_dots(Matrix<const float> a, Matrix<const float> b, Matrix<float> out, ThreadPool& pool) {
+  CHECK(a.n_rows == out.n_rows && b.n_rows == out.n_rows && a.n_cols == b.n_cols, "inputs and out differ in shape");
+  CHECK(out.n_cols > 0 && a.n_cols % out.n_cols == 0, "columns do not fall into whole groups");
+  pool.parallel_for(a.n_rows, kElementsPerTask / (a.n_cols + 1) + 1, [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(group_dots_simd)(a.rows(begin, n), b.rows(begin, n), out.rows(begin, n));
   });
 }
 

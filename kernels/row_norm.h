@@ -1,5 +1,5 @@
 // Sizes of rows: L2 norms of groups of columns, for `residual.norm` (one group) and `attention.output` (groups of
-// d_head); mean magnitudes.
+// d_head); mean magnitudes; inner products of groups.
 #pragma once
 
 #include <cstdint>
@@ -19,5 +19,9 @@ void group_norms_reference(Matrix<const float> x, int64_t group_size, StatSlot o
 // out.row(r)[0] = mean of |x[r, i]|: `conv.gate_in`, `conv.gate_out`.
 void mean_magnitudes(Matrix<const float> x, StatSlot out, ThreadPool& pool);
 void mean_magnitudes_reference(Matrix<const float> x, StatSlot out);
+
+// out[r, g] = sum over i of a[r, g * n + i] b[r, g * n + i], n = a.n_cols / out.n_cols. out: [n_rows, n_groups].
+void group_dots(Matrix<const float> a, Matrix<const float> b, Matrix<float> out, ThreadPool& pool);
+void group_dots_reference(Matrix<const float> a, Matrix<const float> b, Matrix<float> out);
 
 }  // namespace orrery

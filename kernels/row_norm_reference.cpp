@@ -24,4 +24,15 @@ void mean_magnitudes_reference(Matrix<const float> x, StatSlot out) {
   }
 }
 
+void group_dots_reference(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) {
+  const int64_t n = a.n_cols / out.n_cols;
+  for (int64_t r = 0; r < out.n_rows; ++r) {
+    for (int64_t g = 0; g < out.n_cols; ++g) {
+      double sum = 0.0;
+      for (int64_t i = g * n; i < (g + 1) * n; ++i) sum += double{a.row(r)[i]} * double{b.row(r)[i]};
+      out.row(r)[g] = static_cast<float>(sum);
+    }
+  }
+}
+
 }  // namespace orrery

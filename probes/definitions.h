@@ -17,6 +17,7 @@ std::span<const Probe> attention_mass_probes();    // attention.mass
 std::span<const Probe> attention_scalar_probes();  // attention.entropy, .first, .previous, .distance
 std::span<const Probe> attention_output_probes();  // attention.output
 std::span<const Probe> state_probes();             // state.norm, .write, .erase, .read, .keep, .row
+std::span<const Probe> fast_probes();              // fast.loss_before, .loss_after, .rate, .update, .drift
 std::span<const Probe> conv_probes();              // conv.gate_in, .gate_out, .taps
 std::span<const Probe> moe_probes();               // moe.experts, .weights, .margin, .entropy
 std::span<const Probe> loop_probes();              // loop.depth, .exit, .step, .cosine

@@ -17,6 +17,7 @@ constexpr HeadAxis heads_of(std::vector<int32_t> (*layers)(const ModelConfig& co
 
 constexpr HeadAxis kAttentionHeads = heads_of<attention_heads_in>(attention_layers);
 constexpr HeadAxis kStateHeads = heads_of<state_heads_in>(state_layers);
+constexpr HeadAxis kFastHeads = heads_of<fast_heads_in>(fast_layers);
 
 Probe head_scalar(std::string_view name, std::string_view description, std::string_view unit, Quantity quantity,
                   Level level, const HeadAxis& heads) {

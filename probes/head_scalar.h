@@ -16,6 +16,7 @@ struct HeadAxis {
 };
 extern const HeadAxis kAttentionHeads;  // query heads
 extern const HeadAxis kStateHeads;      // of recurrences; groups of Mamba-1's channels
+extern const HeadAxis kFastHeads;       // of layers with fast weights
 
 // An exact f32 probe over [t, layer, head]. The texts must live as long as the program.
 Probe head_scalar(std::string_view name, std::string_view description, std::string_view unit, Quantity quantity,

@@ -35,6 +35,10 @@ std::vector<int32_t> state_layers(const ModelConfig& config) {
   return layers_that(config, [](const LayerConfig& layer) { return layer.has(MixerKind::kMatrixState); });
 }
 
+std::vector<int32_t> fast_layers(const ModelConfig& config) {
+  return layers_that(config, [](const LayerConfig& layer) { return layer.has(MixerKind::kFastWeights); });
+}
+
 std::vector<int32_t> conv_layers(const ModelConfig& config) {
   return layers_that(config, [](const LayerConfig& layer) { return layer.conv.n_taps > 0; });
 }
@@ -56,6 +60,8 @@ int32_t attention_heads_in(const LayerConfig& layer) {
 int32_t state_heads_in(const LayerConfig& layer) {
   return layer.has(MixerKind::kMatrixState) ? layer.state.n_stat_heads : 0;
 }
+
+int32_t fast_heads_in(const LayerConfig& layer) { return layer.has(MixerKind::kFastWeights) ? layer.fast.n_heads : 0; }
 
 int32_t conv_taps_in(const LayerConfig& layer) { return layer.conv.n_taps; }
 

@@ -15,6 +15,7 @@ std::vector<int32_t> all_layers(const ModelConfig& config);  // 0 .. n_layers - 
 // Layers that have it, alone or beside another mixer; ascending.
 std::vector<int32_t> attention_layers(const ModelConfig& config);   // softmax attention
 std::vector<int32_t> state_layers(const ModelConfig& config);       // a recurrent state
+std::vector<int32_t> fast_layers(const ModelConfig& config);        // weights that learn while they read
 std::vector<int32_t> conv_layers(const ModelConfig& config);        // a short convolution, gated or before a recurrence
 std::vector<int32_t> gated_conv_layers(const ModelConfig& config);  // one between two gates
 std::vector<int32_t> moe_layers(const ModelConfig& config);         // experts
@@ -25,6 +26,7 @@ bool has_loop_gate(const ModelConfig& config);  // one that says with which prob
 // What one layer has along an axis; 0 where it lacks the quantity.
 int32_t attention_heads_in(const LayerConfig& layer);  // query heads
 int32_t state_heads_in(const LayerConfig& layer);      // heads of the recurrence, or groups of Mamba-1's channels
+int32_t fast_heads_in(const LayerConfig& layer);       // heads that learn
 int32_t conv_taps_in(const LayerConfig& layer);
 int32_t chosen_experts_in(const LayerConfig& layer);  // per token
 

@@ -19,6 +19,7 @@ std::span<const Probe* const> all_probes() {
              attention_scalar_probes(),
              attention_output_probes(),
              state_probes(),
+             fast_probes(),
              conv_probes(),
              moe_probes(),
              loop_probes(),

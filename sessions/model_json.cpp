@@ -161,6 +161,7 @@ Result<AttentionConfig> read_attention(const Json& json, const std::vector<RopeC
   fields.read("window", attention.window, int64_t{0}, kMaxSize);
   fields.read("d_latent", attention.d_latent, 0, kMaxHeads);
   fields.read("d_shared_rope", attention.d_shared_rope, 0, kMaxHeads);
+  fields.read("d_query_latent", attention.d_query_latent, 0, kMaxHeads);
   int64_t rope = -1;
   fields.read("rope", rope, int64_t{0}, static_cast<int64_t>(ropes.size()) - 1);
   ORRERY_RETURN_IF_ERROR(fields.done());
@@ -200,6 +201,7 @@ Result<FastWeightsConfig> read_fast(const Json& json) {
   fields.read("d_head", fast.d_head, 0, kMaxHeads);
   fields.read("d_hidden", fast.d_hidden, 0, kMaxHeads);
   fields.read("batch_size", fast.batch_size, 0, kMaxHeads);
+  fields.read("n_qk_taps", fast.n_qk_taps, 0, kMaxHeads);
   ORRERY_RETURN_IF_ERROR(fields.done());
   return fast;
 }
@@ -281,7 +283,8 @@ OrderedJson fast_json(const FastWeightsConfig& fast) {
           {"n_heads", fast.n_heads},
           {"d_head", fast.d_head},
           {"d_hidden", fast.d_hidden},
-          {"batch_size", fast.batch_size}};
+          {"batch_size", fast.batch_size},
+          {"n_qk_taps", fast.n_qk_taps}};
 }
 
 OrderedJson moe_json(const MoeConfig& moe) {
@@ -362,6 +365,7 @@ std::string layers_to_json(const ModelConfig& config, const std::vector<std::str
       if (a.d_latent > 0) {
         item["attention"]["d_latent"] = a.d_latent;
         item["attention"]["d_shared_rope"] = a.d_shared_rope;
+        item["attention"]["d_query_latent"] = a.d_query_latent;
       }
     }
     if (layer.conv.n_taps > 0) item["conv"] = conv_json(layer.conv);

@@ -8,9 +8,11 @@
 //             "attention": {"n_heads", "n_kv_heads", "d_head_k", "d_head_v", "scale", "normaliser", "score_cap",
 //             "qk_norm",
 //                           "whole_qk_norm", "clip",
-//                           "has_sinks", "gate", "window", "rope"},
+//                           "has_sinks", "gate", "window", "rope", of latent attention "d_latent", "d_shared_rope",
+//             "d_query_latent"},
 //             "conv": {"n_taps", "n_channels", "is_gated"},
 //             "state": {"recurrence", "n_heads", "n_groups", "d_key", "d_value", "n_stat_heads"},
+//             "fast": {"model", "n_heads", "d_head", "d_hidden", "batch_size", "n_qk_taps"},
 //             "moe": {"n_experts", "n_chosen", "score", "renormalise", "renormalise_epsilon", "scale", "n_groups",
 //                     "n_kept_groups", "group_by_sum_of_two", "d_expert", "gate_limit", "gate_slope", "d_shared"}}]
 // A layer has the objects of what it consists of. Members that are absent have the values of a plain decoder.

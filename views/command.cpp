@@ -82,9 +82,7 @@ Command move_head(const FrameHistory& history, const ViewState& state, int by) {
   const Selection now = resolve(history, state);
   if (now.head < 0) return Select{};
   const LayerConfig& layer = history.info().config.layers[static_cast<size_t>(now.layer)];
-  const int32_t n_heads =
-      std::max(n_heads_of(layer, MixerKind::kAttention), n_heads_of(layer, MixerKind::kMatrixState));
-  return Select{.head = std::clamp(now.head + by, 0, std::max(n_heads - 1, 0))};
+  return Select{.head = std::clamp(now.head + by, 0, std::max(n_heads_of(layer) - 1, 0))};
 }
 
 }  // namespace orrery

@@ -31,6 +31,7 @@ class Table {
     experts();
     attention_head();
     state_head();
+    fast_head();
     key();
     candidates();
     return std::move(rows_);
@@ -194,6 +195,17 @@ class Table {
     const FrameRow row = row_of("state.keep");
     const std::span<const float> values = row ? row.layer_f32(now_.layer) : std::span<const float>{};
     if (3 * head < values.size()) add("State", "half-life", half_life_text(values[3 * head]), source(row));
+  }
+
+  void fast_head() {
+    if (!has_head(MixerKind::kFastWeights)) return;
+    const auto head = static_cast<size_t>(now_.head);
+    add("Fast weights", "head", std::to_string(now_.head));
+    layer_value("Fast weights", "inner loss before", "fast.loss_before", head);
+    layer_value("Fast weights", "inner loss after", "fast.loss_after", head);
+    layer_value("Fast weights", "step size", "fast.rate", head);
+    layer_value("Fast weights", "change", "fast.update", head);
+    layer_value("Fast weights", "drift", "fast.drift", head);
   }
 
   // ln 2 / -ln of what a token keeps.

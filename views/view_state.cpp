@@ -25,11 +25,17 @@ int32_t n_heads_of(const LayerConfig& layer, MixerKind kind) {
       return std::max(attention_heads_in(layer), 0);
     case MixerKind::kMatrixState:
       return std::max(state_heads_in(layer), 0);
-    case MixerKind::kShortConv:
     case MixerKind::kFastWeights:
+      return fast_heads_in(layer);
+    case MixerKind::kShortConv:
       break;
   }
   return 0;
+}
+
+int32_t n_heads_of(const LayerConfig& layer) {
+  return std::max({n_heads_of(layer, MixerKind::kAttention), n_heads_of(layer, MixerKind::kMatrixState),
+                   n_heads_of(layer, MixerKind::kFastWeights)});
 }
 
 Selection resolve(const FrameHistory& history, const ViewState& state) {
@@ -49,10 +55,10 @@ Selection resolve(const FrameHistory& history, const ViewState& state) {
   }
   if (selection.layer < 0) selection.layer = first_layer_with(config, MixerKind::kAttention);
   if (selection.layer < 0) selection.layer = first_layer_with(config, MixerKind::kMatrixState);
+  if (selection.layer < 0) selection.layer = first_layer_with(config, MixerKind::kFastWeights);
   selection.layer = std::clamp(selection.layer, 0, config.n_layers() - 1);
   const LayerConfig& layer = config.layers[static_cast<size_t>(selection.layer)];
-  selection.head = clamp_head(
-      selection.head, std::max(n_heads_of(layer, MixerKind::kAttention), n_heads_of(layer, MixerKind::kMatrixState)));
+  selection.head = clamp_head(selection.head, n_heads_of(layer));
   return selection;
 }
 

@@ -44,15 +44,17 @@ struct ViewState {
 };
 
 // The selection with every gap filled from what is there: the newest processed step while following or where none is
-// chosen, the first layer with attention (else with a recurrent state, else the first of all), head 0. Clamped to the
-// run; head -1 where the layer has neither. `key` stays -1 where none is chosen.
+// chosen, the first layer with attention (else with a recurrent state, else with fast weights, else the first of all),
+// head 0. Clamped to the run; head -1 where the layer has none. `key` stays -1 where none is chosen.
 Selection resolve(const FrameHistory& history, const ViewState& state);
 
 // The same as a view of one kind of mixer takes it: where no layer is chosen, the first that has the kind; the head is
 // one of those, -1 where the layer has none of the kind.
 Selection resolve_for(MixerKind kind, const FrameHistory& history, const ViewState& state);
 
-// How many heads a layer has of a kind: query heads, or heads of the recurrent state as state.* counts them.
+// How many heads a layer has of a kind: query heads, heads of the recurrent state as state.* counts them, heads with
+// fast weights; the most that it has of any.
 int32_t n_heads_of(const LayerConfig& layer, MixerKind kind);
+int32_t n_heads_of(const LayerConfig& layer);
 
 }  // namespace orrery

@@ -7,6 +7,7 @@ namespace orrery {
 
 const View& attention_view();
 const View& cache_view();
+const View& fast_view();
 const View& loop_view();
 const View& output_view();
 const View& routing_view();

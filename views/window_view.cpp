@@ -37,7 +37,7 @@ void stack(std::span<const View* const> views, const Rect& area, std::vector<Pla
 }
 
 // What a layer mixes with fills the middle; the rest stands beside it.
-std::array<const View*, 2> mixer_views() { return {&attention_view(), &state_view()}; }
+std::array<const View*, 3> mixer_views() { return {&attention_view(), &state_view(), &fast_view()}; }
 std::array<const View*, 3> side_views() { return {&routing_view(), &cache_view(), &output_view()}; }
 
 std::vector<Place> places(Size size, const RunInfo& info) {

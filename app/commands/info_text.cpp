@@ -77,8 +77,10 @@ json describe_model(const std::shared_ptr<const ModelFile>& file) {
     described["vocab_size"] = config->vocab_size;
     described["context_length"] = config->context_length;
     described["tied_embedding"] = config->tied_embedding;
-    described["layers"] = describe_layers(*config);
-    described["cache"] = describe_cache(*config, default_kv_dtype(*file));
+    const ModelConfig visited = unrolled(*config);
+    described["layers"] = describe_layers(rolled(visited));
+    if (visited.loop.any()) described["loop"] = describe_loop(visited.loop);
+    described["cache"] = describe_cache(visited, default_kv_dtype(*file));
     for (const Probe* probe : offered_probes(*config)) described["probes"].push_back(probe->name);
   } else if (file->gguf() != nullptr) {
     // What most architectures state in the same way, so that a model that cannot be run yet is still described.
@@ -101,7 +103,7 @@ json describe_run(const RunSummary& run) {
                  {"model", record.model_name},
                  {"architecture", record.config.architecture},
                  {"fingerprint", record.fingerprint},
-                 {"n_layers", record.config.n_layers()},
+                 {"n_layers", rolled(record.config).n_layers()},
                  {"created_ns", record.created_ns},
                  {"prompt", json::parse(prompt_to_json(record.prompt), nullptr, false)},
                  {"settings", json::parse(settings_to_json(record.settings), nullptr, false)},
@@ -207,6 +209,7 @@ std::string model_text(const json& model) {
   text += line("weights", bytes_text(model["bytes"].get<int64_t>()) + " (" + dtypes + ")");
   if (model.contains("context_length")) text += line("context", text_of(model["context_length"]) + " tokens");
   text += layers_text(model["layers"]);
+  if (model.contains("loop")) text += line("loop", model["loop"]["summary"]);
   if (model.contains("cache")) text += line("cache", cache_text(model["cache"]));
   if (model.contains("stated")) {
     for (const auto& [name, value] : model["stated"].items()) text += line(name, text_of(value));

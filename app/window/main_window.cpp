@@ -31,7 +31,7 @@ constexpr std::chrono::milliseconds kRest{100};  // between looks at the engine 
 constexpr std::chrono::milliseconds kRestAfter{1000};
 constexpr std::chrono::milliseconds kInspectorEvery{100};  // numbers cannot be read faster
 constexpr std::chrono::milliseconds kStatusEvery{200};
-constexpr int kDockLayout = 2;  // counts up where docks come or go: a layout stored before is not taken up
+constexpr int kDockLayout = 3;  // counts up where docks come or go: a layout stored before is not taken up
 const char* const kExamplePrompt = "How does a rainbow form?";
 
 }  // namespace
@@ -160,6 +160,7 @@ void MainWindow::build_docks() {
   // What a layer mixes with, and beside it what else goes on; the timeline below both.
   QDockWidget* attention = view_dock(**find_view("attention"));
   QDockWidget* state = view_dock(**find_view("state"));
+  QDockWidget* fast = view_dock(**find_view("fast"));
   QDockWidget* timeline = view_dock(timeline_view());
   QDockWidget* output = view_dock(**find_view("output"));
   QDockWidget* routing = view_dock(**find_view("routing"));
@@ -168,9 +169,10 @@ void MainWindow::build_docks() {
   splitDockWidget(attention, timeline, Qt::Vertical);
   splitDockWidget(attention, output, Qt::Horizontal);
   splitDockWidget(attention, state, Qt::Vertical);
+  splitDockWidget(state, fast, Qt::Vertical);
   splitDockWidget(output, routing, Qt::Vertical);
   splitDockWidget(routing, cache, Qt::Vertical);
-  run_docks_ = {attention, state, timeline, output, routing, cache, inspector_dock_};
+  run_docks_ = {attention, state, fast, timeline, output, routing, cache, inspector_dock_};
   for (QDockWidget* dock : run_docks_) dock->hide();
 }
 

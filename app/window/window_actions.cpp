@@ -79,7 +79,7 @@ void MainWindow::build_file_menu() {
   file->addSeparator();
   save_action_ = add_action(file, tr("&Save session as…"), QKeySequence::Save, [this] { save_dialog(); });
   QMenu* exports = file->addMenu(tr("&Export what a view shows"));
-  for (const char* name : {"text", "attention", "state", "routing", "output", "cache", "timeline", "window"}) {
+  for (const char* name : {"text", "attention", "state", "fast", "routing", "output", "cache", "timeline", "window"}) {
     const View* const view = name == timeline_view().name() ? &timeline_view() : *find_view(name);
     QAction* const action =
         add_action(exports, tr("Export %1…").arg(to_qstring(view->title())), {}, [this, view] { export_view(*view); });

@@ -29,7 +29,8 @@ import llama_goldens
 # The modules with CASES.
 FAMILIES = ["hybrid_lfm", "hybrid_mamba", "hybrid_jamba", "hybrid_experts", "hybrid_gpt_oss", "hybrid_minimax",
             "hybrid_retnet", "hybrid_samba", "hybrid_granite", "hybrid_falcon_h1", "hybrid_nemotron_h", "hybrid_delta",
-            "hybrid_zamba2", "hybrid_ouro", "hybrid_huginn", "hybrid_loopformer"]
+            "hybrid_zamba2", "hybrid_deepseek", "hybrid_kimi", "hybrid_rwkv7", "hybrid_recurrent_gemma", "hybrid_ouro",
+            "hybrid_ttt", "hybrid_huginn", "hybrid_loopformer"]
 
 Arrays = dict[str, np.ndarray]
 

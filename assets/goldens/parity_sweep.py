@@ -549,6 +549,111 @@ def zamba2():
     return hf.Zamba2ForCausalLM, c
 
 
+# Experts in groups beside a shared one; of each group at least two, for its rank is the sum of its best two.
+def grouped_experts(names):
+    groups = whole(1, 4)
+    size = whole(2, 4)
+    kept = whole(1, groups)
+    values = dict(
+        n_group=groups,
+        topk_group=kept,
+        num_experts=groups * size,
+        per_token=whole(1, kept * size),
+        n_shared_experts=whole(1, 2),
+        norm_topk_prob=R.random() < 0.6,
+    )
+    return {names.get(key, key): value for key, value in values.items()} | dict(
+        moe_intermediate_size=whole(5, 15), routed_scaling_factor=pick(1.0, 1.7), intermediate_size=whole(11, 40)
+    )
+
+
+def latent_attention(even_rope):
+    h = whole(1, 5)
+    return dict(
+        num_attention_heads=h,
+        num_key_value_heads=h,
+        kv_lora_rank=whole(1, 20),
+        q_lora_rank=pick(None, whole(1, 20)),
+        qk_rope_head_dim=2 * whole(1, 5) if even_rope else whole(1, 9),
+        qk_nope_head_dim=whole(1, 12),
+        v_head_dim=whole(1, 12),
+        attention_bias=R.random() < 0.4,
+    )
+
+
+def deepseek_v3():
+    c = base()
+    c.update(grouped_experts({"num_experts": "n_routed_experts", "per_token": "num_experts_per_tok"}))
+    c.update(latent_attention(True))
+    c.update(
+        first_k_dense_replace=whole(0, c["num_hidden_layers"]),
+        rope_interleave=R.random() < 0.6,
+        num_nextn_predict_layers=0,
+        rope_parameters=rope(),
+    )
+    if R.random() < 0.5:
+        c["rope_parameters"] |= {"rope_type": "yarn", "factor": pick(2.0, 8.0), "original_max_position_embeddings": 32}
+        c["rope_parameters"] |= pick({}, {"mscale": 1.0, "mscale_all_dim": 0.7}, {"mscale_all_dim": 1.3})
+    return hf.DeepseekV3ForCausalLM, c
+
+
+def deepseek_v2():
+    _, c = deepseek_v3()
+    for key in ("norm_topk_prob", "rope_interleave", "num_nextn_predict_layers"):
+        c.pop(key)
+    c["topk_method"] = pick("greedy", "group_limited_greedy")
+    c["hidden_size"] = c["num_attention_heads"] * whole(3, 9)
+    # The class reads pairs out of rows of these and the rotary width.
+    c["kv_lora_rank"] *= 2
+    c["qk_nope_head_dim"] *= 2
+    return hf.DeepseekV2ForCausalLM, c
+
+
+def kimi_linear():
+    c = base()
+    c.update(
+        grouped_experts(
+            {
+                "n_group": "num_expert_group",
+                "per_token": "num_experts_per_token",
+                "n_shared_experts": "num_shared_experts",
+                "norm_topk_prob": "moe_renormalize",
+            }
+        )
+    )
+    c.update(latent_attention(False))
+    L = c["num_hidden_layers"]
+    c.update(
+        tie_word_embeddings=False,
+        model_max_length=256,
+        linear_head_dim=whole(2, 9),
+        linear_num_heads=whole(1, 5),
+        linear_conv_kernel_dim=whole(2, 5),
+        layer_types=[pick("linear_attention", "full_attention") for _ in range(L)],
+        mlp_layer_types=[pick("dense", "sparse") for _ in range(L)],
+    )
+    c.pop("max_position_embeddings")
+    return hf.KimiLinearForCausalLM, c
+def recurrent_gemma():
+    c = base()
+    h, kv = heads()
+    width = h * whole(2, 9)
+    c.update(
+        num_attention_heads=h,
+        num_key_value_heads=kv,
+        hidden_size=h * 4 * whole(1, 3),
+        intermediate_size=whole(9, 60),
+        lru_width=pick(None, width),
+        attention_window_size=whole(3, 20),
+        conv1d_width=whole(2, 5),
+        logits_soft_cap=pick(30.0, 5.0),
+        attention_bias=R.random() < 0.3,
+        rope_parameters=rope() | {"partial_rotary_factor": pick(0.5, 1.0)},
+        block_types=[pick("recurrent", "attention") for _ in range(whole(1, 4))],
+    )
+    return hf.RecurrentGemmaForCausalLM, c
+
+
 FAMILIES = dict(
     lfm2=lfm2,
     lfm2_moe=lfm2_moe,
@@ -569,6 +674,10 @@ FAMILIES = dict(
     olmoe=olmoe,
     gpt_oss=gpt_oss,
     zamba2=zamba2,
+    deepseek_v2=deepseek_v2,
+    deepseek_v3=deepseek_v3,
+    kimi_linear=kimi_linear,
+    recurrent_gemma=recurrent_gemma,
 )
 
 

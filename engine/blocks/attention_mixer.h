@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/block.h"
+#include "engine/blocks/attention_rows.h"
 #include "engine/blocks/key_mask.h"
 #include "engine/blocks/low_rank.h"
 
@@ -40,13 +41,11 @@ class Attention final : public Mixer {
 
  private:
   // Norms, clips and turns keys, clips values, and puts both into the cache; both in place.
-  void prepare_and_store(const Step& step, Matrix<const float> x, Matrix<float> k, Matrix<float> v) const;
+  void prepare_and_store(const Step& step, const StepPages& pages, Matrix<const float> x, Matrix<float> k,
+                         Matrix<float> v) const;
   // Norms, clips and turns queries or keys, x [n_rows, n_heads * d_head_k], in place.
   void prepare(const Step& step, const TensorView& norm, Matrix<float> x) const;
-  void store(const Step& step, Matrix<const float> k, Matrix<const float> v) const;
-  void attend(const Step& step, Matrix<const float> q, Matrix<float> heads) const;
-  // What each row sees; the bits of masks lie in `words`.
-  std::vector<AttentionRow> visible_keys(const Step& step, std::vector<std::vector<uint64_t>>& words) const;
+  void attend(const Step& step, const StepPages& pages, Matrix<const float> q, Matrix<float> heads) const;
 
   AttentionConfig config_;
   AttentionWeights weights_;

@@ -12,7 +12,10 @@ constexpr float kLengthEpsilon = 1e-6f;  // added to a squared length, as the re
 }
 
 std::vector<StateSpec> GatedDelta::describe_state(DType) const {
-  return {describe_conv_state(config_.conv), describe_matrix_state(config_.state, false, true, true)};
+  const bool rate_by_channel = weights_.rate.n_rows() != config_.state.sizes.n_heads;
+  return {
+      describe_conv_state(config_.conv),
+      describe_matrix_state(config_.state, {.rate_by_channel = rate_by_channel, .has_rate = true, .has_write = true})};
 }
 
 Matrix<const float> GatedDelta::unit_heads(const Step& step, Matrix<const float> columns) const {
@@ -24,21 +27,35 @@ Matrix<const float> GatedDelta::unit_heads(const Step& step, Matrix<const float>
   return heads;
 }
 
+GatedDelta::Inputs GatedDelta::project(const Step& step, Matrix<const float> x) const {
+  const int64_t key_width = config_.key_width(), value_width = config_.value_width();
+  Inputs inputs;
+  inputs.channels = step.workspace.matrix(x.n_rows, config_.conv.n_channels);
+  inputs.gate = step.workspace.matrix(x.n_rows, value_width);
+  inputs.write = step.workspace.matrix(x.n_rows, config_.state.sizes.n_heads);
+  inputs.rate = step.workspace.matrix(x.n_rows, weights_.rate.n_rows());
+  const bool narrow_gate = !weights_.gate_down.empty(), narrow_rate = !weights_.rate_down.empty();
+  const auto of_gate = step.workspace.matrix(x.n_rows, narrow_gate ? weights_.gate_down.n_rows() : 0);
+  const auto of_rate = step.workspace.matrix(x.n_rows, narrow_rate ? weights_.rate_down.n_rows() : 0);
+  const Product projections[] = {
+      {weights_.q, {}, inputs.channels.cols(0, key_width)},
+      {weights_.k, {}, inputs.channels.cols(key_width, key_width)},
+      {weights_.v, {}, inputs.channels.cols(2 * key_width, value_width)},
+      {narrow_gate ? weights_.gate_down : weights_.gate, {}, narrow_gate ? of_gate : inputs.gate},
+      {weights_.write, {}, inputs.write},
+      {narrow_rate ? weights_.rate_down : weights_.rate, {}, narrow_rate ? of_rate : inputs.rate}};
+  step.backend.matmul(x, projections);
+  const Product gate[] = {{weights_.gate, {}, inputs.gate}}, rate[] = {{weights_.rate, {}, inputs.rate}};
+  if (narrow_gate) step.backend.matmul(of_gate, gate);
+  if (narrow_rate) step.backend.matmul(of_rate, rate);
+  return inputs;
+}
+
 void GatedDelta::forward(const Step& step, Matrix<const float> x, Matrix<float> out) const {
   const Workspace::Scope scope(step.workspace);
   const MatrixStateSizes& sizes = config_.state.sizes;
   const int64_t key_width = config_.key_width(), value_width = config_.value_width();
-  const auto channels = step.workspace.matrix(x.n_rows, config_.conv.n_channels);
-  const auto gate = step.workspace.matrix(x.n_rows, value_width);
-  const auto write = step.workspace.matrix(x.n_rows, sizes.n_heads);
-  const auto rate = step.workspace.matrix(x.n_rows, sizes.n_heads);
-  const Product projections[] = {{weights_.q, {}, channels.cols(0, key_width)},
-                                 {weights_.k, {}, channels.cols(key_width, key_width)},
-                                 {weights_.v, {}, channels.cols(2 * key_width, value_width)},
-                                 {weights_.gate, {}, gate},
-                                 {weights_.write, {}, write},
-                                 {weights_.rate, {}, rate}};
-  step.backend.matmul(x, projections);
+  const auto [channels, gate, write, rate] = project(step, x);
   const auto mixed = step.workspace.matrix(x.n_rows, channels.n_cols);
   convolve(step, config_.conv, weights_.taps, weights_.taps_bias, channels, mixed);
   step.backend.activate(Activation::kSigmoid, write, write);
@@ -59,7 +76,7 @@ void GatedDelta::forward(const Step& step, Matrix<const float> x, Matrix<float> 
   recur(step, config_.state, args);
   const Matrix<float> heads(values.data, x.n_rows * sizes.n_heads, sizes.d_value);
   step.backend.rms_norm(heads, weights_.norm, config_.norm_epsilon, heads);
-  step.backend.activate_multiply(Activation::kSilu, gate, values, values);
+  step.backend.activate_multiply(config_.gate_activation, gate, values, values);
   const Product to_stream[] = {{weights_.out, {}, out}};
   step.backend.matmul(values, to_stream);
 }

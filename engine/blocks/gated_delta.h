@@ -3,6 +3,10 @@
 // S <- a S, S <- S + w (v - S k) k^T, y = S q / sqrt(d_key); out(norm(y) * silu(gate x)), the norm head by head.
 // Source: Yang et al. 2024 (Gated Delta Networks), eq. 10; reference classes Qwen3NextGatedDeltaNet,
 // OlmoHybridGatedDeltaNet.
+//
+// Kimi's delta net has a rate for every channel of a head's key, S <- S diag(a), makes rates and gates through a
+// narrower space, and gates by a sigmoid. Source: Kimi Team 2025 (Kimi Linear), eq. 1; reference class
+// KimiLinearDeltaAttention.
 #pragma once
 
 #include <vector>
@@ -15,6 +19,7 @@ struct GatedDeltaConfig {
   ConvConfig conv;  // over 2 * n_groups * d_key + n_heads * d_value channels: q, k, v
   MatrixStateConfig state;
   float write_scale = 1.0f;  // 2 where states may change their sign
+  Activation gate_activation = Activation::kSilu;
   float norm_epsilon = 0.0f;
 
   int64_t key_width() const { return int64_t{state.sizes.n_groups} * state.sizes.d_key; }
@@ -22,11 +27,13 @@ struct GatedDeltaConfig {
 };
 
 struct GatedDeltaWeights {
-  TensorView q, k;             // [key_width, d_model]
-  TensorView v, gate;          // [value_width, d_model]
-  TensorView write, rate;      // [n_heads, d_model]
+  TensorView q, k;         // [key_width, d_model]
+  TensorView v, gate;      // [value_width, d_model]
+  TensorView write, rate;  // [n_heads, d_model]; rates by channel: [n_heads * d_key, d_model]
+  // [rank, d_model], or empty: x is first taken into a narrower space, and the columns of gate, or rate, are its rank.
+  TensorView gate_down, rate_down;
   TensorView taps, taps_bias;  // [n_taps, channels] f32, oldest first; one per channel, or empty
-  TensorView rate_bias;        // [n_heads] f32
+  TensorView rate_bias;        // as many as rates, f32
   TensorView log_decay;        // [n_heads] f32: -exp(A_log)
   TensorView unit;             // [d_key] f32, 1 / sqrt(d_key) each: an RMS norm with it makes length 1
   TensorView norm;             // [d_value] f32
@@ -41,6 +48,11 @@ class GatedDelta final : public Mixer {
   void forward(const Step& step, Matrix<const float> x, Matrix<float> out) const override;
 
  private:
+  struct Inputs {
+    Matrix<float> channels;  // [n_rows, conv.n_channels] q, k, v
+    Matrix<float> gate, write, rate;
+  };
+  Inputs project(const Step& step, Matrix<const float> x) const;
   // silu of some columns, as queries or keys of length 1.
   Matrix<const float> unit_heads(const Step& step, Matrix<const float> columns) const;
 

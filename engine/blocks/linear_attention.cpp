@@ -5,7 +5,7 @@
 namespace orrery {
 
 std::vector<StateSpec> LinearAttention::describe_state(DType) const {
-  return {describe_matrix_state(config_.state, false, false, false)};
+  return {describe_matrix_state(config_.state, {})};
 }
 
 void LinearAttention::forward(const Step& step, Matrix<const float> x, Matrix<float> out) const {

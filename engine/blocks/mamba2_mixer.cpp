@@ -6,7 +6,8 @@
 namespace orrery {
 
 std::vector<StateSpec> Mamba2Mixer::describe_state(DType) const {
-  return {describe_conv_state(config_.conv), describe_matrix_state(config_.state, false, true, true)};
+  return {describe_conv_state(config_.conv),
+          describe_matrix_state(config_.state, {.has_rate = true, .has_write = true})};
 }
 
 void Mamba2Mixer::project(const Step& step, Matrix<const float> x, Matrix<float> inner) const {

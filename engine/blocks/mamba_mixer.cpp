@@ -6,7 +6,7 @@
 namespace orrery {
 
 std::vector<StateSpec> MambaMixer::describe_state(DType) const {
-  return {describe_conv_state(conv_), describe_matrix_state(state_, false, true, true)};
+  return {describe_conv_state(conv_), describe_matrix_state(state_, {.has_rate = true, .has_write = true})};
 }
 
 Matrix<const float> MambaMixer::part(const Step& step, Matrix<const float> columns, const TensorView& norm) const {

@@ -17,18 +17,22 @@ MatrixStateStats stats_of(const Step& step, const MatrixStateConfig& config) {
 
 int64_t width_of(Matrix<const float> x) { return x.data == nullptr ? 0 : x.n_cols; }
 
-// The history of a sequence, [n_tokens, key | rate | write].
+// The history of a sequence, [n_tokens, key | rate | write | what erases is read by, and written].
 struct History {
   float* data = nullptr;
-  int64_t k_width = 0, rate_width = 0, write_width = 0;
+  int64_t k_width = 0, rate_width = 0, write_width = 0, erase_width = 0;
 
-  int64_t width() const { return k_width + rate_width + write_width; }
+  int64_t width() const { return k_width + rate_width + write_width + 2 * erase_width; }
   Matrix<float> part(int64_t n_tokens, int64_t begin, int64_t n_cols) const {
     return {n_cols == 0 ? nullptr : data + begin, n_tokens, n_cols, width()};
   }
   Matrix<float> k(int64_t n) const { return part(n, 0, k_width); }
   Matrix<float> rate(int64_t n) const { return part(n, k_width, rate_width); }
   Matrix<float> write(int64_t n) const { return part(n, k_width + rate_width, write_width); }
+  Matrix<float> erase_read(int64_t n) const { return part(n, k_width + rate_width + write_width, erase_width); }
+  Matrix<float> erase_write(int64_t n) const {
+    return part(n, k_width + rate_width + write_width + erase_width, erase_width);
+  }
 };
 
 void copy_rows(Backend& backend, Matrix<const float> from, Matrix<float> to, int64_t first) {
@@ -46,6 +50,8 @@ void remember(const Step& step, const MatrixStateArgs& args, const StateRows& ro
   copy_rows(step.backend, rows_of(args.k), history.k(n_tokens), first);
   copy_rows(step.backend, rows_of(args.decay.rate), history.rate(n_tokens), first);
   copy_rows(step.backend, rows_of(args.write), history.write(n_tokens), first);
+  copy_rows(step.backend, rows_of(args.erase_read), history.erase_read(n_tokens), first);
+  copy_rows(step.backend, rows_of(args.erase_write), history.erase_write(n_tokens), first);
 }
 
 void measure_rows(const Step& step, const MatrixStateConfig& config, const MatrixStateArgs& args, const StateRows& rows,
@@ -59,6 +65,8 @@ void measure_rows(const Step& step, const MatrixStateConfig& config, const Matri
   wanted.history.k = history.k(n_tokens);
   if (history.rate_width > 0) wanted.history.rate = history.rate(n_tokens);
   if (history.write_width > 0) wanted.history.write = history.write(n_tokens);
+  wanted.history.erase_read = history.erase_read(n_tokens);
+  wanted.history.erase_write = history.erase_write(n_tokens);
   wanted.log_decay = args.decay.log_decay;
   wanted.erase = args.erase;
   wanted.read_scale = args.read_scale;
@@ -71,14 +79,16 @@ void measure_rows(const Step& step, const MatrixStateConfig& config, const Matri
 
 }  // namespace
 
-StateSpec describe_matrix_state(const MatrixStateConfig& config, bool rate_by_channel, bool has_rate, bool has_write) {
+StateSpec describe_matrix_state(const MatrixStateConfig& config, const HistoryParts& history) {
   const MatrixStateSizes& sizes = config.sizes;
   StateSpec spec;
   spec.kind = StateKind::kMatrixState;
   spec.shape = {sizes.n_heads, sizes.d_value, sizes.d_key};
-  spec.history_width = int64_t{sizes.n_groups} * sizes.d_key;
-  if (has_rate) spec.history_width += int64_t{sizes.n_heads} * (rate_by_channel ? sizes.d_key : 1);
-  if (has_write) spec.history_width += sizes.n_heads;
+  const int64_t key_width = int64_t{sizes.n_groups} * sizes.d_key;
+  spec.history_width = key_width;
+  if (history.has_rate) spec.history_width += int64_t{sizes.n_heads} * (history.rate_by_channel ? sizes.d_key : 1);
+  if (history.has_write) spec.history_width += sizes.n_heads;
+  if (history.erases_by_pair) spec.history_width += 2 * key_width;
   return spec;
 }
 
@@ -95,7 +105,8 @@ void recur(const Step& step, const MatrixStateConfig& config, MatrixStateArgs ar
       const History history{.data = cache.history(step.layer, step.iteration),
                             .k_width = width_of(args.k),
                             .rate_width = width_of(args.decay.rate),
-                            .write_width = width_of(args.write)};
+                            .write_width = width_of(args.write),
+                            .erase_width = width_of(args.erase_read)};
       remember(step, args, rows, history, step.batch.positions[begin]);
       measure_rows(step, config, args, rows, history, step.batch.positions[begin]);
     }

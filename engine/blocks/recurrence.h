@@ -5,9 +5,16 @@
 
 namespace orrery {
 
-// The matrices [n_heads, d_value, d_key] that a layer keeps. Rates and writes per head, or rates by key channel, are
-// kept with the keys where implied rows are wanted.
-StateSpec describe_matrix_state(const MatrixStateConfig& config, bool rate_by_channel, bool has_rate, bool has_write);
+// What is kept of a token, beside its keys, where implied rows are wanted.
+struct HistoryParts {
+  bool rate_by_channel = false;  // of the key; else by head
+  bool has_rate = false;
+  bool has_write = false;
+  bool erases_by_pair = false;
+};
+
+// The matrices [n_heads, d_value, d_key] that a layer keeps.
+StateSpec describe_matrix_state(const MatrixStateConfig& config, const HistoryParts& history);
 
 // Runs this layer's rows through its states. args: all but `sequences`. Measures state.*.
 void recur(const Step& step, const MatrixStateConfig& config, MatrixStateArgs args);

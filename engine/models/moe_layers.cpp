@@ -37,14 +37,50 @@ Result<int64_t> expert_width(const ModelFile& file, const MoeNames& names, int32
                                             std::to_string(down.n_cols())};
 }
 
-Result<void> read_layer(const ModelFile& file, const MoeKeys& keys, const MoeNames& names, int32_t i, int64_t d_model,
-                        int64_t d_in, MoeConfig& moe) {
-  ORRERY_RETURN_IF_ERROR(read_router_sizes(file, keys, names.router, i, d_model, moe.router));
-  ORRERY_ASSIGN_OR_RETURN(moe.d_expert, expert_width(file, names, i, moe.router.n_experts, d_in));
-  return check_stated(file, keys.d_expert, moe.d_expert, "the width of the experts of layer " + std::to_string(i));
+}  // namespace
+
+Result<RouterConfig> read_sigmoid_router(const ModelFile& file, const GroupKeys& keys) {
+  constexpr int64_t kMostGroups = 4096;
+  const bool is_gguf = file.format() == ModelFile::Format::kGguf;
+  RouterConfig router{.score = RouterScore::kSigmoid, .renormalise_epsilon = 1e-20f};
+  ORRERY_ASSIGN_OR_RETURN(router.renormalise, file.boolean(keys.renormalise, true));
+  ORRERY_ASSIGN_OR_RETURN(const double scale, file.number(keys.scale, is_gguf ? 1.0 : keys.usual_scale));
+  ORRERY_ASSIGN_OR_RETURN(const int64_t groups,
+                          file.integer(keys.n_groups, 1, kMostGroups, is_gguf ? 1 : keys.usual_groups));
+  ORRERY_ASSIGN_OR_RETURN(const int64_t kept,
+                          file.integer(keys.n_kept, 1, kMostGroups, is_gguf ? groups : keys.usual_kept));
+  router.scale = static_cast<float>(scale);
+  router.n_groups = static_cast<int32_t>(groups);
+  router.n_kept_groups = static_cast<int32_t>(kept);
+  return router;
 }
 
-}  // namespace
+Result<void> check_groups(const ModelFile& file, const GroupKeys& keys, const MoeKeys& moe_keys,
+                          const ModelConfig& config) {
+  const auto must = [&](ConfigKey key, const std::string& rule, int64_t value) {
+    return Error{ErrorCode::kInvalidFile,
+                 file.path() + ": " + file.spelled(key) + " must " + rule + ", but is " + std::to_string(value)};
+  };
+  for (const LayerConfig& layer : config.layers) {
+    if (layer.feed_forward != FeedForwardKind::kMoe) continue;
+    const RouterConfig& router = layer.moe.router;
+    const int32_t size = router.n_experts / router.n_groups;
+    if (router.n_experts % router.n_groups != 0 || (router.n_groups > 1 && size < 2)) {
+      return must(keys.n_groups, "part the " + std::to_string(router.n_experts) + " experts in groups of two or more",
+                  router.n_groups);
+    }
+    if (router.n_kept_groups > router.n_groups) {
+      return must(keys.n_kept, "be at most the " + std::to_string(router.n_groups) + " groups", router.n_kept_groups);
+    }
+    if (router.n_chosen > size * router.n_kept_groups) {
+      return must(
+          moe_keys.n_chosen,
+          "be at most the " + std::to_string(size * router.n_kept_groups) + " experts of the groups chosen from",
+          router.n_chosen);
+    }
+  }
+  return {};
+}
 
 Result<void> read_router_sizes(const ModelFile& file, const MoeKeys& keys, TensorName name, int32_t layer,
                                int64_t d_model, RouterConfig& router) {
@@ -65,14 +101,21 @@ Result<void> read_router_sizes(const ModelFile& file, const MoeKeys& keys, Tenso
   return {};
 }
 
+Result<void> read_moe_layer(const ModelFile& file, const MoeKeys& keys, const MoeNames& names,
+                            const RouterConfig& router, int32_t layer, ModelConfig& config, int64_t d_in) {
+  MoeConfig& moe = config.layers[static_cast<size_t>(layer)].moe;
+  moe.router = router;
+  ORRERY_RETURN_IF_ERROR(read_router_sizes(file, keys, names.router, layer, config.d_model, moe.router));
+  ORRERY_ASSIGN_OR_RETURN(moe.d_expert,
+                          expert_width(file, names, layer, moe.router.n_experts, d_in == 0 ? config.d_model : d_in));
+  return check_stated(file, keys.d_expert, moe.d_expert, "the width of the experts of layer " + std::to_string(layer));
+}
+
 Result<void> read_moe_layers(const ModelFile& file, const MoeKeys& keys, const MoeNames& names,
                              const RouterConfig& router, ModelConfig& config, int64_t d_in) {
   for (int32_t i = 0; i < config.n_layers(); ++i) {
-    LayerConfig& layer = config.layers[static_cast<size_t>(i)];
-    if (layer.feed_forward != FeedForwardKind::kMoe) continue;
-    layer.moe.router = router;
-    ORRERY_RETURN_IF_ERROR(
-        read_layer(file, keys, names, i, config.d_model, d_in == 0 ? config.d_model : d_in, layer.moe));
+    if (config.layers[static_cast<size_t>(i)].feed_forward != FeedForwardKind::kMoe) continue;
+    ORRERY_RETURN_IF_ERROR(read_moe_layer(file, keys, names, router, i, config, d_in));
   }
   return {};
 }
@@ -107,6 +150,35 @@ MoeWeights moe_weights(DecoderBuilder& decoder, int32_t layer, const MoeNames& n
 std::unique_ptr<FeedForward> moe_ffn(DecoderBuilder& decoder, int32_t layer, const MoeNames& names) {
   const LayerConfig& config = decoder.layer_config(layer);
   return std::make_unique<MoeFfn>(config.moe, config.activation, moe_weights(decoder, layer, names), nullptr);
+}
+
+Result<void> read_shared_expert(const ModelFile& file, ConfigKey n_shared, const SharedExpertNames& names,
+                                int32_t layer, ModelConfig& config) {
+  MoeConfig& moe = config.layers[static_cast<size_t>(layer)].moe;
+  ORRERY_ASSIGN_OR_RETURN(const TensorView up, file.tensor(names.ffn.up, layer, {-1, config.d_model}));
+  const std::string rows = "the rows of " + file.spelled(names.ffn.up, layer);
+  if (up.n_rows() < 1 || up.n_rows() > kMostWidth || up.n_rows() % moe.d_expert != 0) {
+    return Error{ErrorCode::kInvalidFile, file.path() + ": " + rows + " must be a multiple of the " +
+                                              std::to_string(moe.d_expert) + " of an expert, but are " +
+                                              std::to_string(up.n_rows())};
+  }
+  moe.d_shared = up.n_rows();
+  return check_stated(file, n_shared, up.n_rows() / moe.d_expert, rows + " by those of an expert");
+}
+
+std::unique_ptr<FeedForward> moe_ffn(DecoderBuilder& decoder, int32_t layer, const MoeNames& names,
+                                     const SharedExpertNames& shared) {
+  const LayerConfig& config = decoder.layer_config(layer);
+  TensorPlacer& place = decoder.place();
+  const int64_t d_model = decoder.config().d_model;
+  MoeWeights weights = moe_weights(decoder, layer, names);
+  weights.selection_bias = place.optional_vector(shared.selection_bias, layer, config.moe.router.n_experts);
+  DenseFfnWeights of_all;
+  of_all.gate = place.matrix(shared.ffn.gate, layer, config.moe.d_shared, d_model);
+  of_all.up = place.matrix(shared.ffn.up, layer, config.moe.d_shared, d_model);
+  of_all.down = place.matrix(shared.ffn.down, layer, d_model, config.moe.d_shared);
+  return std::make_unique<MoeFfn>(config.moe, config.activation, std::move(weights),
+                                  std::make_unique<DenseFfn>(config.activation, of_all));
 }
 
 Result<ModelConfig> read_expert_decoder(const ModelFile& file, const ExpertDecoder& decoder) {

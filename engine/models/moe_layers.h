@@ -34,6 +34,21 @@ struct MoeKeys {
   int64_t usual_chosen = 2;  // where the file does not say: the class's default
 };
 
+// Sigmoid scores, experts in groups (DeepSeek-V3 and its kin).
+struct GroupKeys {
+  ConfigKey n_groups{"expert_group_count", "n_group"};
+  ConfigKey n_kept{"expert_group_used_count", "topk_group"};
+  ConfigKey renormalise{"expert_weights_norm", "norm_topk_prob"};
+  ConfigKey scale{"expert_weights_scale", "routed_scaling_factor"};
+  int64_t usual_groups = 1, usual_kept = 1;  // where config.json does not say: the class's defaults
+  double usual_scale = 1.0;
+};
+// All but the numbers of experts. A GGUF file that keeps groups says how many; one that does not has one, or keeps all.
+Result<RouterConfig> read_sigmoid_router(const ModelFile& file, const GroupKeys& keys);
+// kInvalidFile where a layer's groups are not whole, or have too few experts to choose from. After read_moe_layers.
+Result<void> check_groups(const ModelFile& file, const GroupKeys& keys, const MoeKeys& moe_keys,
+                          const ModelConfig& config);
+
 // n_experts and n_chosen of a layer, into `router`. The router's rows decide, and what is stated must agree.
 // kInvalidFile for no experts, and for more chosen than there are.
 Result<void> read_router_sizes(const ModelFile& file, const MoeKeys& keys, TensorName name, int32_t layer,
@@ -44,11 +59,27 @@ Result<void> read_router_sizes(const ModelFile& file, const MoeKeys& keys, Tenso
 // there are, or where a size contradicts the tensors.
 Result<void> read_moe_layers(const ModelFile& file, const MoeKeys& keys, const MoeNames& names,
                              const RouterConfig& router, ModelConfig& config, int64_t d_in = 0);
+// The same for one layer.
+Result<void> read_moe_layer(const ModelFile& file, const MoeKeys& keys, const MoeNames& names,
+                            const RouterConfig& router, int32_t layer, ModelConfig& config, int64_t d_in = 0);
 
 // Router and routed experts; the other weights that a layer has, its architecture adds. d_in: 0 for d_model.
 MoeWeights moe_weights(DecoderBuilder& decoder, int32_t layer, const MoeNames& names, int64_t d_in = 0);
 // A layer that has nothing else.
 std::unique_ptr<FeedForward> moe_ffn(DecoderBuilder& decoder, int32_t layer, const MoeNames& names);
+
+// The shared expert that DeepSeek-V3 and its kin have beside the routed ones: n_shared of their width, as one.
+struct SharedExpertNames {
+  FfnNames ffn{.gate = {"blk.{}.ffn_gate_shexp.weight", "model.layers.{}.mlp.shared_experts.gate_proj.weight"},
+               .up = {"blk.{}.ffn_up_shexp.weight", "model.layers.{}.mlp.shared_experts.up_proj.weight"},
+               .down = {"blk.{}.ffn_down_shexp.weight", "model.layers.{}.mlp.shared_experts.down_proj.weight"}};
+  TensorName selection_bias{"blk.{}.exp_probs_b.bias", "model.layers.{}.mlp.gate.e_score_correction_bias"};
+};
+// Fills moe.d_shared of a layer. After read_moe_layers. kInvalidFile where n_shared contradicts the tensors.
+Result<void> read_shared_expert(const ModelFile& file, ConfigKey n_shared, const SharedExpertNames& names,
+                                int32_t layer, ModelConfig& config);
+std::unique_ptr<FeedForward> moe_ffn(DecoderBuilder& decoder, int32_t layer, const MoeNames& names,
+                                     const SharedExpertNames& shared);
 
 // Llama's blocks with experts in place of the feed-forward, in all layers or in some; all but rotation and windows.
 struct ExpertDecoder {

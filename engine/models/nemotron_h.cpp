@@ -1,6 +1,5 @@
 #include "engine/models/nemotron_h.h"
 
-#include <limits>
 #include <utility>
 
 #include "engine/blocks/dense_ffn.h"
@@ -64,8 +63,6 @@ constexpr TensorName kFromLatentBias{"blk.{}.ffn_latent_up.bias", "model.layers.
 constexpr MoeKeys kMoeKeys{.n_experts = {"expert_count", "n_routed_experts"}, .n_experts_too = {}};
 constexpr ConfigKey kSharedWidth{"expert_shared_feed_forward_length", "moe_shared_expert_intermediate_size"};
 constexpr ConfigKey kLatentWidth{"moe_latent_size", "moe_latent_size"};
-constexpr ConfigKey kGroups{"expert_group_count", "n_group"};
-constexpr ConfigKey kKeptGroups{"expert_group_used_count", "topk_group"};
 constexpr ConfigKey kPattern{"", "hybrid_override_pattern"};
 constexpr ConfigKey kKinds[] = {{"", "layers_block_type"}, {"", "layer_types"}};
 constexpr LayerWord kWords[] = {{"mamba", LayerKind::kState},         {"linear_attention", LayerKind::kState},
@@ -135,42 +132,6 @@ void set_kinds(const std::vector<LayerKind>& kinds, Activation activation, Model
   }
 }
 
-// The groups that a token's experts are chosen from must be whole, and have enough of them.
-Result<void> check_groups(const ModelFile& file, const RouterConfig& router) {
-  const auto must = [&](ConfigKey key, const std::string& rule, int64_t value) {
-    return Error{ErrorCode::kInvalidFile,
-                 file.path() + ": " + file.spelled(key) + " must " + rule + ", but is " + std::to_string(value)};
-  };
-  const int32_t size = router.n_experts / router.n_groups;
-  if (router.n_experts % router.n_groups != 0 || (router.n_groups > 1 && size < 2)) {
-    return must(kGroups, "part the " + std::to_string(router.n_experts) + " experts in groups of two or more",
-                router.n_groups);
-  }
-  if (router.n_kept_groups > router.n_groups) {
-    return must(kKeptGroups, "be at most the " + std::to_string(router.n_groups) + " groups", router.n_kept_groups);
-  }
-  if (router.n_chosen > size * router.n_kept_groups) {
-    return must(kMoeKeys.n_chosen,
-                "be at most the " + std::to_string(size * router.n_kept_groups) + " experts of the groups chosen from",
-                router.n_chosen);
-  }
-  return {};
-}
-
-Result<RouterConfig> read_router(const ModelFile& file) {
-  constexpr int64_t kMostGroups = 4096;
-  RouterConfig router{.score = RouterScore::kSigmoid, .renormalise_epsilon = 1e-20f};
-  ORRERY_ASSIGN_OR_RETURN(router.renormalise, file.boolean({"expert_weights_norm", "norm_topk_prob"}, true));
-  ORRERY_ASSIGN_OR_RETURN(const double scale, file.number({"expert_weights_scale", "routed_scaling_factor"}, 1.0));
-  ORRERY_ASSIGN_OR_RETURN(const int64_t groups, file.integer(kGroups, 1, kMostGroups, 1));
-  // A GGUF file that keeps groups says how many; one that does not, keeps all.
-  ORRERY_ASSIGN_OR_RETURN(const int64_t kept, file.integer(kKeptGroups, 1, kMostGroups, is_gguf(file) ? groups : 1));
-  router.scale = static_cast<float>(scale);
-  router.n_groups = static_cast<int32_t>(groups);
-  router.n_kept_groups = static_cast<int32_t>(kept);
-  return router;
-}
-
 // The width that the routed experts read and write; d_model where there is no space of their own.
 Result<int64_t> expert_input(const ModelFile& file, int32_t layer, int64_t d_model) {
   if (file.find(kToLatent, layer) == nullptr && !file.has(kLatentWidth)) return d_model;
@@ -190,12 +151,9 @@ Result<void> read_experts(const ModelFile& file, ModelConfig& config) {
     layer.moe.d_shared = up.n_rows();
     ORRERY_RETURN_IF_ERROR(check_stated(file, kSharedWidth, up.n_rows(), "the rows of " + file.spelled(kShared.up, i)));
   }
-  ORRERY_ASSIGN_OR_RETURN(const RouterConfig router, read_router(file));
+  ORRERY_ASSIGN_OR_RETURN(const RouterConfig router, read_sigmoid_router(file, {}));
   ORRERY_RETURN_IF_ERROR(read_moe_layers(file, kMoeKeys, kExperts, router, config, d_in));
-  for (const LayerConfig& layer : config.layers) {
-    if (layer.feed_forward == FeedForwardKind::kMoe) ORRERY_RETURN_IF_ERROR(check_groups(file, layer.moe.router));
-  }
-  return {};
+  return check_groups(file, {}, kMoeKeys, config);
 }
 
 std::unique_ptr<FeedForward> plain_ffn(DecoderBuilder& decoder, int32_t layer, const FfnNames& names, int64_t width) {

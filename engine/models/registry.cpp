@@ -1,6 +1,7 @@
 #include "engine/models/registry.h"
 
 #include "engine/models/decoder_builder.h"
+#include "engine/models/deepseek_v3.h"
 #include "engine/models/falcon_h1.h"
 #include "engine/models/gemma.h"
 #include "engine/models/gemma2.h"
@@ -9,6 +10,7 @@
 #include "engine/models/granite_hybrid.h"
 #include "engine/models/huginn.h"
 #include "engine/models/jamba.h"
+#include "engine/models/kimi_linear.h"
 #include "engine/models/lfm2.h"
 #include "engine/models/lfm2_moe.h"
 #include "engine/models/lfm3.h"
@@ -27,8 +29,11 @@
 #include "engine/models/qwen3.h"
 #include "engine/models/qwen3_moe.h"
 #include "engine/models/qwen3_next.h"
+#include "engine/models/recurrent_gemma.h"
 #include "engine/models/retnet.h"
+#include "engine/models/rwkv7.h"
 #include "engine/models/samba.h"
+#include "engine/models/ttt.h"
 #include "engine/models/zamba2.h"
 
 namespace orrery {
@@ -46,6 +51,8 @@ std::span<const Architecture> architectures() {
       {"", "minimax", read_minimax_config, build_minimax},
       {"", "retnet", read_retnet_config, build_retnet},
       {"", "samba", read_samba_config, build_samba},
+      {"rwkv7", "rwkv7", read_rwkv7_config, build_rwkv7},
+      {"", "recurrent_gemma", read_recurrent_gemma_config, build_recurrent_gemma},
       {"mistral3", "mistral3", read_mistral_config, build_llama},
       {"gemma2", "gemma2", read_gemma2_config, build_gemma},
       {"gemma3", "gemma3", read_gemma3_config, build_gemma},
@@ -65,9 +72,13 @@ std::span<const Architecture> architectures() {
       {"qwen3next", "qwen3_next", read_qwen3_next_config, build_qwen3_next},
       {"", "olmo_hybrid", read_olmo_hybrid_config, build_olmo_hybrid},
       {"", "zamba2", read_zamba2_config, build_zamba2},
+      {"deepseek2", "deepseek_v3", read_deepseek_v3_config, build_deepseek_v3},
+      {"", "deepseek_v2", read_deepseek_v3_config, build_deepseek_v3},
+      {"kimi-linear", "kimi_linear", read_kimi_linear_config, build_kimi_linear},
       {"", "ouro", read_ouro_config, build_ouro},
       {"", "huginn_raven", read_huginn_config, build_huginn},
       {"", "loopformer", read_loopformer_config, build_loopformer},
+      {"", "ttt", read_ttt_config, build_ttt},
   };
   return kArchitectures;
 }

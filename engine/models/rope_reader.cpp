@@ -128,6 +128,7 @@ class HuggingFaceRope {
       fallback = static_cast<double>(stated) / static_cast<double>(std::max<int64_t>(s.original_length, 1));
     }
     ORRERY_ASSIGN_OR_RETURN(s.factor, number("factor", fallback));
+    ORRERY_ASSIGN_OR_RETURN(s.mscale_all_dim, number("mscale_all_dim", 0.0));
     return {};
   }
 
@@ -140,7 +141,6 @@ class HuggingFaceRope {
   Result<void> read_yarn(RopeScaling& s) const {
     ORRERY_RETURN_IF_ERROR(read_magnitude(s));
     ORRERY_ASSIGN_OR_RETURN(s.mscale, number("mscale", 0.0));
-    ORRERY_ASSIGN_OR_RETURN(s.mscale_all_dim, number("mscale_all_dim", 0.0));
     ORRERY_ASSIGN_OR_RETURN(s.beta_fast, number("beta_fast", 32.0));
     ORRERY_ASSIGN_OR_RETURN(s.beta_slow, number("beta_slow", 1.0));
     if (const std::string key = spelled("truncate"); !key.empty()) {
@@ -212,6 +212,11 @@ Result<RopeScaling> read_gguf(const ModelFile& file, int64_t d_head, const RopeK
     ORRERY_ASSIGN_OR_RETURN(const double times, file.number({"rope.scaling.attn_factor", ""}, 1.0));
     ORRERY_ASSIGN_OR_RETURN(const double more, file.number({"rope.scaling.yarn_attn_factor", ""}, 1.0));
     s.magnitude = times * more * (s.factor > 1.0 ? 0.1 * std::log(s.factor) + 1.0 : 1.0);
+    if (kind.scales_scores) {
+      ORRERY_ASSIGN_OR_RETURN(const double of_log, file.number({"rope.scaling.yarn_log_multiplier", ""}, 0.0));
+      s.mscale_all_dim = of_log / 0.1;
+      if (of_log != 0.0) s.magnitude = times * more;
+    }
   } else if (type == "linear") {
     if (s.factor != 1.0) s.kind = RopeScalingKind::kLinear;
   } else if (type != "none" && type != "longrope") {
@@ -284,6 +289,13 @@ Result<void> read_rope(const ModelFile& file, int64_t d_head, const RopeKind& ki
     return divide_by_rope_freqs(file, rope);
   }
   return {};
+}
+
+Result<double> read_score_magnitude(const ModelFile& file, int64_t d_head, const RopeKind& kind) {
+  ORRERY_ASSIGN_OR_RETURN(const RopeScaling s, read_scaling(file, d_head, kind));
+  if (!kind.scales_scores || s.kind == RopeScalingKind::kNone || s.factor <= 1.0) return 1.0;
+  const double magnitude = 0.1 * s.mscale_all_dim * std::log(s.factor) + 1.0;
+  return magnitude * magnitude;
 }
 
 Result<int64_t> read_context_length(const ModelFile& file, int64_t d_head, const RopeKind& kind) {

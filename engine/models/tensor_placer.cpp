@@ -27,6 +27,13 @@ Result<void> TensorPlacer::check_all_taken(TensorName layers_name) const {
   return {};
 }
 
+void TensorPlacer::skip_layer(TensorName layers, int64_t layer) {
+  const std::string prefix = file_.spelled(layers) + std::to_string(layer) + ".";
+  for (const StoredTensor& tensor : file_.tensors().tensors()) {
+    if (tensor.name.starts_with(prefix)) taken_.insert(std::string(tensor.name));
+  }
+}
+
 TensorView TensorPlacer::placed(Result<TensorView> found) {
   if (!found && !error_) error_ = found.error();
   if (error_ || found->empty()) return {};
@@ -145,6 +152,31 @@ TensorView TensorPlacer::matrix_rows(TensorName name, int32_t layer, int64_t n_r
     found->data = data;
   }
   return placed(std::move(found));
+}
+
+std::vector<TensorView> TensorPlacer::turned_rows(TensorName name, int32_t layer, int64_t n, int64_t n_rows,
+                                                  int64_t n_cols, int64_t begin, int64_t count) {
+  Result<TensorView> found = checked_matrix(name, layer, {n * n_rows, n_cols});
+  if (found && !found->empty()) {
+    const bool stays = is_float(found->dtype);
+    const size_t n_bytes = stays ? row_bytes(found->dtype, 1) : sizeof(float);
+    std::byte* const data = remake(static_cast<size_t>(n * count * n_cols) * n_bytes);
+    if (data == nullptr) return {};
+    std::vector<float> numbers(stays ? 0 : static_cast<size_t>(n_cols));
+    for (int64_t i = 0; i < n * count; ++i) {
+      const int64_t part = i / count, row = part * n_rows + begin + i % count;
+      if (!stays) dequantize_row(*found, row, numbers);
+      const auto* from = stays ? found->row(row) : reinterpret_cast<const std::byte*>(numbers.data());
+      for (int64_t c = 0; c < n_cols; ++c) {
+        std::memcpy(data + static_cast<size_t>((part * n_cols + c) * count + i % count) * n_bytes,
+                    from + static_cast<size_t>(c) * n_bytes, n_bytes);
+      }
+    }
+    if (!stays) found->dtype = DType::kF32;
+    found->shape = {n, n_cols, count};
+    found->data = data;
+  }
+  return slices(placed(std::move(found)), n, n_cols);
 }
 
 std::vector<TensorView> TensorPlacer::stacked(TensorName name, int32_t layer, int64_t n, int64_t n_rows,

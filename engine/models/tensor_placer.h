@@ -41,6 +41,10 @@ class TensorPlacer {
   // Row i of the result is row order[i] of the stored [n_rows, n_cols]; types stay as they are.
   TensorView matrix_rows(TensorName name, int32_t layer, int64_t n_rows, int64_t n_cols,
                          std::span<const int64_t> order);
+  // Of a stored [n * n_rows, n_cols]: from each of its n parts the rows [begin, begin + count), turned: [n_cols,
+  // count]. Float types stay as they are, others become F32.
+  std::vector<TensorView> turned_rows(TensorName name, int32_t layer, int64_t n, int64_t n_rows, int64_t n_cols,
+                                      int64_t begin, int64_t count);
   // n matrices stored as one [n, n_rows, n_cols].
   std::vector<TensorView> stacked(TensorName name, int32_t layer, int64_t n, int64_t n_rows, int64_t n_cols);
   // n matrices stored one by one, in one type; "{expert}" in their names stands for 0 .. n - 1.
@@ -55,6 +59,8 @@ class TensorPlacer {
                                  int64_t n_cols, int64_t n_parts = 1, int64_t part = 0);
   // The tensor belongs to the architecture and is left unused.
   void skip(TensorName name, int32_t layer) { taken_.insert(file_.spelled(name, layer)); }
+  // The same for all tensors of layer `layer`; layers: what the layers' tensors' names begin with.
+  void skip_layer(TensorName layers, int64_t layer);
   const ModelFile& file() const { return file_; }
 
   // kUnsupported naming a tensor of a layer that was not taken: without it this would be another model. Tables of

@@ -201,6 +201,7 @@ void push_rows(const AttentionArgs& args, const AttentionStats& stats, const Pag
   pass.n_kv_heads = args.n_kv_heads;
   pass.d_head_k = args.d_head_k;
   pass.d_head_v = args.d_head_v;
+  pass.value_stride = args.value_stride();
   pass.group = (args.n_heads + args.n_kv_heads - 1) / args.n_kv_heads;
   pass.scale = args.scale;
   pass.score_cap = args.score_cap;

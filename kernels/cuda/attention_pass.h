@@ -68,12 +68,13 @@ struct AttentionPass {
   int32_t n_kv_heads = 0;
   int32_t d_head_k = 0;
   int32_t d_head_v = 0;
-  int32_t group = 0;  // most query heads of a key/value head
+  int32_t value_stride = 0;  // numbers from a value to that of the next token
+  int32_t group = 0;         // most query heads of a key/value head
   int32_t n_splits = 0;
   float scale = 0.0f;
   float score_cap = 0.0f;
   AttentionNormaliser normaliser = AttentionNormaliser::kSoftmax;
-  uint8_t unused[7] = {};
+  uint8_t unused[3] = {};
 };
 
 // The kernels that read keys and values, for tiles of at most n_queries queries: the step's for few, the tile's for

@@ -132,11 +132,11 @@ __global__ void attention_step_kernel(AttentionPass a) {
         for (float& value : values[i]) value *= factor;
       }
       const auto* from = reinterpret_cast<const P*>(pair.values) +
-                         int64_t{kv_head} * kPageKeys * (a.d_head_v / kPiece) + first_piece + piece;
+                         int64_t{kv_head} * kPageKeys * (a.value_stride / kPiece) + first_piece + piece;
       const int32_t begin = greatest(0, tile.key_begin - page * kPageKeys);
       const int32_t end = least(kPageKeys, tile.key_end - page * kPageKeys);
       for (int32_t key = begin + team; key < end; key += n_teams) {
-        const P value = from[key * (a.d_head_v / kPiece)];
+        const P value = from[key * (a.value_stride / kPiece)];
         for (int i = 0; i < kQueries; ++i) {
           const float weight = weights[i * kPageKeys + key];
           if (weight == 0.0f) continue;  // a value that is not seen may be anything

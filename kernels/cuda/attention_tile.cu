@@ -66,8 +66,8 @@ __device__ void stage_keys(const AttentionPass& a, const Element* keys, Offsets&
 
 // Adds the weighted values of a page. kWhole: every query sees every key of it.
 template <bool kWhole, typename Element, int kDimChunks, typename Weights, typename Fours>
-__device__ void add_values(const Element* values, int32_t d_head, int32_t first_dim, Weights& weights, Fours& staged,
-                           float (&sums)[kDimChunks][4][4]) {
+__device__ void add_values(const Element* values, int32_t d_head, int32_t stride, int32_t first_dim, Weights& weights,
+                           Fours& staged, float (&sums)[kDimChunks][4][4]) {
   const auto thread = static_cast<int32_t>(threadIdx.x);
   const int32_t column = thread % kSide, row = thread / kSide;
   ORRERY_UNROLL for (int chunk = 0; chunk < kDimChunks; ++chunk) {
@@ -75,7 +75,7 @@ __device__ void add_values(const Element* values, int32_t d_head, int32_t first_
       __syncthreads();
       for (int32_t i = thread; i < kDepth * kSide; i += kThreads) {
         const int32_t key = i / kSide, d = first_dim + (chunk * kSide + i % kSide) * 4;
-        staged[key * kStride + i % kSide] = load_four(values + int64_t{first + key} * d_head + d, 1, d_head - d);
+        staged[key * kStride + i % kSide] = load_four(values + int64_t{first + key} * stride + d, 1, d_head - d);
       }
       __syncthreads();
       for (int32_t key = 0; key < kDepth; ++key) {
@@ -169,11 +169,11 @@ __global__ void __launch_bounds__(kThreads) attention_tile_kernel(AttentionPass 
     for (int j = 0; j < 4; ++j) {
       weights[(column * 4 + j) * kStride + row] = Four{scores[0][j], scores[1][j], scores[2][j], scores[3][j]};
     }
-    const auto* of_head = reinterpret_cast<const Element*>(pair.values) + int64_t{kv_head} * kPageKeys * a.d_head_v;
+    const auto* of_head = reinterpret_cast<const Element*>(pair.values) + int64_t{kv_head} * kPageKeys * a.value_stride;
     if (page * kPageKeys >= tile.all_begin && (page + 1) * kPageKeys <= tile.all_end) {
-      add_values<true>(of_head, a.d_head_v, first_dim, weights, staged, values);
+      add_values<true>(of_head, a.d_head_v, a.value_stride, first_dim, weights, staged, values);
     } else {
-      add_values<false>(of_head, a.d_head_v, first_dim, weights, staged, values);
+      add_values<false>(of_head, a.d_head_v, a.value_stride, first_dim, weights, staged, values);
     }
   }
 

@@ -21,13 +21,13 @@ struct ChosenTarget {
 
 struct ChosenArguments {
   const float* x;
-  const int32_t* experts;  // [n_rows, n_chosen]
+  const int32_t* experts;  // [n_rows, n_chosen] or null
   int64_t x_stride;
   int64_t row_bytes;    // of each weight
   uint32_t rows_per_x;  // choices that share a row of x
   uint32_t n_blocks;    // of a row of a weight
   uint32_t n_targets;
-  uint32_t unused = 0;
+  uint32_t n_chosen;
   ChosenTarget targets[kMostTargets];
 };
 
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(resident_threads(1)) chosen_kernel(ChosenArgum
   while (index + 1 < a.n_targets && blockIdx.y >= a.targets[index + 1].first_block) ++index;
   const ChosenTarget& target = a.targets[index];
   const uint32_t first_output = (blockIdx.y - target.first_block) * kOutputs;
-  const int32_t expert = a.experts[blockIdx.x];
+  const int32_t expert = a.experts == nullptr ? static_cast<int32_t>(blockIdx.x % a.n_chosen) : a.experts[blockIdx.x];
   // Beyond the last output the last one is read again, and not written.
   const uint8_t* weights[kOutputs];
   ORRERY_UNROLL for (uint32_t o = 0; o < kOutputs; ++o) {
@@ -76,6 +76,7 @@ void multiply_chosen(Matrix<const float> x, const Routes& routes, std::span<cons
                               .rows_per_x = x.n_rows == routes.n_rows ? static_cast<uint32_t>(routes.n_chosen) : 1u,
                               .n_blocks = static_cast<uint32_t>(x.n_cols / Format::kBlock),
                               .n_targets = static_cast<uint32_t>(products.size()),
+                              .n_chosen = static_cast<uint32_t>(routes.n_chosen),
                               .targets = {}};
     int64_t n_groups = 0;
     for (size_t i = 0; i < products.size(); ++i) {

@@ -23,11 +23,15 @@ struct ExpertTile {
 };
 
 struct GroupArguments {
-  const int32_t* experts;  // [n_choices]
+  const int32_t* experts;  // [n_choices] or null
   int32_t* choices;        // [n_choices] by expert, ascending
   ExpertTile* tiles;       // [most_tiles()] some of them empty
   int32_t n_choices;
-  uint32_t unused = 0;
+  int32_t n_chosen;
+
+  __device__ int32_t expert_of(int32_t choice) const {
+    return experts == nullptr ? choice % n_chosen : experts[choice];
+  }
 };
 
 // Expert e with choices [b, b + c) has the tiles from b / 64 + e on, of which there are at least as many as it needs:
@@ -45,7 +49,7 @@ __global__ void group_choices_kernel(GroupArguments a) {
   int32_t n_before = 0, n_own = 0;
   for (int32_t turn = 0; turn < n_turns; ++turn) {
     const int32_t choice = first + turn * 32 + lane;
-    const int32_t chosen = choice < a.n_choices ? a.experts[choice] : expert + 1;
+    const int32_t chosen = choice < a.n_choices ? a.expert_of(choice) : expert + 1;
     n_before += __popc(__ballot_sync(kWholeWarp, chosen < expert ? 1 : 0));
     n_own += __popc(__ballot_sync(kWholeWarp, chosen == expert ? 1 : 0));
   }
@@ -63,7 +67,7 @@ __global__ void group_choices_kernel(GroupArguments a) {
   at += begin;
   for (int32_t turn = 0; turn < n_turns; ++turn) {
     const int32_t choice = first + turn * 32 + lane;
-    const bool is_own = choice < a.n_choices && a.experts[choice] == expert;
+    const bool is_own = choice < a.n_choices && a.expert_of(choice) == expert;
     const uint32_t ballot = __ballot_sync(kWholeWarp, is_own ? 1 : 0);
     if (is_own) a.choices[at + __popc(ballot & ((1u << lane) - 1))] = choice;
     at += __popc(ballot);
@@ -236,8 +240,11 @@ void multiply_by_tiles(Matrix<const float> x, const Routes& routes, std::span<co
       static_cast<size_t>(n_tiles) * sizeof(ExpertTile) + static_cast<size_t>(n_choices) * sizeof(int32_t)));
   if (tiles == nullptr) return;  // the pass fails before it runs
   auto* const choices = reinterpret_cast<int32_t*>(tiles + n_tiles);
-  const GroupArguments group{
-      .experts = routes.experts, .choices = choices, .tiles = tiles, .n_choices = static_cast<int32_t>(n_choices)};
+  const GroupArguments group{.experts = routes.experts,
+                             .choices = choices,
+                             .tiles = tiles,
+                             .n_choices = static_cast<int32_t>(n_choices),
+                             .n_chosen = routes.n_chosen};
   const uint32_t n_threads = std::min<uint32_t>(kMostGroupThreads, blocks_for(n_choices, kWarp) * kWarp);
   stream.push(make_launch("group_choices", group_choices_kernel, {.x = static_cast<uint32_t>(n_experts)},
                           {.x = n_threads}, group));

@@ -70,7 +70,9 @@ struct StateArguments {
   const float* k;
   const float* v;
   const float* write;  // or null
-  const float* skip;   // or null
+  const float* erase_read;
+  const float* erase_write;  // of kPair, or null
+  const float* skip;         // or null
   float* out;
   const StateRows* sequences;
   StatePart* parts;  // [rows from first_row on, n_heads * d_value], or null
@@ -78,6 +80,8 @@ struct StateArguments {
   int64_t k_stride;
   int64_t v_stride;
   int64_t write_stride;
+  int64_t erase_read_stride;
+  int64_t erase_write_stride;
   int64_t out_stride;
   int64_t first_row;
   DecayLogs decay;
@@ -85,7 +89,8 @@ struct StateArguments {
   int32_t n_groups;
   int32_t d_key;
   int32_t d_value;
-  int32_t erases;
+  StateErase erase;
+  uint8_t unused[3] = {};  // launches are compared byte by byte
   float read_scale;
 
   __host__ __device__ int32_t rows_of_group() const { return n_heads / n_groups * d_value; }

@@ -27,10 +27,15 @@ struct Shares {
   static constexpr int kDecays = kGains + kTokens * kBlockRows;    // the same: a; of channels that differ, their rate
   static constexpr int kSquares = kDecays + kTokens * kBlockRows;  // [kTokens, 2] of key and query, for statistics
   static constexpr int kFloats = kSquares + kTokens * 2;
+  // Beyond, of what erases by a pair.
+  static constexpr int kEraseReads = kFloats;                          // [kTokens, kKey] zeros where there is nothing
+  static constexpr int kEraseWrites = kEraseReads + kTokens * kKey;    // the same
+  static constexpr int kEraseSquares = kEraseWrites + kTokens * kKey;  // [kTokens] of what is written
+  static constexpr int kFloatsWithPair = kEraseSquares + kTokens;
 };
 
 // Brings the tokens from `row` on, of which there are n, to shared memory; n_staged >= n.
-template <class S, bool kByChannel, typename Floats>
+template <class S, StateErase kErase, bool kByChannel, typename Floats>
 __device__ void stage(const StateArguments& a, int64_t row, int32_t n, int32_t n_staged, int32_t group,
                       int32_t first_of_group, Floats& staged) {
   const auto thread = static_cast<int32_t>(threadIdx.x);
@@ -40,6 +45,11 @@ __device__ void stage(const StateArguments& a, int64_t row, int32_t n, int32_t n
     const bool is_there = token < n && channel < a.d_key;
     staged[S::kKeys + i] = is_there ? a.k[(row + token) * a.k_stride + first_key + channel] : 0.0f;
     staged[S::kQueries + i] = is_there ? a.q[(row + token) * a.q_stride + first_key + channel] : 0.0f;
+    if constexpr (kErase == StateErase::kPair) {
+      const int64_t column = first_key + channel;
+      staged[S::kEraseReads + i] = is_there ? a.erase_read[(row + token) * a.erase_read_stride + column] : 0.0f;
+      staged[S::kEraseWrites + i] = is_there ? a.erase_write[(row + token) * a.erase_write_stride + column] : 0.0f;
+    }
   }
   for (int32_t i = thread; i < n_staged * S::kBlockRows; i += kThreads) {
     const int32_t token = i / S::kBlockRows, of_group = first_of_group + i % S::kBlockRows;
@@ -62,28 +72,34 @@ __device__ void stage(const StateArguments& a, int64_t row, int32_t n, int32_t n
   __syncthreads();
   const int32_t lane = thread % static_cast<int32_t>(kWarp);
   for (int32_t token = thread / static_cast<int32_t>(kWarp); token < n_staged; token += kWarps) {
-    float key = 0.0f, query = 0.0f;
+    float key = 0.0f, query = 0.0f, erased = 0.0f;
     for (int32_t i = token * S::kKey + lane; i < (token + 1) * S::kKey; i += static_cast<int32_t>(kWarp)) {
       key = fmaf(staged[S::kKeys + i], staged[S::kKeys + i], key);
       query = fmaf(staged[S::kQueries + i], staged[S::kQueries + i], query);
+      if constexpr (kErase == StateErase::kPair) {
+        erased = fmaf(staged[S::kEraseWrites + i], staged[S::kEraseWrites + i], erased);
+      }
     }
     key = warp_sum(key);
     query = warp_sum(query);
+    if constexpr (kErase == StateErase::kPair) erased = warp_sum(erased);
     if (lane == 0) {
       staged[S::kSquares + 2 * token] = key;
       staged[S::kSquares + 2 * token + 1] = query;
+      if constexpr (kErase == StateErase::kPair) staged[S::kEraseSquares + token] = erased;
     }
   }
 }
 
 // Blocks over runs of kBlockRows rows of the heads' matrices that share their keys (x), and sequences (y). Tokens that
 // erase nothing are read kAtOnce at a time: a row's sum is the same, and takes fewer shuffles.
-template <class S, bool kErases, bool kByChannel>
+template <class S, StateErase kErase, bool kByChannel>
 __global__ void __launch_bounds__(kThreads) matrix_state_kernel(StateArguments a) {
+  constexpr bool kByPair = kErase == StateErase::kPair, kErases = kErase != StateErase::kNone;
   constexpr int kTeam = S::kTeamLanes, kChannels = S::kChannelsOfLane, kRows = S::kRowsOfTeam;
   constexpr int kAtOnce = kErases ? 1 : 4, kSums = kAtOnce * kRows, kLanesOfSum = kTeam / kSums;
   static_assert(kLanesOfSum >= 1 && S::kTokens % kAtOnce == 0);
-  ORRERY_SHARED(float, staged, S::kFloats);
+  ORRERY_SHARED(float, staged, kByPair ? S::kFloatsWithPair : S::kFloats);
   const int32_t n_tiles = (a.rows_of_group() + S::kBlockRows - 1) / S::kBlockRows;
   const auto group = static_cast<int32_t>(blockIdx.x) / n_tiles;
   const int32_t first_of_group = static_cast<int32_t>(blockIdx.x) % n_tiles * S::kBlockRows;
@@ -112,10 +128,23 @@ __global__ void __launch_bounds__(kThreads) matrix_state_kernel(StateArguments a
   for (int64_t row = sequence.begin; row < sequence.end; row += S::kTokens) {
     const auto n = static_cast<int32_t>(sequence.end - row < S::kTokens ? sequence.end - row : S::kTokens);
     __syncthreads();
-    stage<S, kByChannel>(a, row, n, (n + kAtOnce - 1) / kAtOnce * kAtOnce, group, first_of_group, staged);
+    stage<S, kErase, kByChannel>(a, row, n, (n + kAtOnce - 1) / kAtOnce * kAtOnce, group, first_of_group, staged);
     __syncthreads();
     for (int32_t begin = 0; begin < n; begin += kAtOnce) {
       float reads[kSums], norms[kSums], recalled[kRows] = {};
+      // What the rows recall by a staged vector, each lane of them all.
+      [[maybe_unused]] const auto recall = [&](int vectors) {
+        ORRERY_UNROLL for (int r = 0; r < kRows; ++r) {
+          ORRERY_UNROLL for (int j = 0; j < kChannels; ++j) {
+            recalled[r] = fmaf(state[r][j], staged[vectors + begin * S::kKey + j * kTeam + lane], recalled[r]);
+          }
+        }
+        const float sum = warp_sums<kRows, kTeam / 2>(recalled);
+        ORRERY_UNROLL for (int r = 0; r < kRows; ++r) {
+          recalled[r] = __shfl_sync(kWholeWarp, sum, static_cast<uint32_t>(warp_lane - lane + r * (kTeam / kRows)));
+        }
+      };
+      if constexpr (kByPair) recall(S::kEraseReads);
       ORRERY_UNROLL for (int t = 0; t < kAtOnce; ++t) {
         const int32_t token = begin + t;
         const int32_t of_rows = token * S::kBlockRows + first;
@@ -139,20 +168,17 @@ __global__ void __launch_bounds__(kThreads) matrix_state_kernel(StateArguments a
             }
           }
         }
-        if constexpr (kErases) {
-          ORRERY_UNROLL for (int r = 0; r < kRows; ++r) {
-            ORRERY_UNROLL for (int j = 0; j < kChannels; ++j) recalled[r] = fmaf(state[r][j], k[j], recalled[r]);
-          }
-          const float sum = warp_sums<kRows, kTeam / 2>(recalled);
-          ORRERY_UNROLL for (int r = 0; r < kRows; ++r) {
-            recalled[r] = __shfl_sync(kWholeWarp, sum, static_cast<uint32_t>(warp_lane - lane + r * (kTeam / kRows)));
-          }
-        }
+        if constexpr (kErase == StateErase::kDelta) recall(S::kKeys);
         ORRERY_UNROLL for (int r = 0; r < kRows; ++r) {
-          const float change = staged[S::kGains + of_rows + r] * (staged[S::kValues + of_rows + r] - recalled[r]);
+          const float kept = kByPair ? 0.0f : recalled[r];
+          const float change = staged[S::kGains + of_rows + r] * (staged[S::kValues + of_rows + r] - kept);
           float read = 0.0f, norm = 0.0f;
           ORRERY_UNROLL for (int j = 0; j < kChannels; ++j) {
             state[r][j] = fmaf(change, k[j], state[r][j]);
+            if constexpr (kByPair) {
+              const float b = staged[S::kEraseWrites + token * S::kKey + j * kTeam + lane];
+              state[r][j] = fmaf(-recalled[r], b, state[r][j]);
+            }
             read = fmaf(state[r][j], q[j], read);
           }
           if (a.parts != nullptr) {
@@ -177,7 +203,11 @@ __global__ void __launch_bounds__(kThreads) matrix_state_kernel(StateArguments a
       StatePart part;
       part.norm = norm;
       part.write = gain * value * (gain * value) * key;
-      part.erase = gain * own_recalled * (gain * own_recalled) * key;
+      if constexpr (kByPair) {
+        part.erase = own_recalled * own_recalled * staged[S::kEraseSquares + token];
+      } else {
+        part.erase = gain * own_recalled * (gain * own_recalled) * key;
+      }
       part.read = query > 0.0f ? read * read / query : 0.0f;
       a.parts[(row + token - a.first_row) * a.n_heads * a.d_value + own_state_row] = part;
     }
@@ -207,16 +237,24 @@ __global__ void matrix_state_in_memory_kernel(StateArguments a) {
     const float* const k = a.k + row * a.k_stride + first_key;
     const float v = a.v[row * a.v_stride + state_row];
     const float write = a.write == nullptr ? 1.0f : a.write[row * a.write_stride + head];
+    const bool by_pair = a.erase == StateErase::kPair;
+    const float* const e = by_pair ? a.erase_read + row * a.erase_read_stride + first_key : k;
+    const float* const b = by_pair ? a.erase_write + row * a.erase_write_stride + first_key : k;
     float recalled = 0.0f;
     for (int32_t i = lane; i < a.d_key; i += static_cast<int32_t>(kWarp)) {
+      if (by_pair) recalled = fmaf(state[i], e[i], recalled);
       if (a.decay.any()) state[i] *= expf(a.decay.at(row, head, i));
-      recalled = fmaf(state[i], k[i], recalled);
+      if (!by_pair) recalled = fmaf(state[i], k[i], recalled);
     }
-    recalled = a.erases != 0 ? warp_sum(recalled) : 0.0f;
-    const float change = write * (v - recalled);
-    float read = 0.0f, state_squares = 0.0f, key_squares = 0.0f, query_squares = 0.0f;
+    recalled = a.erase != StateErase::kNone ? warp_sum(recalled) : 0.0f;
+    const float change = write * (v - (by_pair ? 0.0f : recalled));
+    float read = 0.0f, state_squares = 0.0f, key_squares = 0.0f, query_squares = 0.0f, erase_squares = 0.0f;
     for (int32_t i = lane; i < a.d_key; i += static_cast<int32_t>(kWarp)) {
-      const float value = fmaf(change, k[i], state[i]);
+      float value = fmaf(change, k[i], state[i]);
+      if (by_pair) {
+        value = fmaf(-recalled, b[i], value);
+        erase_squares = fmaf(b[i], b[i], erase_squares);
+      }
       state[i] = value;
       read = fmaf(value, q[i], read);
       state_squares = fmaf(value, value, state_squares);
@@ -229,34 +267,42 @@ __global__ void matrix_state_in_memory_kernel(StateArguments a) {
     state_squares = warp_sum(state_squares);
     key_squares = warp_sum(key_squares);
     query_squares = warp_sum(query_squares);
+    if (by_pair) erase_squares = warp_sum(erase_squares);
     if (lane != 0) continue;
     StatePart part;
     part.norm = state_squares;
     part.write = write * v * (write * v) * key_squares;
-    part.erase = write * recalled * (write * recalled) * key_squares;
+    part.erase = by_pair ? recalled * recalled * erase_squares : write * recalled * (write * recalled) * key_squares;
     part.read = query_squares > 0.0f ? read * read / query_squares : 0.0f;
     a.parts[(row - a.first_row) * n_state_rows + state_row] = part;
   }
 }
 
-template <class S, bool kErases, bool kByChannel>
+template <class S, StateErase kErase, bool kByChannel>
 void push_kernel(const StateArguments& arguments, int64_t n_sequences, CommandStream& stream) {
   const auto n_groups = static_cast<uint32_t>(arguments.n_groups);
   const Extent grid{.x = blocks_for(arguments.rows_of_group(), S::kBlockRows) * n_groups,
                     .y = static_cast<uint32_t>(n_sequences)};
   stream.push(
-      make_launch("matrix_state", matrix_state_kernel<S, kErases, kByChannel>, grid, {.x = kThreads}, arguments));
+      make_launch("matrix_state", matrix_state_kernel<S, kErase, kByChannel>, grid, {.x = kThreads}, arguments));
+}
+
+template <class S, bool kByChannel>
+void push_erasing(const StateArguments& arguments, int64_t n_sequences, CommandStream& stream) {
+  switch (arguments.erase) {
+    case StateErase::kNone:
+      return push_kernel<S, StateErase::kNone, kByChannel>(arguments, n_sequences, stream);
+    case StateErase::kDelta:
+      return push_kernel<S, StateErase::kDelta, kByChannel>(arguments, n_sequences, stream);
+    case StateErase::kPair:
+      return push_kernel<S, StateErase::kPair, kByChannel>(arguments, n_sequences, stream);
+  }
 }
 
 template <class S>
 void push_shares(const StateArguments& arguments, int64_t n_sequences, CommandStream& stream) {
-  if (arguments.decay.is_scalar()) {
-    arguments.erases != 0 ? push_kernel<S, true, false>(arguments, n_sequences, stream)
-                          : push_kernel<S, false, false>(arguments, n_sequences, stream);
-  } else {
-    arguments.erases != 0 ? push_kernel<S, true, true>(arguments, n_sequences, stream)
-                          : push_kernel<S, false, true>(arguments, n_sequences, stream);
-  }
+  arguments.decay.is_scalar() ? push_erasing<S, false>(arguments, n_sequences, stream)
+                              : push_erasing<S, true>(arguments, n_sequences, stream);
 }
 
 }  // namespace

@@ -19,6 +19,8 @@ struct StateRowsArguments {
   const float* q;
   const float* k;
   const float* write;  // or null
+  const float* erase_read;
+  const float* erase_write;  // of kPair, or null
   const RowsPlace* place;
   const int32_t* stat_heads;
   double* x;  // [n_rows, n_wanted, most heads of a group, d_key]
@@ -26,6 +28,8 @@ struct StateRowsArguments {
   int64_t q_stride;
   int64_t k_stride;
   int64_t write_stride;
+  int64_t erase_read_stride;
+  int64_t erase_write_stride;
   int64_t rows_stride;
   DecayLogs decay;
   int32_t n_heads;
@@ -33,9 +37,10 @@ struct StateRowsArguments {
   int32_t d_key;
   int32_t n_stat_heads;
   int32_t most_heads;
-  int32_t erases;
+  StateErase erase;
+  uint8_t unused[3] = {};
   float read_scale;
-  uint32_t unused = 0;
+  uint32_t unused_too = 0;
 };
 
 // A block per row (x) and wanted group of heads (y): backwards from the row's own token, a warp to a head, in turns.
@@ -66,10 +71,19 @@ __global__ void matrix_state_rows_kernel(StateRowsArguments a) {
       product = warp_sum(product);
       sum += product;
       const double write = a.write == nullptr ? 1.0 : double{a.write[s * a.write_stride + head]};
-      const double erased = a.erases != 0 ? write * product : 0.0;
+      const double erased = a.erase == StateErase::kDelta ? write * product : 0.0;
+      const bool by_pair = a.erase == StateErase::kPair;
+      const float* const e = by_pair ? a.erase_read + s * a.erase_read_stride + first_key(head) : k;
+      double taken = 0.0;
+      if (by_pair) {
+        const float* const b = a.erase_write + s * a.erase_write_stride + first_key(head);
+        for (int32_t i = lane; i < a.d_key; i += static_cast<int32_t>(kWarp)) taken += double{b[i]} * own[i];
+        taken = warp_sum(taken);
+      }
       for (int32_t i = lane; i < a.d_key; i += static_cast<int32_t>(kWarp)) {
         const double keep = a.decay.any() ? exp(double{a.decay.at(s, head, i)}) : 1.0;
         own[i] = keep * (own[i] - erased * double{k[i]});
+        if (by_pair) own[i] -= taken * double{e[i]};
       }
     }
     if (n_warps > 1) sum = block_sum(lane == 0 ? sum : 0.0, sums);
@@ -89,6 +103,8 @@ void matrix_state_rows(const StateRowArgs& args, StatSlot rows, CommandStream& s
   StateRowsArguments arguments{.q = nullptr,
                                .k = args.history.k.data,
                                .write = args.history.write.data,
+                               .erase_read = args.history.erase_read.data,
+                               .erase_write = args.history.erase_write.data,
                                .place = nullptr,
                                .stat_heads = stream.upload(args.stat_heads),
                                .x = reinterpret_cast<double*>(stream.shared_scratch(
@@ -97,6 +113,8 @@ void matrix_state_rows(const StateRowArgs& args, StatSlot rows, CommandStream& s
                                .q_stride = args.q.row_stride,
                                .k_stride = args.history.k.row_stride,
                                .write_stride = args.history.write.row_stride,
+                               .erase_read_stride = args.history.erase_read.row_stride,
+                               .erase_write_stride = args.history.erase_write.row_stride,
                                .rows_stride = rows.row_stride,
                                .decay = decay_logs(args.history.rate, args.log_decay, sizes.n_heads),
                                .n_heads = sizes.n_heads,
@@ -104,7 +122,7 @@ void matrix_state_rows(const StateRowArgs& args, StatSlot rows, CommandStream& s
                                .d_key = sizes.d_key,
                                .n_stat_heads = args.n_stat_heads,
                                .most_heads = most_heads,
-                               .erases = args.erase == StateErase::kDelta ? 1 : 0,
+                               .erase = args.erase,
                                .read_scale = args.read_scale};
   const uint32_t n_threads = std::min(kMostThreads, static_cast<uint32_t>(most_heads) * kWarp);
   for (int64_t row = 0; row < n_rows; row += n_at_once) {

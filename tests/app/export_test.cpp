@@ -47,7 +47,7 @@ ExportShape row_shape() {
   shape.probe = find_probe("attention.row");
   shape.step_begin = 0;
   shape.step_end = 2;
-  shape.layers = {0, 2};
+  shape.layers = shape.visits = {0, 2};
   shape.heads = {1};
   shape.inner = {4};
   shape.layer_labels = {"0 attention", "2 attention"};
@@ -116,7 +116,7 @@ TEST(ExportWriter, QuotesModelTextInCsv) {
   ExportShape shape;
   shape.probe = find_probe("residual.norm");
   shape.step_end = 1;
-  shape.layers = {3};
+  shape.layers = shape.visits = {3};
   std::vector<Token> tokens(1);
   tokens[0].bytes = "a\"b,\n\xFF";
   const auto writer = ExportWriter::create(folder.file("a.csv"), shape, {}, tokens);

@@ -39,7 +39,9 @@ class HybridRuns : public ::testing::TestWithParam<const char*> {};
 
 INSTANTIATE_TEST_SUITE_P(Models, HybridRuns,
                          ::testing::Values("tiny-lfm2", "tiny-mamba", "tiny-mamba2", "tiny-granite-hybrid",
-                                           "tiny-falcon-h1", "tiny-nemotron-h-moe", "tiny-qwen3-next", "tiny-zamba2"));
+                                           "tiny-falcon-h1", "tiny-nemotron-h-moe", "tiny-qwen3-next", "tiny-zamba2",
+                                           "tiny-ttt-linear-b", "tiny-ttt-mlp", "tiny-deepseek-v3", "tiny-kimi-linear",
+                                           "tiny-rwkv7", "tiny-recurrent-gemma"));
 
 TEST_P(HybridRuns, AreBitIdenticalWhenRunAgain) {
   const TemporaryFolder folder;
@@ -73,16 +75,30 @@ TEST_P(HybridRuns, CacheBytesAreWhatTheConfigurationSays) {
     int64_t per_token = 0;
     int64_t state = 0;
     int64_t convolution = 0;
+    int64_t fast = 0;
     for (const LayerState& one : opened.model->states(kv)) {
       (one.key.kind == StateKind::kKeysValues    ? per_token
        : one.key.kind == StateKind::kMatrixState ? state
+       : one.key.kind == StateKind::kFastWeights ? fast
                                                  : convolution) += one.spec.unit_bytes();
     }
     const nlohmann::json cache = describe_cache(opened.model->config(), kv);
     EXPECT_EQ(cache["bytes_per_token"], per_token);
     EXPECT_EQ(cache["constant"]["recurrent state"], state);
     EXPECT_EQ(cache["constant"]["convolution state"], convolution);
+    EXPECT_EQ(cache["constant"]["fast weights"], fast);
   }
+}
+
+TEST(ModelLayers, LatentAttentionSaysWhatItsHeadsShare) {
+  const OpenedModel opened = open_tiny("tiny-deepseek-v3");
+  const ModelConfig& config = opened.model->config();
+  const nlohmann::json layer = describe_layers(config)[0];
+  EXPECT_EQ(layer["label"], "0 latent attention");
+  EXPECT_EQ(layer["summary"], "3 query heads × 13, values × 5, of a latent of 9 and 6 shared; feed-forward × 31");
+  EXPECT_EQ(layer["attention"]["d_latent"], 9);
+  EXPECT_EQ(layer["attention"]["d_shared_rope"], 6);
+  EXPECT_EQ(describe_cache(config, DType::kF16)["bytes_per_token"], 4 * (9 + 6) * 2);
 }
 
 // The rows of some steps, layers and heads alone are those of all: what came before them was kept.

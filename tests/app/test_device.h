@@ -38,6 +38,10 @@ class TestDevice final : public Backend {
   void rms_norm(Matrix<const float> x, const TensorView& weight, float epsilon, Matrix<float> out) override {
     cpu_->rms_norm(x, weight, epsilon, out);
   }
+  void layer_norm(Matrix<const float> x, const TensorView& weight, const TensorView& bias, float epsilon,
+                  Matrix<float> out) override {
+    cpu_->layer_norm(x, weight, bias, epsilon, out);
+  }
   void matmul(Matrix<const float> x, std::span<const Product> products) override { cpu_->matmul(x, products); }
   void rope(Matrix<float> x, std::span<const int64_t> positions, int64_t length, const RopeConfig& rope,
             int32_t d_head) override {
@@ -69,11 +73,19 @@ class TestDevice final : public Backend {
   void softplus(Matrix<const float> x, const TensorView& bias, SoftplusRange range, Matrix<float> out) override {
     cpu_->softplus(x, bias, range, out);
   }
+  void input_strength(Matrix<const float> rate, const TensorView& log_decay, std::span<const int64_t> positions,
+                      Matrix<float> out) override {
+    cpu_->input_strength(rate, log_decay, positions, out);
+  }
   void causal_conv(const CausalConvArgs& args, StatSlot tap_means) override { cpu_->causal_conv(args, tap_means); }
+  void token_shift(const TokenShiftArgs& args) override { cpu_->token_shift(args); }
   void matrix_state(const MatrixStateArgs& args, const MatrixStateStats& stats) override {
     cpu_->matrix_state(args, stats);
   }
   void matrix_state_rows(const StateRowArgs& args, StatSlot rows) override { cpu_->matrix_state_rows(args, rows); }
+  void fast_weights(const FastWeightsArgs& args, const FastWeightsStats& stats) override {
+    cpu_->fast_weights(args, stats);
+  }
   void route(Matrix<const float> logits, const TensorView& bias, const RouterConfig& config, const Routes& routes,
              const RouterStats& stats) override {
     cpu_->route(logits, bias, config, routes, stats);
@@ -87,6 +99,9 @@ class TestDevice final : public Backend {
   void truncated_normal(uint64_t seed, std::span<const int64_t> positions, float deviation,
                         Matrix<float> out) override {
     cpu_->truncated_normal(seed, positions, deviation, out);
+  }
+  void group_dots(Matrix<const float> a, Matrix<const float> b, Matrix<float> out) override {
+    cpu_->group_dots(a, b, out);
   }
   void mean_magnitudes(Matrix<const float> x, StatSlot out) override { cpu_->mean_magnitudes(x, out); }
   void row_change(const RowChangeArgs& args, StatSlot step, StatSlot cosine) override {

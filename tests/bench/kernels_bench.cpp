@@ -17,6 +17,7 @@
 #include "kernels/causal_conv.h"
 #include "kernels/cpu_info.h"
 #include "kernels/elementwise.h"
+#include "kernels/fast_weights.h"
 #include "kernels/matmul.h"
 #include "kernels/matrix_state.h"
 #include "kernels/output_stats.h"
@@ -128,18 +129,21 @@ void bench_attention(benchmark::State& state, int64_t n_keys, int64_t n_rows, Le
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(pages.size() * page_bytes));
 }
 
-// A layer's recurrence over n_rows tokens, with a decay per head, or per channel of a head of one value (Mamba-1).
+// A layer's recurrence over n_rows tokens, with a decay per head, or per channel: of a head of one value (Mamba-1), or
+// of one that erases by a pair (RWKV-7).
 void bench_matrix_state(benchmark::State& state, MatrixStateSizes sizes, StateErase erase, int64_t n_rows,
                         Level level) {
   const int64_t keys = int64_t{sizes.n_groups} * sizes.d_key, values = int64_t{sizes.n_heads} * sizes.d_value;
   const std::vector<float> q = random_floats(static_cast<size_t>(n_rows * keys), 1, 0.1f);
   const std::vector<float> k = random_floats(q.size(), 2, 0.1f);
   const std::vector<float> v = random_floats(static_cast<size_t>(n_rows * values), 3);
-  const std::vector<float> rate(static_cast<size_t>(n_rows * sizes.n_heads), 0.05f);
-  const bool by_channel = sizes.d_value == 1;
+  const bool by_pair = erase == StateErase::kPair;
+  const int64_t n_rates = int64_t{sizes.n_heads} * (by_pair ? sizes.d_key : 1);
+  const std::vector<float> rate(static_cast<size_t>(n_rows * n_rates), 0.05f);
+  const bool by_channel = sizes.d_value == 1 && sizes.d_key > 1;
   const std::vector<float> log_decay(static_cast<size_t>(sizes.n_heads * (by_channel ? sizes.d_key : 1)), -1.0f);
   std::vector<float> out(v.size()), matrices(static_cast<size_t>(values * sizes.d_key));
-  const int32_t n_stats = by_channel ? 16 : sizes.n_heads;
+  const int32_t n_stats = sizes.d_value == 1 ? 16 : sizes.n_heads;
   std::vector<float> packed(static_cast<size_t>(n_rows * n_stats * 7));
   const StateRows rows{0, n_rows, matrices.data()};
   MatrixStateArgs args;
@@ -147,9 +151,10 @@ void bench_matrix_state(benchmark::State& state, MatrixStateSizes sizes, StateEr
   args.q = {q.data(), n_rows, keys};
   args.k = {k.data(), n_rows, keys};
   args.v = {v.data(), n_rows, values};
-  args.decay = {.rate = {rate.data(), n_rows, sizes.n_heads}, .log_decay = log_decay};
-  args.write = {rate.data(), n_rows, sizes.n_heads};
+  args.decay = {.rate = {rate.data(), n_rows, n_rates}, .log_decay = log_decay};
+  args.write = {rate.data(), n_rows, sizes.n_heads, n_rates};
   args.erase = erase;
+  if (by_pair) args.erase_read = args.erase_write = args.k;
   args.out = {out.data(), n_rows, values};
   args.sequences = {&rows, 1};
   MatrixStateStats stats;
@@ -163,6 +168,41 @@ void bench_matrix_state(benchmark::State& state, MatrixStateSizes sizes, StateEr
              .keep = {packed.data() + 4 * n_stats, stride}};
   }
   for (auto _ : state) matrix_state(args, stats, pool());
+  state.SetItemsProcessed(state.iterations() * n_rows);
+}
+
+// A layer that learns from n_rows tokens.
+void bench_fast_weights(benchmark::State& state, FastWeightsSizes sizes, int64_t n_rows, Level level) {
+  const int64_t width = int64_t{sizes.n_heads} * sizes.d_head;
+  const auto n = static_cast<size_t>(n_rows * width),
+             n_weights = static_cast<size_t>(sizes.n_heads * sizes.n_weights());
+  const std::vector<float> q = random_floats(n, 1, 0.3f), k = random_floats(n, 2, 0.3f), v = random_floats(n, 3, 0.3f);
+  const std::vector<float> rate(static_cast<size_t>(n_rows * sizes.n_heads)), ones(static_cast<size_t>(width), 1.0f);
+  const std::vector<float> share(static_cast<size_t>(sizes.batch_size), 0.1f),
+      learned = random_floats(n_weights, 4, 0.02f);
+  std::vector<float> out(n), fast(2 * n_weights), packed(rate.size() * 5);
+  std::vector<int64_t> positions(static_cast<size_t>(n_rows));
+  for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int64_t>(i);
+  const StateRows rows{0, n_rows, fast.data()};
+  FastWeightsArgs args;
+  args.sizes = sizes;
+  args.q = {q.data(), n_rows, width};
+  args.k = {k.data(), n_rows, width};
+  args.v = {v.data(), n_rows, width};
+  args.rate = {rate.data(), n_rows, sizes.n_heads};
+  args.share = share;
+  args.learned = learned;
+  args.norm_weight = args.norm_bias = ones;
+  args.out = {out.data(), n_rows, width};
+  args.positions = positions;
+  args.sequences = {&rows, 1};
+  FastWeightsStats stats;
+  if (level != Level::kOff) {
+    const int64_t h = sizes.n_heads, stride = 5 * h;
+    float* const at = packed.data();
+    stats = {{at, stride}, {at + h, stride}, {at + 2 * h, stride}, {at + 3 * h, stride}, {at + 4 * h, stride}};
+  }
+  for (auto _ : state) fast_weights(args, stats, pool());
   state.SetItemsProcessed(state.iterations() * n_rows);
 }
 
@@ -261,7 +301,9 @@ void register_all() {
   };
   constexpr Recurrence kRecurrences[] = {{"granite-350m-h", {48, 1, 128, 32}, StateErase::kNone},
                                          {"mamba-130m", {1536, 1, 16, 1}, StateErase::kNone},
-                                         {"qwen3-next", {32, 16, 128, 128}, StateErase::kDelta}};
+                                         {"qwen3-next", {32, 16, 128, 128}, StateErase::kDelta},
+                                         {"rwkv7-0.4b", {16, 16, 64, 64}, StateErase::kPair},
+                                         {"recurrent-gemma-2b", {2560, 1, 1, 1}, StateErase::kNone}};
   for (const Recurrence& recurrence : kRecurrences) {
     for (const int64_t n_rows : {1, 512}) {
       const std::string name = std::string("matrix_state/") + recurrence.name + "/" + std::to_string(n_rows) + "/";
@@ -270,6 +312,20 @@ void register_all() {
           ->UseRealTime();
       benchmark::RegisterBenchmark((name + "light").c_str(), bench_matrix_state, recurrence.sizes, recurrence.erase,
                                    n_rows, Level::kLight)
+          ->UseRealTime();
+    }
+  }
+  struct FastLayer {
+    const char* name;
+    FastWeightsSizes sizes;
+  };
+  constexpr FastLayer kFastLayers[] = {{"ttt-linear-1b", {32, 64, 0, 16}}, {"ttt-mlp-1b", {32, 64, 256, 16}}};
+  for (const FastLayer& layer : kFastLayers) {
+    for (const int64_t n_rows : {1, 64}) {
+      const std::string name = std::string("fast_weights/") + layer.name + "/" + std::to_string(n_rows) + "/";
+      benchmark::RegisterBenchmark((name + "off").c_str(), bench_fast_weights, layer.sizes, n_rows, Level::kOff)
+          ->UseRealTime();
+      benchmark::RegisterBenchmark((name + "light").c_str(), bench_fast_weights, layer.sizes, n_rows, Level::kLight)
           ->UseRealTime();
     }
   }

@@ -34,6 +34,7 @@ class CountingBackend final : public Backend {
   }
   void embed(const TensorView&, std::span<const int32_t>, float, Matrix<float>) override { FAIL(); }
   void rms_norm(Matrix<const float>, const TensorView&, float, Matrix<float>) override { FAIL(); }
+  void layer_norm(Matrix<const float>, const TensorView&, const TensorView&, float, Matrix<float>) override { FAIL(); }
   void matmul(Matrix<const float>, std::span<const Product>) override { FAIL(); }
   void rope(Matrix<float>, std::span<const int64_t>, int64_t, const RopeConfig&, int32_t) override { FAIL(); }
   void store_kv(Matrix<const float>, std::span<const int64_t>, std::span<std::byte* const>, DType, int32_t,
@@ -50,9 +51,14 @@ class CountingBackend final : public Backend {
   void scale(Matrix<float>, float) override { FAIL(); }
   void gate_groups(Activation, Matrix<const float>, Matrix<float>) override { FAIL(); }
   void softplus(Matrix<const float>, const TensorView&, SoftplusRange, Matrix<float>) override { FAIL(); }
+  void input_strength(Matrix<const float>, const TensorView&, std::span<const int64_t>, Matrix<float>) override {
+    FAIL();
+  }
   void causal_conv(const CausalConvArgs&, StatSlot) override { FAIL(); }
+  void token_shift(const TokenShiftArgs&) override { FAIL(); }
   void matrix_state(const MatrixStateArgs&, const MatrixStateStats&) override { FAIL(); }
   void matrix_state_rows(const StateRowArgs&, StatSlot) override { FAIL(); }
+  void fast_weights(const FastWeightsArgs&, const FastWeightsStats&) override { FAIL(); }
   void route(Matrix<const float>, const TensorView&, const RouterConfig&, const Routes&, const RouterStats&) override {
     FAIL();
   }
@@ -60,6 +66,7 @@ class CountingBackend final : public Backend {
   void sum_experts(Matrix<const float>, const Routes&, Matrix<float>) override { FAIL(); }
   void truncated_normal(uint64_t, std::span<const int64_t>, float, Matrix<float>) override { FAIL(); }
   void group_norms(Matrix<const float>, int64_t, StatSlot) override { FAIL(); }
+  void group_dots(Matrix<const float>, Matrix<const float>, Matrix<float>) override { FAIL(); }
   void mean_magnitudes(Matrix<const float>, StatSlot) override { FAIL(); }
   void row_change(const RowChangeArgs&, StatSlot, StatSlot) override { FAIL(); }
   void row_divergence(Matrix<const float>, Matrix<const float>, StatSlot) override { FAIL(); }

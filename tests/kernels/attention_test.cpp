@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -54,6 +55,19 @@ class Sequence {
     return {std::span(keys_).subspan(first_page), std::span(values_).subspan(first_page),
             static_cast<int64_t>(first_page)};
   }
+  // Values lie in the keys.
+  KvPages keys_alone() const { return {keys_, keys_, 0}; }
+  // The same values in pages of their own: the first d_head_v numbers of every key.
+  KvPages values_copied(const Shape2& shape, DType dtype) {
+    const auto bytes_of = [&](int32_t n) { return static_cast<size_t>(n) * (dtype == DType::kF32 ? 4 : 2); };
+    for (size_t i = 1; i < pages_.size(); i += 2) {
+      for (int32_t at = 0; at < shape.n_kv_heads * kKvPageTokens; ++at) {
+        std::memcpy(pages_[i].data() + bytes_of(at * shape.d_head_v),
+                    pages_[i - 1].data() + bytes_of(at * shape.d_head_k), bytes_of(shape.d_head_v));
+      }
+    }
+    return pages();
+  }
 
  private:
   std::vector<std::vector<std::byte>> pages_;
@@ -74,6 +88,7 @@ struct Problem {
   int64_t n_mass_blocks = 6, n_row_keys = 350;
   bool with_stats = true;
   int64_t broken_row = -1;  // its query is NaN
+  bool values_in_keys = false;
   float score_cap = 0.0f;
   std::vector<float> sinks = {};
   AttentionNormaliser normaliser = AttentionNormaliser::kSoftmax;
@@ -112,6 +127,7 @@ struct Problem {
     args.n_kv_heads = shape.n_kv_heads;
     args.d_head_k = shape.d_head_k;
     args.d_head_v = shape.d_head_v;
+    args.values_in_keys = values_in_keys;
     args.scale = 1.0f / std::sqrt(static_cast<float>(shape.d_head_k));
     args.score_cap = score_cap;
     args.sinks = sinks;
@@ -163,8 +179,8 @@ std::vector<AttentionRow> causal_rows(int64_t first, int64_t n, int64_t window =
   return rows;
 }
 
-constexpr Shape2 kShapes[] = {{9, 3, 64, 64}, {4, 4, 8, 8},   {6, 2, 7, 13},
-                              {3, 1, 33, 20}, {5, 2, 80, 48}, {2, 1, 128, 128}};
+constexpr Shape2 kShapes[] = {{9, 3, 64, 64}, {4, 4, 8, 8},     {6, 2, 7, 13},  {3, 1, 33, 20},
+                              {5, 2, 80, 48}, {2, 1, 128, 128}, {37, 2, 12, 10}};
 
 TEST(Attention, MatchesTheReferenceForEveryShape) {
   for_each_target([] {
@@ -292,6 +308,27 @@ TEST(Attention, AMaskOfTheWindowIsTheWindow) {
     EXPECT_LT(nmse(by_mask.entropy, by_range.entropy), 1e-12);
     EXPECT_LT(nmse(by_mask.rows, by_range.rows), 1e-12);
     EXPECT_LT(nmse(by_mask.mass, by_range.mass), 1e-12);
+  });
+}
+
+TEST(Attention, ValuesInTheKeysAreReadAsIfTheyLayApart) {
+  for_each_target([] {
+    // Latent attention's: many query heads, more than a tile has, on one; whole vectors, parts of them, and all.
+    for (const Shape2& shape : {Shape2{19, 1, 80, 64}, Shape2{3, 1, 13, 9}, Shape2{4, 2, 40, 32}, Shape2{2, 1, 7, 7}}) {
+      for (DType dtype : {DType::kF16, DType::kF32}) {
+        Sequence sequence(shape, dtype, 150, 25);
+        for (const int64_t n_rows : {1, 30}) {
+          Problem problem{
+              shape, dtype, causal_rows(150 - n_rows, n_rows), {sequence.keys_alone()}, {0, shape.n_heads - 1}};
+          problem.values_in_keys = true;
+          const Results in_keys = problem.fast();
+          expect_agree(in_keys, problem.reference(), "values in keys");
+          problem.values_in_keys = false;
+          problem.sequences = {sequence.values_copied(shape, dtype)};
+          EXPECT_EQ(problem.fast().out, in_keys.out);
+        }
+      }
+    }
   });
 }
 

@@ -33,9 +33,21 @@ const Family kFamilies[] = {
     {"Mamba-2", {6, 2, 19, 11}, Decay::kByHead, true, StateErase::kNone, true, 6},
     {"Mamba-2 of round sizes", {4, 1, 64, 32}, Decay::kByHead, true, StateErase::kNone, true, 4},
     {"Mamba-1", {37, 1, 5, 1}, Decay::kByChannelOfHead, true, StateErase::kNone, true, 16},
-    {"Mamba-1 with fewer channels than groups", {9, 1, 16, 1}, Decay::kByChannelOfHead, true, StateErase::kNone, true, 16},
+    {"Mamba-1 with fewer channels than groups",
+     {9, 1, 16, 1},
+     Decay::kByChannelOfHead,
+     true,
+     StateErase::kNone,
+     true,
+     16},
     {"gated delta", {4, 2, 13, 10}, Decay::kByHead, true, StateErase::kDelta, false, 4},
     {"Kimi delta", {3, 3, 17, 6}, Decay::kByChannel, true, StateErase::kDelta, false, 3},
+    {"RWKV-7", {3, 3, 13, 10}, Decay::kByChannel, false, StateErase::kPair, false, 3},
+    {"RWKV-7 of round sizes", {2, 2, 64, 64}, Decay::kByChannel, false, StateErase::kPair, false, 2},
+    {"pairs that heads share", {6, 2, 21, 7}, Decay::kByHead, true, StateErase::kPair, true, 6},
+    {"RG-LRU", {35, 1, 1, 1}, Decay::kByHead, true, StateErase::kNone, false, 5},
+    {"numbers of fixed decays", {67, 1, 1, 1}, Decay::kFixed, false, StateErase::kNone, true, 3},
+    {"numbers in more groups than there are", {9, 1, 1, 1}, Decay::kNone, true, StateErase::kNone, true, 16},
 };
 
 std::vector<float> magnitudes(std::vector<float> values, float factor) {
@@ -62,11 +74,13 @@ struct Problem {
     const bool rate_by_channel = family.decay == Decay::kByChannel, has_rate = family.decay > Decay::kFixed;
     const int64_t rate_width = rate_by_channel ? by_channel : s.n_heads;
     const auto rate = magnitudes(random_floats(static_cast<size_t>(n_rows * rate_width), 2), 0.5f);
-    const int64_t log_width = family.decay == Decay::kNone               ? 0
+    const int64_t log_width = family.decay == Decay::kNone              ? 0
                               : family.decay == Decay::kByChannelOfHead ? by_channel
                                                                         : s.n_heads;
     const auto log_decay = magnitudes(random_floats(static_cast<size_t>(log_width), 3), -0.7f);
     const auto write = magnitudes(random_floats(static_cast<size_t>(n_rows * s.n_heads), 4), 0.4f);
+    auto erase = random_floats(static_cast<size_t>(2 * n_rows * keys), 7);
+    for (float& value : erase) value /= std::sqrt(static_cast<float>(s.d_key));  // of length 1, on average
     const auto skip = random_floats(family.has_skip ? static_cast<size_t>(s.n_heads) : 0, 5);
     const int64_t state_size = int64_t{s.n_heads} * s.d_value * s.d_key;
 
@@ -84,6 +98,10 @@ struct Problem {
     args.decay.log_decay = log_decay;
     if (family.has_write) args.write = {write.data(), n_rows, s.n_heads};
     args.erase = family.erase;
+    if (family.erase == StateErase::kPair) {
+      args.erase_read = {erase.data(), n_rows, keys, 2 * keys};
+      args.erase_write = {erase.data() + keys, n_rows, keys, 2 * keys};
+    }
     args.skip = skip;
     args.read_scale = 0.8f;
     args.out = {results.out.data(), n_rows, values};
@@ -185,6 +203,34 @@ TEST(MatrixState, StepsGiveTheSameBitsAsABatch) {
   }
 }
 
+// S <- S (diag(a) - e b^T) + v k^T, with S as it was before: by hand for two tokens of one number each.
+TEST(MatrixState, APairErasesWhatTheStateBeforeItsDecayRecalls) {
+  const float q[] = {1.0f, 1.0f}, k[] = {2.0f, 3.0f}, v[] = {5.0f, 7.0f}, e[] = {0.5f, 0.25f}, b[] = {1.0f, 0.5f};
+  const float log_decay[] = {std::log(0.5f)};
+  float out[2] = {}, state = 4.0f, erased[2] = {};
+  const StateRows rows{0, 2, &state};
+  MatrixStateArgs args;
+  args.sizes = {1, 1, 1, 1};
+  args.q = {q, 2, 1};
+  args.k = {k, 2, 1};
+  args.v = {v, 2, 1};
+  args.decay.log_decay = log_decay;
+  args.erase = StateErase::kPair;
+  args.erase_read = {e, 2, 1};
+  args.erase_write = {b, 2, 1};
+  args.out = {out, 2, 1};
+  args.sequences = {&rows, 1};
+  MatrixStateStats stats;
+  stats.n = 1;
+  stats.erase = {erased, 1};
+  ThreadPool pool(1);
+  matrix_state(args, stats, pool);
+  EXPECT_FLOAT_EQ(out[0], 4.0f * 0.5f - 4.0f * 0.5f * 1.0f + 10.0f);
+  EXPECT_FLOAT_EQ(out[1], 10.0f * 0.5f - 10.0f * 0.25f * 0.5f + 21.0f);
+  EXPECT_FLOAT_EQ(erased[0], 2.0f);
+  EXPECT_FLOAT_EQ(erased[1], 1.25f);
+}
+
 // y = sum_s row[s] (w v)_s, which is what an implied row is.
 TEST(StateRows, ReproduceWhatTheRecurrenceReads) {
   for (const Family& family : kFamilies) {
@@ -205,7 +251,11 @@ TEST(StateRows, ReproduceWhatTheRecurrenceReads) {
       StateRowArgs wanted;
       wanted.sizes = s;
       wanted.q = args.q;
-      wanted.history = {.k = args.k, .rate = args.decay.rate, .write = args.write};
+      wanted.history = {.k = args.k,
+                        .rate = args.decay.rate,
+                        .write = args.write,
+                        .erase_read = args.erase_read,
+                        .erase_write = args.erase_write};
       wanted.log_decay = args.decay.log_decay;
       wanted.erase = args.erase;
       wanted.read_scale = args.read_scale;
@@ -243,7 +293,7 @@ TEST(StateRows, OfAGroupAreTheMeanOfItsHeads) {
     StateRowArgs args;
     args.sizes = sizes;
     args.q = {q.data(), 3, 3};
-    args.history = {.k = {k.data(), 3, 3}, .rate = {rate.data(), 3, 5}, .write = {}};
+    args.history = {.k = {k.data(), 3, 3}, .rate = {rate.data(), 3, 5}};
     args.log_decay = log_decay;
     args.n_stat_heads = n_stat_heads;
     args.stat_heads = heads;

@@ -165,6 +165,32 @@ TEST(ExpertMatmul, EqualsAProductForEveryChoice) {
   }
 }
 
+// A product for every head: inputs and outputs are parts of wider rows.
+TEST(ExpertMatmul, RoutesThatNameNoExpertsTakeThemInTurn) {
+  constexpr int64_t kIn = 32, kOut = 5, kInStride = 35, kOutStride = 9;
+  constexpr int32_t kHeads = 3;
+  std::vector<RandomWeight> stored;
+  std::vector<TensorView> weights;
+  for (uint32_t head = 0; head < kHeads; ++head) stored.emplace_back(DType::kQ8_0, kOut, kIn, head);
+  for (const RandomWeight& one : stored) weights.push_back(one.view());
+  ThreadPool pool(2);
+  ExpertMatmulScratch scratch;
+  for (const int64_t n_rows : {1, 2, 30}) {
+    const std::vector<float> x = random_floats(static_cast<size_t>(n_rows * kHeads * kInStride), 8);
+    std::vector<int32_t> named;
+    for (int64_t choice = 0; choice < n_rows * kHeads; ++choice) named.push_back(static_cast<int32_t>(choice % kHeads));
+    std::vector<float> got(static_cast<size_t>(n_rows * kHeads * kOutStride), -5.0f), expected = got;
+    for (const bool names : {false, true}) {
+      const ExpertProduct product{
+          weights, {}, {(names ? expected : got).data() + 2, n_rows * kHeads, kOut, kOutStride}};
+      expert_matmul({x.data() + 1, n_rows * kHeads, kIn, kInStride},
+                    {names ? named.data() : nullptr, nullptr, n_rows, kHeads}, {&product, 1}, scratch, pool);
+    }
+    EXPECT_EQ(got, expected) << n_rows << " rows";
+    EXPECT_NE(got[2], -5.0f);
+  }
+}
+
 TEST(SumExperts, WeighsEveryChoice) {
   constexpr int64_t kRows = 40, kWidth = 501;
   constexpr int32_t kChosen = 3;

@@ -52,8 +52,8 @@ TEST(RmsNorm, RowsTakeTurnsWithSeveralWeights) {
     rms_norm(Matrix<const float>(x.data(), 301 * 3, 37), weights, 1e-5f, Matrix<float>(got.data(), 301 * 3, 37), pool);
     for (int64_t r = 0; r < 301 * 3; ++r) {
       const Matrix<float> to(expected.data() + r * 37, 1, 37);
-      rms_norm_reference(Matrix<const float>(x.data() + r * 37, 1, 37), std::span(weights).subspan(r % 3 * 37, 37), 1e-5f,
-                         to);
+      rms_norm_reference(Matrix<const float>(x.data() + r * 37, 1, 37), std::span(weights).subspan(r % 3 * 37, 37),
+                         1e-5f, to);
     }
     EXPECT_LT(nmse(got, expected), kBound);
     rms_norm_reference(Matrix<const float>(x.data(), 301 * 3, 37), weights, 1e-5f,
@@ -72,6 +72,19 @@ TEST(MeanMagnitudes, MatchTheReferenceAtEveryWidth) {
       mean_magnitudes(in, StatSlot{got.data(), 1}, pool);
       mean_magnitudes_reference(in, StatSlot{expected.data(), 1});
       EXPECT_LT(nmse(got, expected), kBound) << n;
+    }
+  });
+}
+
+TEST(GroupDots, MatchTheReferenceForEveryGroupSize) {
+  for_each_target([] {
+    ThreadPool pool(2);
+    for (int64_t group = 1; group <= 66; ++group) {
+      const auto a = random_floats(static_cast<size_t>(5 * 3 * group), 5), b = random_floats(a.size(), 6);
+      std::vector<float> got(15), expected(15);
+      group_dots({a.data(), 5, 3 * group}, {b.data(), 5, 3 * group}, {got.data(), 5, 3}, pool);
+      group_dots_reference({a.data(), 5, 3 * group}, {b.data(), 5, 3 * group}, {expected.data(), 5, 3});
+      EXPECT_LT(nmse(got, expected), 1e-11) << group;  // sums that cancel
     }
   });
 }

@@ -29,7 +29,7 @@ inline MoeConfig experts_of(int32_t n_experts, int32_t n_chosen) {
 }
 
 // Layers: 0 gated convolution (3 taps), 1 attention (3 heads), 2 state (5 heads) with a convolution (4 taps) and 3 of 6
-// experts, 3 attention (3 heads) beside a state (2 heads), with 2 of 4 experts.
+// experts, 3 attention (3 heads) beside a state (2 heads) and fast weights (4 heads), with 2 of 4 experts.
 inline ModelConfig mixed_model() {
   ModelConfig config;
   config.architecture = "mixed";
@@ -47,6 +47,8 @@ inline ModelConfig mixed_model() {
   LayerConfig parallel = attention_layer(3);
   parallel.mixers.push_back(MixerKind::kMatrixState);
   parallel.state = state_of(2);
+  parallel.mixers.push_back(MixerKind::kFastWeights);
+  parallel.fast = {.model = FastModel::kLinear, .n_heads = 4, .d_head = 2, .batch_size = 3};
   parallel.feed_forward = FeedForwardKind::kMoe;
   parallel.moe = experts_of(4, 2);
   config.layers = {convolution, attention_layer(3), state, parallel};

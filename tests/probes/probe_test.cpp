@@ -24,7 +24,7 @@ TEST(Probes, HaveDistinctNamesAndQuantitiesAndAreFoundByName) {
     EXPECT_EQ(find_probe(probe->name), probe);
     EXPECT_FALSE(probe->description.empty()) << probe->name;
   }
-  EXPECT_EQ(names.size(), 30u);
+  EXPECT_EQ(names.size(), 39u);
   EXPECT_EQ(find_probe("attention"), nullptr);
 }
 
@@ -58,6 +58,7 @@ TEST(Probes, ListOnlyTheLayersThatHaveTheQuantity) {
   EXPECT_THAT(find_probe("cache.bytes")->layers(config), ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(find_probe("output.top")->layers(config), IsEmpty());
   EXPECT_THAT(find_probe("state.norm")->layers(config), ElementsAre(2, 3));
+  EXPECT_THAT(find_probe("fast.drift")->layers(config), ElementsAre(3));
   EXPECT_THAT(find_probe("conv.gate_in")->layers(config), ElementsAre(0));
   EXPECT_THAT(find_probe("conv.taps")->layers(config), ElementsAre(0, 2));
   EXPECT_THAT(find_probe("moe.experts")->layers(config), ElementsAre(2, 3));
@@ -68,6 +69,7 @@ TEST(Probes, AxesAreAsLongAsTheLayerWithMostNeeds) {
   EXPECT_THAT(find_probe("state.norm")->inner_shape(config, 9), ElementsAre(5));
   EXPECT_THAT(find_probe("state.keep")->inner_shape(config, 9), ElementsAre(5, 3));
   EXPECT_THAT(find_probe("state.row")->inner_shape(config, 9), ElementsAre(5, 9));
+  EXPECT_THAT(find_probe("fast.loss_before")->inner_shape(config, 9), ElementsAre(4));
   EXPECT_THAT(find_probe("conv.gate_out")->inner_shape(config, 9), IsEmpty());
   EXPECT_THAT(find_probe("conv.taps")->inner_shape(config, 9), ElementsAre(4));
   EXPECT_THAT(find_probe("moe.experts")->inner_shape(config, 9), ElementsAre(3));
@@ -117,6 +119,7 @@ TEST(Levels, ContainTheOnesBeforeThem) {
   EXPECT_FALSE(full.probes.contains(find_probe("state.row")));
   EXPECT_TRUE(light.probes.contains(find_probe("state.norm")));
   EXPECT_TRUE(light.probes.contains(find_probe("moe.experts")));
+  EXPECT_TRUE(light.probes.contains(find_probe("fast.loss_after")));
   for (const Probe* probe : light.probes) EXPECT_TRUE(standard.probes.contains(probe));
   for (const Level level : {Level::kLight, Level::kStandard, Level::kFull}) {
     EXPECT_EQ(parse_level(level_name(level)), level);

@@ -43,11 +43,17 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   record.config.layers[1].attention.gate = AttentionGate::kHead;
   record.config.layers[1].attention.whole_qk_norm = true;
   record.config.layers[1].attention.clip = 8.5f;
+  record.config.layers[1].attention.d_latent = 12;
+  record.config.layers[1].attention.d_shared_rope = 6;
+  record.config.layers[1].attention.d_query_latent = 9;
   record.config.logit_scale = 0.125f;
   record.config.layers[2].conv = {.n_taps = 4, .n_channels = 77, .is_gated = true};
   record.config.layers[2].state = {.recurrence = Recurrence::kGatedDelta,
                                    .sizes = {.n_heads = 6, .n_groups = 3, .d_key = 5, .d_value = 7},
                                    .n_stat_heads = 2};
+  record.config.layers[0].mixers = {MixerKind::kFastWeights};
+  record.config.layers[0].fast = {
+      .model = FastModel::kMlp, .n_heads = 3, .d_head = 10, .d_hidden = 40, .batch_size = 16, .n_qk_taps = 4};
   MoeConfig& moe = record.config.layers[2].moe;
   moe = {.router = {.n_experts = 9, .n_chosen = 4, .score = RouterScore::kSigmoid},
          .d_expert = 31,
@@ -98,8 +104,8 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   EXPECT_EQ(layers_to_json(back->config, back->layer_labels), layers_to_json(record.config, record.layer_labels));
   EXPECT_EQ(back->config.layers[1].attention.window, 512);
   EXPECT_EQ(back->config.layers[1].attention.rope, record.config.layers[1].attention.rope);
-  EXPECT_EQ(back->config.layers[0].attention.rope.inverse_frequencies,
-            record.config.layers[0].attention.rope.inverse_frequencies);
+  EXPECT_EQ(back->config.layers[2].attention.rope.inverse_frequencies,
+            record.config.layers[2].attention.rope.inverse_frequencies);
   EXPECT_EQ(back->config.layers[2].attention.scale, 0.1f);
   EXPECT_EQ(back->config.layers[2].attention.score_cap, 50.0f);
   EXPECT_TRUE(back->config.layers[2].attention.qk_norm);
@@ -112,6 +118,9 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   EXPECT_EQ(attention.gate, AttentionGate::kHead);
   EXPECT_EQ(attention.normaliser, AttentionNormaliser::kSigmoid);
   EXPECT_EQ(attention.clip, 8.5f);
+  EXPECT_EQ(attention.d_latent, 12);
+  EXPECT_EQ(attention.d_shared_rope, 6);
+  EXPECT_EQ(attention.d_query_latent, 9);
   EXPECT_EQ(back->config.logit_scale, 0.125f);
   const ConvConfig& conv = back->config.layers[2].conv;
   EXPECT_EQ(std::tuple(conv.n_taps, conv.n_channels, conv.is_gated), std::tuple(4, 77, true));
@@ -120,6 +129,11 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   EXPECT_EQ(std::tuple(state.sizes.n_heads, state.sizes.n_groups, state.sizes.d_key, state.sizes.d_value),
             std::tuple(6, 3, 5, 7));
   EXPECT_EQ(state.n_stat_heads, 2);
+  EXPECT_EQ(back->config.layers[0].mixers, std::vector{MixerKind::kFastWeights});
+  const FastWeightsConfig& fast = back->config.layers[0].fast;
+  EXPECT_EQ(fast.model, FastModel::kMlp);
+  EXPECT_EQ(std::tuple(fast.n_heads, fast.d_head, fast.d_hidden, fast.batch_size, fast.n_qk_taps),
+            std::tuple(3, 10, 40, 16, 4));
   EXPECT_EQ(back->config.layers[2].moe.router, moe.router);
   EXPECT_EQ(back->config.layers[2].moe.d_expert, 31);
   EXPECT_EQ(back->config.layers[2].moe.d_shared, 33);

@@ -60,7 +60,8 @@ TEST_P(EveryView, OfAHybridDrawsTextInsideTheSceneAndApart) {
   const Theme& theme = theme_of(GetParam());
   const FixedWidthMetrics metrics(theme);
   static const FrameHistory kMamba = HybridRun{.n_layers = 5, .has_attention = false}.history(40);
-  for (const FrameHistory* history : {&hybrid_sample(), &kMamba}) {
+  static const FrameHistory kFast = FastRun{.n_layers = 7}.history(150);
+  for (const FrameHistory* history : {&hybrid_sample(), &kMamba, &kFast}) {
     for (const View* view : views()) {
       for (const Size size : {Size{1, 1}, Size{300, 200}, Size{420, 300}, Size{640, 480}, Size{800, 300},
                               Size{300, 900}, Size{1280, 800}, Size{2560, 1440}}) {
@@ -70,10 +71,13 @@ TEST_P(EveryView, OfAHybridDrawsTextInsideTheSceneAndApart) {
           state.selected = {.step = layer < 0 ? -1 : 20, .layer = layer, .head = 1};
           state.follow = layer < 0;
           const Scene scene = view->scene({*history, state, size, metrics});
-          const std::string what =
-              std::string(view->name()) + "_hybrid_" + std::to_string(static_cast<int>(size.width)) + "x" +
-              std::to_string(static_cast<int>(size.height)) + "_" + std::string(theme_name(GetParam())) + "_layer" +
-              std::to_string(layer) + (history == &kMamba ? "_mamba" : "");
+          const std::string what = std::string(view->name()) + "_hybrid_" +
+                                   std::to_string(static_cast<int>(size.width)) + "x" +
+                                   std::to_string(static_cast<int>(size.height)) + "_" +
+                                   std::string(theme_name(GetParam())) + "_layer" + std::to_string(layer) +
+                                   (history == &kMamba  ? "_mamba"
+                                    : history == &kFast ? "_fast"
+                                                        : "");
           expect_tidy(scene, metrics, what);
           write_picture(scene, theme, metrics, what);
         }

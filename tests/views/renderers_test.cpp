@@ -111,12 +111,14 @@ TEST(TilePixels, ColoursCellsByTheTableAndLeavesMissingOnesTransparent) {
 TEST(ImGuiRenderer, DrawsTwoThousandTokensWithABoundedNumberOfVertices) {
   const FrameHistory attention = SampleRun{.n_layers = 2, .n_heads = 3, .exact_steps = 64}.history(2000);
   const FrameHistory hybrid = HybridRun{}.history(2000);
+  const FrameHistory fast = FastRun{}.history(2000);
   const Theme& theme = theme_of(ThemeKind::kDark);
   const FixedWidthMetrics metrics(theme);
   const SampleTexts texts;
   HeadlessImGui imgui({1600, 1000});
   for (const View* view : all_views()) {
-    const FrameHistory& history = view->unavailable(attention.info()) ? hybrid : attention;
+    const auto has = [view](const FrameHistory& one) { return !view->unavailable(one.info()); };
+    const FrameHistory& history = has(attention) ? attention : has(hybrid) ? hybrid : fast;
     const Scene scene = view->scene({history, {}, {1600, 1000}, metrics, &texts});
     const HeadlessImGui::Counts counts = imgui.frame(scene, theme, metrics);
     EXPECT_GT(counts.n_vertices, 200) << view->name();

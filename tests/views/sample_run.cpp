@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <numeric>
 
 #include "views/scene.h"
@@ -336,6 +337,55 @@ FrameBatch HybridRun::batch(int64_t step) const {
 }
 
 FrameHistory HybridRun::history(int64_t n_steps) const {
+  FrameHistory history;
+  history.reset(info());
+  for (int64_t step = 0; step < n_steps; ++step) history.add_batch(batch(step));
+  return history;
+}
+
+RunInfo FastRun::info() const {
+  RunInfo info = SampleRun{.n_layers = n_layers, .n_heads = 2}.info();
+  info.layer_labels.clear();
+  for (int32_t i = 0; i < n_layers; ++i) {
+    if (i % 3 != 1) {
+      LayerConfig& layer = info.config.layers[static_cast<size_t>(i)];
+      layer.mixers = {MixerKind::kFastWeights};
+      layer.fast = {.model = i % 3 == 0 ? FastModel::kLinear : FastModel::kMlp,
+                    .n_heads = i % 3 == 0 ? 3 : 5,
+                    .d_head = 4,
+                    .d_hidden = i % 3 == 0 ? 0 : 16,
+                    .batch_size = 8};
+    }
+    info.layer_labels.push_back(layer_label(info.config, i));
+  }
+  return info;
+}
+
+float FastRun::value(size_t probe, int64_t step, int32_t layer, int32_t head) const {
+  return static_cast<float>(probe + 1) + 0.1f * static_cast<float>(step) + 0.25f * static_cast<float>(layer) +
+         0.01f * static_cast<float>(head);
+}
+
+FrameBatch FastRun::batch(int64_t step) const {
+  const ModelConfig config = info().config;
+  FrameBatch batch;
+  batch.tokens = {SampleRun{}.token(step), SampleRun{}.token(step + 1)};
+  for (size_t probe = 0; probe < std::size(kProbes); ++probe) {
+    const std::vector<int32_t> layers = find_probe(kProbes[probe])->layers(config);
+    const std::vector<int64_t> inner = find_probe(kProbes[probe])->inner_shape(config, step + 1);
+    std::vector<float> values;
+    for (const int32_t layer : layers) {
+      for (int32_t head = 0; head < inner[0]; ++head) {
+        const bool there = head < config.layers[static_cast<size_t>(layer)].fast.n_heads;
+        values.push_back(there ? value(probe, step, layer, head) : std::nanf(""));
+      }
+    }
+    batch.frames.push_back(make_frame(kProbes[probe], step, layers, inner, values));
+  }
+  return batch;
+}
+
+FrameHistory FastRun::history(int64_t n_steps) const {
   FrameHistory history;
   history.reset(info());
   for (int64_t step = 0; step < n_steps; ++step) history.add_batch(batch(step));

@@ -45,6 +45,19 @@ struct HybridRun {
   FrameHistory history(int64_t n_steps) const;
 };
 
+// A made-up model that learns while it reads: 0 TTT-Linear (3 heads), 1 attention (2 heads), 2 TTT-MLP (5 heads), and
+// so on round. Every number follows from probe, step, layer and head.
+struct FastRun {
+  static constexpr const char* kProbes[] = {"fast.loss_before", "fast.loss_after", "fast.rate", "fast.update",
+                                            "fast.drift"};
+  int32_t n_layers = 3;
+
+  RunInfo info() const;
+  float value(size_t probe, int64_t step, int32_t layer, int32_t head) const;
+  FrameBatch batch(int64_t step) const;  // the probes of fast weights at one step
+  FrameHistory history(int64_t n_steps) const;
+};
+
 // A frame of one step made of floats; `inner` are the sizes after [t, layer].
 Frame make_frame(const char* probe, int64_t step, std::vector<int32_t> layers, std::vector<int64_t> inner,
                  const std::vector<float>& values, Origin origin = Origin::kLive);

@@ -54,9 +54,9 @@ RunInfo hybrid() {
 TEST(Registry, ListsTheViewsAndRefusesOthersByName) {
   std::vector<std::string> names;
   for (const View* view : all_views()) names.emplace_back(view->name());
-  EXPECT_EQ(names,
-            (std::vector<std::string>{"attention", "state", "routing", "loop", "cache", "output", "text", "window"}));
-  for (const char* later : {"convolution", "lens", "mixing", "fast"}) {
+  EXPECT_EQ(names, (std::vector<std::string>{"attention", "state", "fast", "routing", "loop", "cache", "output", "text",
+                                             "window"}));
+  for (const char* later : {"convolution", "lens", "mixing"}) {
     const auto found = find_view(later);
     ASSERT_FALSE(found.has_value());
     EXPECT_EQ(found.error().code, ErrorCode::kUnsupported);
@@ -238,16 +238,17 @@ TEST(WindowView, TilesTheOtherViews) {
 }
 
 TEST(WindowView, TilesWhatTheModelHas) {
-  const auto panels = [](const HybridRun& run) {
+  const auto panels = [](const auto& run) {
     std::vector<std::string> names;
     const json scene = draw_json("window", run.history(20), {}, {1280, 900});
     for (const json& panel : scene["panels"]) names.push_back(panel["name"]);
     return names;
   };
-  EXPECT_EQ(panels({}),
+  EXPECT_EQ(panels(HybridRun{}),
             (std::vector<std::string>{"text", "attention", "state", "routing", "cache", "output", "timeline"}));
-  EXPECT_EQ(panels({.has_attention = false}),
+  EXPECT_EQ(panels(HybridRun{.has_attention = false}),
             (std::vector<std::string>{"text", "state", "routing", "cache", "output", "timeline"}));
+  EXPECT_EQ(panels(FastRun{}), (std::vector<std::string>{"text", "attention", "fast", "cache", "output", "timeline"}));
 }
 
 TEST(EveryView, DrawsAnEmptyHistory) {
@@ -268,6 +269,20 @@ std::string value_of(const std::vector<InspectorRow>& rows, const std::string& n
     if (row.name == name) return row.value;
   }
   return "";
+}
+
+TEST(Inspector, TellsWhatAHeadWithFastWeightsLearns) {
+  const FastRun run;
+  ViewState state = at_step(7);
+  state.selected.layer = 2;
+  state.selected.head = 3;
+  const std::vector<InspectorRow> rows = inspector_rows(run.history(10), state, nullptr);
+  const auto number = [&](size_t probe) { return format_value(static_cast<double>(run.value(probe, 7, 2, 3))); };
+  EXPECT_EQ(value_of(rows, "inner loss before"), number(0));
+  EXPECT_EQ(value_of(rows, "inner loss after"), number(1));
+  EXPECT_EQ(value_of(rows, "step size"), number(2));
+  EXPECT_EQ(value_of(rows, "change"), number(3));
+  EXPECT_EQ(value_of(rows, "drift"), number(4));
 }
 
 TEST(Inspector, TellsTheSelectionsNumbersWithTheirProvenance) {

@@ -36,7 +36,6 @@ refuses "tasks" 'tasks' tasks
 refuses "lesson" 'lesson' lesson
 refuses "quantize" 'quantize' quantize
 refuses "--edit" 'edit' run --model "$text" --prompt a -n 1 --edit "layer 0"
-refuses "--loops" 'loops' run --model "$text" --prompt a -n 1 --loops 3 --loop-layers 0:1
 refuses "a file that is not there" 'absent\.orrery' "$work/absent.orrery"
 try
 check "no argument and no display: a word, no crash" sh -c "test $rc -eq 1 -o $rc -eq 2 && test -s '$work/err'"

@@ -20,7 +20,7 @@ column_sums() { # file [t, layer, 4] of int64, number of layers: the sums of eac
   npy_values "$1" | awk -v n="$2" '{ s[(NR - 1) % 4] += $1 } NR % (4 * n) == 0 { print s[0], s[1], s[2], s[3]; split("", s) }'
 }
 
-for name in lfm2 lfm2-moe mamba mamba2 jamba granite-hybrid falcon-h1 nemotron-h-moe qwen3-next zamba2 retnet gpt-oss; do
+for name in lfm2 lfm2-moe mamba mamba2 jamba granite-hybrid falcon-h1 nemotron-h-moe qwen3-next zamba2 retnet gpt-oss ttt-linear-b ttt-mlp rwkv7 recurrent-gemma; do
   model=$models/tiny-$name
   golden=$goldens/hybrids/tiny-$name
   tokens=$(ids_of "$golden/tokens.npy")
@@ -36,6 +36,7 @@ for name in lfm2 lfm2-moe mamba mamba2 jamba granite-hybrid falcon-h1 nemotron-h
   n_layers=$(json_length '$.layers')
   per_token=$(json '$.cache.bytes_per_token') of_windows=$(json '$.cache.of_windows')
   state=$(json '$.cache.constant."recurrent state"') convolution=$(json '$.cache.constant."convolution state"')
+  fast=$(json '$.cache.constant."fast weights"')
   succeeds "$name: info for people" info "$model"
   check "$name: info for people says what the cache takes" sh -c "cat '$work/out' '$work/err' | grep -q '^cache '"
 
@@ -44,6 +45,9 @@ for name in lfm2 lfm2-moe mamba mamba2 jamba granite-hybrid falcon-h1 nemotron-h
   [ -e "$golden/state_norm.npy" ] && golden_is state.norm state_norm.npy 1e-3 relative
   [ -e "$golden/state_keep.npy" ] && golden_is state.keep state_keep.npy 1e-3
   [ -e "$golden/state_write.npy" ] && golden_is state.write state_write.npy 1e-3
+  for what in loss_before loss_after rate update drift; do
+    [ -e "$golden/fast_$what.npy" ] && golden_is fast.$what fast_$what.npy 1e-3 relative
+  done
   [ -e "$golden/conv_taps.npy" ] && golden_is conv.taps conv_taps.npy 1e-3
   [ -e "$golden/conv_gate_in.npy" ] && golden_is conv.gate_in conv_gate_in.npy 1e-3
   [ -e "$golden/conv_gate_out.npy" ] && golden_is conv.gate_out conv_gate_out.npy 1e-3
@@ -55,14 +59,14 @@ for name in lfm2 lfm2-moe mamba mamba2 jamba granite-hybrid falcon-h1 nemotron-h
   # Keys and values grow by what a token takes, the rest is constant from the first token on.
   succeeds "$name: export of cache.bytes" export "$s" --probe cache.bytes --out "$work/bytes.npy"
   column_sums "$work/bytes.npy" "$n_layers" >"$work/sums"
-  equal "$name: states are constant" "$state $convolution 0" "$(awk '{ print $2, $3, $4 }' "$work/sums" | sort -u)"
+  equal "$name: states are constant" "$state $convolution $fast" "$(awk '{ print $2, $3, $4 }' "$work/sums" | sort -u)"
   [ "$of_windows" = 0 ] && equal "$name: keys and values of a token" "$per_token" \
     "$(awk 'NR > 1 { print $1 - before } { before = $1 }' "$work/sums" | sort -u)"
   equal "$name: keys and values of the first token" "$per_token" "$(head -1 "$work/sums" | cut -d' ' -f1)"
 
   succeeds "$name: verify" verify "$s" --json
   equal "$name: bit-identical" 1 "$(json '$.bit_identical')"
-  for view in attention state routing cache window; do
+  for view in attention state fast routing cache window; do
     try shot "$s" --view $view --size 1280x800 --out "$work/$view.json"
     if [ $rc -eq 0 ]; then
       equal "$name: $view is an object" object "$(sqlite3 :memory: "select json_type(cast(readfile('$work/$view.json') as text))")"
@@ -112,3 +116,18 @@ s=$work/granite-hybrid.orrery
 succeeds "a routing picture" shot "$s" --view routing --step 20 --out "$work/routing.json"
 equal "tokens counted" 1 "$(grep -c '21 tokens counted' "$work/routing.json")"
 check "equal shares are printed" grep -q 'equal shares' "$work/routing.json"
+s=$work/ttt-mlp.orrery
+succeeds "a picture of fast weights" shot "$s" --view fast --size 1280x800 --out "$work/fast.json"
+cells_of() { # name of a tile of fast.json: its cells, row after row
+  sqlite3 :memory: "select c.value from json_each(cast(readfile('$work/fast.json') as text), '\$.tiles') t,
+    json_each(t.value, '\$.cells') r, json_each(r.value) c where json_extract(t.value, '\$.name') = '$1'"
+}
+for pair in "loss_before:loss before the step" "loss_after:loss after the step" "rate:inner step size" \
+  "update:change of the weights" "drift:drift of the weights"; do
+  succeeds "export of fast.${pair%%:*}" export "$s" --probe "fast.${pair%%:*}" --layers 0 --out "$work/fast.npy"
+  npy_values "$work/fast.npy" | awk '{ at[NR - 1] = $1 } END { for (h = 0; h < 3; ++h) for (t = 0; t < NR / 3; ++t) print at[3 * t + h] }' >"$work/expected"
+  cells_of "${pair#*:} by head" >"$work/values"
+  near "the view's cells are fast.${pair%%:*}" "$work/values" "$work/expected" 1e-5 relative
+  equal "as many cells of fast.${pair%%:*}" 600 "$(wc -l <"$work/values" | tr -d ' ')"
+  rm -f "$work/fast.npy"
+done

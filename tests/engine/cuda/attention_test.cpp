@@ -47,7 +47,8 @@ struct Problem {
   float score_cap = 0.0f;
   std::vector<float> sinks;
   AttentionNormaliser normaliser = AttentionNormaliser::kSoftmax;
-  std::string only;  // a statistic, or "out" for none; empty: all of them
+  bool values_in_keys = false;  // values of the sequences are not used
+  std::string only;             // a statistic, or "out" for none; empty: all of them
 
   Fields run(Backend& backend) const {
     OnBackend on(backend);
@@ -55,7 +56,7 @@ struct Problem {
     std::vector<KvPages> views;
     for (const SequenceData& sequence : sequences) store(on, backend, sequence, pages);
     for (size_t i = 0; i < sequences.size(); ++i) {
-      views.push_back({pages[2 * i], pages[2 * i + 1], sequences[i].first_page});
+      views.push_back({pages[2 * i], pages[values_in_keys ? 2 * i : 2 * i + 1], sequences[i].first_page});
     }
     const auto n_rows = static_cast<int64_t>(rows.size());
     const int64_t n_heads = heads.n_heads;
@@ -88,6 +89,7 @@ struct Problem {
     args.n_kv_heads = heads.n_kv_heads;
     args.d_head_k = heads.d_head_k;
     args.d_head_v = heads.d_head_v;
+    args.values_in_keys = values_in_keys;
     args.scale = 1.0f / std::sqrt(static_cast<float>(heads.d_head_k));
     args.score_cap = score_cap;
     args.normaliser = normaliser;
@@ -290,6 +292,20 @@ TEST_P(CudaAttention, SinksTakeTheirShare) {
       for (int64_t key = 0; key < sunk.n_row_keys; ++key) sum += rows[static_cast<size_t>(r * sunk.n_row_keys + key)];
       EXPECT_GT(sum, 0.0);
       EXPECT_LT(sum, 0.01);
+    }
+  }
+}
+
+// Many query heads on one, as in latent attention, and few; in pieces of 16 bytes and not.
+TEST_P(CudaAttention, ValuesMayLieInTheKeys) {
+  for (const Heads& heads : {Heads{20, 1, 40, 32}, Heads{3, 1, 24, 16}, Heads{3, 1, 13, 9}, Heads{4, 2, 72, 70}}) {
+    for (const DType dtype : {DType::kF16, DType::kF32}) {
+      for (const int64_t n_rows : {1, 20}) {
+        SCOPED_TRACE(std::to_string(heads.n_heads) + " heads of " + std::to_string(heads.d_head_k));
+        Problem latent = problem(heads, dtype, causal_rows(110, n_rows), 110 + n_rows);
+        latent.values_in_keys = true;
+        expect_equals_cpu(latent);
+      }
     }
   }
 }

@@ -42,6 +42,7 @@ class CudaExpertMatmul : public CudaOperation {
     std::vector<float> x, biases;  // biases [n_experts, n_out] or empty
     std::vector<int32_t> experts;
     bool lie_apart = false;
+    bool in_turn = false;  // the routes name no experts
 
     int64_t n_choices() const { return sizes.n_rows * sizes.n_chosen; }
     int64_t n_x_rows() const { return has_row_per_choice ? n_choices() : sizes.n_rows; }
@@ -65,7 +66,7 @@ class CudaExpertMatmul : public CudaOperation {
         bias_views.push_back(
             {DType::kF32, {sizes.n_out}, reinterpret_cast<const std::byte*>(bias_data + e * sizes.n_out)});
       }
-      const Routes routes{.experts = const_cast<int32_t*>(on.input<int32_t>(experts)),
+      const Routes routes{.experts = in_turn ? nullptr : const_cast<int32_t*>(on.input<int32_t>(experts)),
                           .weights = nullptr,
                           .n_rows = sizes.n_rows,
                           .n_chosen = sizes.n_chosen};
@@ -156,6 +157,19 @@ TEST_P(CudaExpertMatmul, AnyShareOfExpertsIsRight) {
 TEST_P(CudaExpertMatmul, ProductsShareTheirInput) {
   expect_right(problem(DType::kQ5_1, {1, 4, 6, 10}, 64, false, true), 2);
   expect_right(problem(DType::kF32, {19, 2, 6, 10}, 35, true, true), 5);
+}
+
+TEST_P(CudaExpertMatmul, RoutesThatNameNoExpertsTakeThemInTurn) {
+  for (const DType dtype : {DType::kF32, DType::kQ8_0}) {
+    for (const int64_t n_rows : {1, 3, 30}) {
+      Problem heads = problem(dtype, {n_rows, 5, 5, 6}, 32, true, false);
+      for (size_t choice = 0; choice < heads.experts.size(); ++choice) {
+        heads.experts[choice] = static_cast<int32_t>(choice % 5);
+      }
+      heads.in_turn = true;
+      expect_right(heads);
+    }
+  }
 }
 
 // Decoding in steps gives the bits of a small batch.

@@ -12,35 +12,42 @@ constexpr double kMost = 1e-11;
 // Sums in double on both sides, of decays in double.
 constexpr double kMostOfRows = 1e-12;
 
-enum class Decay { kNone, kFixed, kRateAlone, kScalar, kVectorOfRate, kVector };
+enum class Decay { kNone, kFixed, kRateAlone, kScalar, kVectorOfRate, kVector, kVectorOfHeads };
 
 struct Case {
   const char* like;
   MatrixStateSizes sizes;
   Decay decay;
-  bool erases;
+  StateErase erase;
   bool has_write;
   bool has_skip;
   int32_t n_stats;
 };
 
 constexpr Case kCases[] = {
-    {"linear attention", {3, 3, 5, 7}, Decay::kNone, false, false, false, 3},
-    {"retention", {4, 4, 12, 20}, Decay::kFixed, false, false, false, 4},
-    {"grouped queries", {6, 2, 33, 9}, Decay::kRateAlone, false, true, false, 6},
-    {"Mamba-2", {6, 3, 16, 8}, Decay::kScalar, false, true, true, 6},
-    {"wide Mamba-2", {2, 1, 128, 17}, Decay::kScalar, false, true, true, 2},
-    {"Mamba-1", {67, 1, 16, 1}, Decay::kVectorOfRate, false, true, true, 16},
-    {"odd Mamba-1", {37, 1, 7, 1}, Decay::kVectorOfRate, false, true, true, 5},
-    {"gated delta net", {4, 2, 24, 11}, Decay::kRateAlone, true, true, false, 4},
-    {"wide delta net", {2, 2, 128, 5}, Decay::kScalar, true, true, false, 2},
-    {"delta net", {3, 3, 9, 13}, Decay::kNone, true, true, false, 3},
-    {"gates by channel", {2, 1, 19, 6}, Decay::kVector, true, true, true, 2},
-    {"keys of 60", {3, 1, 60, 5}, Decay::kScalar, false, true, true, 3},
-    {"keys of 200", {2, 1, 200, 3}, Decay::kVectorOfRate, false, true, true, 2},
-    {"keys of 250 that erase", {1, 1, 250, 5}, Decay::kScalar, true, true, false, 1},
-    {"the widest keys", {1, 1, 530, 3}, Decay::kVector, true, true, false, 1},
-    {"one by one", {1, 1, 1, 1}, Decay::kScalar, false, true, true, 1},
+    {"linear attention", {3, 3, 5, 7}, Decay::kNone, StateErase::kNone, false, false, 3},
+    {"retention", {4, 4, 12, 20}, Decay::kFixed, StateErase::kNone, false, false, 4},
+    {"grouped queries", {6, 2, 33, 9}, Decay::kRateAlone, StateErase::kNone, true, false, 6},
+    {"Mamba-2", {6, 3, 16, 8}, Decay::kScalar, StateErase::kNone, true, true, 6},
+    {"wide Mamba-2", {2, 1, 128, 17}, Decay::kScalar, StateErase::kNone, true, true, 2},
+    {"Mamba-1", {67, 1, 16, 1}, Decay::kVectorOfRate, StateErase::kNone, true, true, 16},
+    {"odd Mamba-1", {37, 1, 7, 1}, Decay::kVectorOfRate, StateErase::kNone, true, true, 5},
+    {"gated delta net", {4, 2, 24, 11}, Decay::kRateAlone, StateErase::kDelta, true, false, 4},
+    {"wide delta net", {2, 2, 128, 5}, Decay::kScalar, StateErase::kDelta, true, false, 2},
+    {"delta net", {3, 3, 9, 13}, Decay::kNone, StateErase::kDelta, true, false, 3},
+    {"gates by channel", {2, 1, 19, 6}, Decay::kVector, StateErase::kDelta, true, true, 2},
+    {"keys of 60", {3, 1, 60, 5}, Decay::kScalar, StateErase::kNone, true, true, 3},
+    {"keys of 200", {2, 1, 200, 3}, Decay::kVectorOfRate, StateErase::kNone, true, true, 2},
+    {"keys of 250 that erase", {1, 1, 250, 5}, Decay::kScalar, StateErase::kDelta, true, false, 1},
+    {"the widest keys", {1, 1, 530, 3}, Decay::kVector, StateErase::kDelta, true, false, 1},
+    {"one by one", {1, 1, 1, 1}, Decay::kScalar, StateErase::kNone, true, true, 1},
+    {"RWKV-7", {3, 3, 24, 11}, Decay::kVectorOfHeads, StateErase::kPair, false, false, 3},
+    {"RWKV-7 of its usual width", {1, 1, 64, 64}, Decay::kVectorOfHeads, StateErase::kPair, false, false, 1},
+    {"short pairs", {5, 5, 3, 2}, Decay::kScalar, StateErase::kPair, true, false, 5},
+    {"shared pairs of 100", {4, 2, 100, 3}, Decay::kVector, StateErase::kPair, true, true, 4},
+    {"pairs of 200", {2, 2, 200, 3}, Decay::kVectorOfHeads, StateErase::kPair, false, false, 2},
+    {"the widest pairs", {1, 1, 530, 3}, Decay::kVectorOfHeads, StateErase::kPair, true, false, 1},
+    {"RG-LRU", {67, 1, 1, 1}, Decay::kScalar, StateErase::kNone, true, false, 5},
 };
 
 class CudaMatrixState : public CudaOperation {
@@ -53,9 +60,13 @@ class CudaMatrixState : public CudaOperation {
   static int64_t n_keys(const Case& c) { return int64_t{c.sizes.n_groups} * c.sizes.d_key; }
   static int64_t n_values(const Case& c) { return int64_t{c.sizes.n_heads} * c.sizes.d_value; }
   static int64_t n_rates(const Case& c) {
-    return c.decay == Decay::kVector ? int64_t{c.sizes.n_heads} * c.sizes.d_key : c.sizes.n_heads;
+    const bool by_channel = c.decay == Decay::kVector || c.decay == Decay::kVectorOfHeads;
+    return by_channel ? int64_t{c.sizes.n_heads} * c.sizes.d_key : c.sizes.n_heads;
   }
-  static int64_t width(const Case& c) { return 3 + 2 * n_keys(c) + n_values(c) + n_rates(c) + c.sizes.n_heads; }
+  static int64_t n_erasing(const Case& c) { return c.erase == StateErase::kPair ? 2 * n_keys(c) : 0; }
+  static int64_t width(const Case& c) {
+    return 3 + 2 * n_keys(c) + n_values(c) + n_rates(c) + c.sizes.n_heads + n_erasing(c);
+  }
 
   Inputs inputs(const Case& c, int64_t n_rows) {
     Inputs in{n_rows, random(n_rows * width(c))};
@@ -69,6 +80,8 @@ class CudaMatrixState : public CudaOperation {
         float& write = row[rate_begin + n_rates(c) + i];
         write = 1.0f / (1.0f + std::exp(-write));
       }
+      float* const erasing = row + rate_begin + n_rates(c) + c.sizes.n_heads;
+      for (int64_t i = 0; i < n_erasing(c); ++i) erasing[i] /= std::sqrt(static_cast<float>(c.sizes.d_key));
       // Where a rate is the logarithm itself it is negative.
       if (c.decay == Decay::kRateAlone || c.decay == Decay::kVector) {
         for (int64_t i = 0; i < n_rates(c); ++i) row[rate_begin + i] *= -1.0f;
@@ -79,7 +92,8 @@ class CudaMatrixState : public CudaOperation {
 
   std::vector<float> log_decay(const Case& c) {
     int64_t n = 0;
-    if (c.decay == Decay::kFixed || c.decay == Decay::kScalar) n = c.sizes.n_heads;
+    const bool by_head = c.decay == Decay::kFixed || c.decay == Decay::kScalar || c.decay == Decay::kVectorOfHeads;
+    if (by_head) n = c.sizes.n_heads;
     if (c.decay == Decay::kVectorOfRate) n = int64_t{c.sizes.n_heads} * c.sizes.d_key;
     std::vector<float> logs = random(n);
     for (float& log : logs) log = -std::fabs(log);
@@ -97,9 +111,21 @@ class CudaMatrixState : public CudaOperation {
     if (c.decay != Decay::kNone && c.decay != Decay::kFixed) args.decay.rate = wide.cols(rate_begin, n_rates(c));
     if (!logs.empty()) args.decay.log_decay = {on.input(logs), logs.size()};
     if (c.has_write) args.write = wide.cols(rate_begin + n_rates(c), c.sizes.n_heads);
-    args.erase = c.erases ? StateErase::kDelta : StateErase::kNone;
+    args.erase = c.erase;
+    if (c.erase == StateErase::kPair) {
+      args.erase_read = wide.cols(rate_begin + n_rates(c) + c.sizes.n_heads, n_keys(c));
+      args.erase_write = wide.cols(rate_begin + n_rates(c) + c.sizes.n_heads + n_keys(c), n_keys(c));
+    }
     args.read_scale = 0.7f;
     return args;
+  }
+
+  static StateHistory history_of(const MatrixStateArgs& args) {
+    return {.k = args.k,
+            .rate = args.decay.rate,
+            .write = args.write,
+            .erase_read = args.erase_read,
+            .erase_write = args.erase_write};
   }
 
   static MatrixStateStats all_stats(const Case& c, int64_t n_rows, OnBackend& on) {
@@ -146,7 +172,7 @@ TEST_P(CudaMatrixState, EqualsTheCpuOverBatchesAndSequences) {
 
 // The output may be the values themselves; statistics are still of the values.
 TEST_P(CudaMatrixState, WritesOverItsValues) {
-  for (const Case& c : {kCases[3], kCases[5], kCases[7]}) {
+  for (const Case& c : {kCases[3], kCases[5], kCases[7], kCases[16]}) {
     SCOPED_TRACE(c.like);
     const Inputs in = inputs(c, 6);
     const std::vector<float> logs = log_decay(c);
@@ -214,7 +240,7 @@ TEST_P(CudaMatrixState, ImpliedRowsEqualTheCpus) {
           const MatrixStateArgs args = args_of(c, wide, logs, on);
           const StateRowArgs rows{.sizes = c.sizes,
                                   .q = args.q.rows(first, n_tokens - first),
-                                  .history = {.k = args.k, .rate = args.decay.rate, .write = args.write},
+                                  .history = history_of(args),
                                   .log_decay = args.decay.log_decay,
                                   .erase = args.erase,
                                   .read_scale = args.read_scale,
@@ -252,7 +278,7 @@ TEST_P(CudaMatrixState, ImpliedRowsReproduceTheRead) {
     backend_->matrix_state(args, {});
     backend_->matrix_state_rows({.sizes = c.sizes,
                                  .q = args.q,
-                                 .history = {.k = args.k, .rate = args.decay.rate, .write = args.write},
+                                 .history = history_of(args),
                                  .log_decay = args.decay.log_decay,
                                  .erase = args.erase,
                                  .read_scale = args.read_scale,

@@ -17,8 +17,8 @@ struct Golden {
 };
 
 // What differs between kernels: dtypes, grouped heads, biases, windows, QK norms, caps, activations, both pairings;
-// then short convolutions, recurrences with decays by channel, by head, and that erase, experts by all kinds of scores,
-// sinks.
+// then short convolutions, recurrences with decays by channel, by head, and that erase, token shifts, layer norms, fast
+// weights of both kinds, experts by all kinds of scores, sinks; latent attention.
 constexpr Golden kGoldens[] = {
     {"tiny-llama-a", "llama/a"},
     {"tiny-llama-c.f16.gguf", "llama/c-f16"},
@@ -49,6 +49,11 @@ constexpr Golden kGoldens[] = {
     {"tiny-minimax-b", "hybrids/tiny-minimax-b"},
     {"tiny-retnet-c", "hybrids/tiny-retnet-c"},
     {"tiny-samba", "hybrids/tiny-samba"},
+    {"tiny-ttt-linear-b", "hybrids/tiny-ttt-linear-b"},
+    {"tiny-ttt-mlp-b", "hybrids/tiny-ttt-mlp-b"},
+    {"tiny-rwkv7", "hybrids/tiny-rwkv7"},
+    {"tiny-rwkv7-c", "hybrids/tiny-rwkv7-c"},
+    {"tiny-recurrent-gemma", "hybrids/tiny-recurrent-gemma"},
     {"tiny-mixtral-b", "hybrids/tiny-mixtral-b"},
     {"tiny-olmoe-b", "hybrids/tiny-olmoe-b"},
     {"tiny-qwen3-moe-b", "hybrids/tiny-qwen3-moe-b"},
@@ -56,6 +61,9 @@ constexpr Golden kGoldens[] = {
     {"tiny-huginn-b", "hybrids/tiny-huginn-b"},
     {"tiny-huginn-c", "hybrids/tiny-huginn-c"},
     {"tiny-loopformer-b", "hybrids/tiny-loopformer-b"},
+    {"tiny-deepseek-v3", "hybrids/tiny-deepseek-v3"},
+    {"tiny-deepseek-v3-c.f32.gguf", "hybrids/tiny-deepseek-v3-c"},
+    {"tiny-kimi-linear-b", "hybrids/tiny-kimi-linear-b"},
 };
 
 class CudaModels : public CudaOperation {

@@ -43,6 +43,19 @@ TEST_P(CudaRowNorm, MeanMagnitudesEqualTheCpus) {
   }
 }
 
+TEST_P(CudaRowNorm, GroupDotsEqualTheCpus) {
+  for (const int64_t group : {1, 3, 40, 129}) {
+    const std::vector<float> a = random(2 * 7 * group), b = random(2 * 7 * group);
+    expect_alike(
+        [&](Backend& backend) {
+          OnBackend on(backend);
+          backend.group_dots(on.matrix(a, 2, 7 * group), on.matrix(b, 2, 7 * group), on.output(2, 7));
+          return on.results();
+        },
+        kMost);
+  }
+}
+
 ORRERY_CUDA_OPERATION_TESTS(CudaRowNorm);
 
 }  // namespace

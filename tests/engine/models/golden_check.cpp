@@ -153,11 +153,20 @@ void compare_attention(const Measured& measured, const Golden& golden, const Gol
 void compare_states(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
   golden.expect_relative("state_norm", measured.state_norm, bounds.norm_relative);
   golden.expect_relative("state_write", measured.state_write, bounds.norm_relative);
+  golden.expect_relative("state_erase", measured.state_erase, bounds.norm_relative);
   golden.expect_relative("state_read", measured.state_read, bounds.norm_relative);
   golden.expect_absolute("state_keep", measured.state_keep, bounds.attention_row);
   golden.expect_relative("conv_taps", measured.conv_taps, bounds.norm_relative);
   golden.expect_relative("conv_gate_in", measured.conv_gate_in, bounds.norm_relative);
   golden.expect_relative("conv_gate_out", measured.conv_gate_out, bounds.norm_relative);
+}
+
+void compare_fast_weights(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
+  golden.expect_relative("fast_loss_before", measured.fast_loss_before, bounds.norm_relative);
+  golden.expect_relative("fast_loss_after", measured.fast_loss_after, bounds.norm_relative);
+  golden.expect_relative("fast_rate", measured.fast_rate, bounds.norm_relative);
+  golden.expect_relative("fast_update", measured.fast_update, bounds.norm_relative);
+  golden.expect_relative("fast_drift", measured.fast_drift, bounds.norm_relative);
 }
 
 void compare_experts(const Measured& measured, const Golden& golden, const GoldenBounds& bounds) {
@@ -182,6 +191,7 @@ void compare(const Measured& measured, const Golden& golden, const GoldenBounds&
   EXPECT_LE(largest_difference(measured.logits, golden.read("logits")), bounds.logits);
   compare_attention(measured, golden, bounds);
   compare_states(measured, golden, bounds);
+  compare_fast_weights(measured, golden, bounds);
   compare_experts(measured, golden, bounds);
   compare_loop(measured, golden, bounds);
   golden.expect_relative("residual_norm", measured.residual_norm, bounds.norm_relative);
@@ -238,6 +248,16 @@ void plan_states(const ModelConfig& config, ProbePlan& plan) {
     plan.fields.push_back({.quantity = quantity, .layers = layers, .heads = {}, .width = {.fixed = n}});
   }
   plan.fields.push_back({.quantity = Quantity::kStateKeep, .layers = layers, .heads = {}, .width = {.fixed = 3 * n}});
+}
+
+void plan_fast_weights(const ModelConfig& config, ProbePlan& plan) {
+  const auto layers = layers_with(config, [](const LayerConfig& layer) { return layer.has(MixerKind::kFastWeights); });
+  if (layers.empty()) return;
+  const int32_t n = longest(config, layers, [](const LayerConfig& layer) { return layer.fast.n_heads; });
+  for (const Quantity quantity : {Quantity::kFastLossBefore, Quantity::kFastLossAfter, Quantity::kFastRate,
+                                  Quantity::kFastUpdate, Quantity::kFastDrift}) {
+    plan.fields.push_back({.quantity = quantity, .layers = layers, .heads = {}, .width = {.fixed = n}});
+  }
 }
 
 void plan_convolutions(const ModelConfig& config, ProbePlan& plan) {
@@ -320,6 +340,7 @@ ProbePlan plan_of_everything(const ModelConfig& config) {
   plan.fields.push_back({.quantity = Quantity::kResidualNorm, .layers = layers, .heads = {}, .width = {.fixed = 1}});
   plan_attention(config, plan);
   plan_states(config, plan);
+  plan_fast_weights(config, plan);
   plan_convolutions(config, plan);
   plan_experts(config, plan);
   plan_loop(config, plan);
@@ -353,8 +374,14 @@ Measured measure(const std::shared_ptr<const Model>& model, const std::vector<in
     append(probes, model->config(), Quantity::kResidualNorm, measured.residual_norm);
     append(probes, model->config(), Quantity::kStateNorm, measured.state_norm);
     append(probes, model->config(), Quantity::kStateWrite, measured.state_write);
+    append(probes, model->config(), Quantity::kStateErase, measured.state_erase);
     append(probes, model->config(), Quantity::kStateRead, measured.state_read);
     append(probes, model->config(), Quantity::kStateKeep, measured.state_keep);
+    append(probes, model->config(), Quantity::kFastLossBefore, measured.fast_loss_before);
+    append(probes, model->config(), Quantity::kFastLossAfter, measured.fast_loss_after);
+    append(probes, model->config(), Quantity::kFastRate, measured.fast_rate);
+    append(probes, model->config(), Quantity::kFastUpdate, measured.fast_update);
+    append(probes, model->config(), Quantity::kFastDrift, measured.fast_drift);
     append(probes, model->config(), Quantity::kConvTaps, measured.conv_taps);
     append(probes, model->config(), Quantity::kConvGateIn, measured.conv_gate_in);
     append(probes, model->config(), Quantity::kConvGateOut, measured.conv_gate_out);

@@ -47,23 +47,29 @@ struct Measured {
   std::vector<float> residual_norm;     // [T, layer]
   std::vector<float> state_norm;        // [T, layer with a state, head]
   std::vector<float> state_write;       // [T, layer with a state, head]
+  std::vector<float> state_erase;       // [T, layer with a state, head]
   std::vector<float> state_read;        // [T, layer with a state, head]
   std::vector<float> state_keep;        // [T, layer with a state, head, 3]
-  std::vector<float> conv_taps;         // [T, layer with a convolution, tap]
-  std::vector<float> conv_gate_in;      // [T, layer with a gated convolution]
-  std::vector<float> conv_gate_out;     // [T, layer with a gated convolution]
-  std::vector<int32_t> moe_experts;     // [T, layer with experts, k]
-  std::vector<float> moe_weights;       // [T, layer with experts, k]
-  std::vector<float> moe_margin;        // [T, layer with experts]
-  std::vector<float> moe_entropy;       // [T, layer with experts]
-  std::vector<int32_t> loop_depth;      // [T]
-  std::vector<float> loop_exit;         // [T, iteration]
-  std::vector<float> loop_step;         // [T, iteration]
-  std::vector<float> loop_cosine;       // [T, iteration]
-  std::vector<float> lens_top;          // [T, layer, 8, 2]
-  std::vector<float> output_top;        // [T, 64, 2]
-  std::vector<float> output_entropy;    // [T]
-  std::vector<float> output_tail;       // [T]
+  std::vector<float> fast_loss_before;  // [T, layer with fast weights, head], as the next four
+  std::vector<float> fast_loss_after;
+  std::vector<float> fast_rate;
+  std::vector<float> fast_update;
+  std::vector<float> fast_drift;
+  std::vector<float> conv_taps;       // [T, layer with a convolution, tap]
+  std::vector<float> conv_gate_in;    // [T, layer with a gated convolution]
+  std::vector<float> conv_gate_out;   // [T, layer with a gated convolution]
+  std::vector<int32_t> moe_experts;   // [T, layer with experts, k]
+  std::vector<float> moe_weights;     // [T, layer with experts, k]
+  std::vector<float> moe_margin;      // [T, layer with experts]
+  std::vector<float> moe_entropy;     // [T, layer with experts]
+  std::vector<int32_t> loop_depth;    // [T]
+  std::vector<float> loop_exit;       // [T, iteration]
+  std::vector<float> loop_step;       // [T, iteration]
+  std::vector<float> loop_cosine;     // [T, iteration]
+  std::vector<float> lens_top;        // [T, layer, 8, 2]
+  std::vector<float> output_top;      // [T, 64, 2]
+  std::vector<float> output_entropy;  // [T]
+  std::vector<float> output_tail;     // [T]
   bool operator==(const Measured&) const = default;
 };
 

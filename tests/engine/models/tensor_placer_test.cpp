@@ -82,5 +82,40 @@ TEST_F(TensorPlacerTest, FloatVectorsArePlaced) {
   EXPECT_EQ(placed.f32()[3], 4.f);
 }
 
+// Rows 1 and 2 of each of two parts of three.
+TEST_F(TensorPlacerTest, RowsOfEveryPartAreTurned) {
+  GgufBuilder builder;
+  builder.tensor("t", {4, 6}, kF32, floats(24));
+  open(builder);
+  TensorPlacer placer(*file_, placement_);
+  const std::vector<TensorView> turned = placer.turned_rows(kTensor, -1, 2, 3, 4, 1, 2);
+  ASSERT_TRUE(placer.status());
+  ASSERT_EQ(turned.size(), 2u);
+  const TensorView whole = placer.matrix(kTensor, -1, 6, 4);
+  for (int64_t part = 0; part < 2; ++part) {
+    const TensorView& of_part = turned[static_cast<size_t>(part)];
+    EXPECT_EQ(of_part.shape, (Shape{4, 2}));
+    for (int64_t i = 0; i < 8; ++i) {
+      EXPECT_EQ(of_part.f32()[i], whole.f32()[(part * 3 + 1 + i % 2) * 4 + i / 2]) << part << " " << i;
+    }
+  }
+}
+
+TEST_F(TensorPlacerTest, QuantizedRowsAreTurnedAsFloats) {
+  GgufBuilder builder;
+  builder.tensor("t", {32, 2}, kQ80,
+                 std::string("\0\x3c", 2) + std::string(32, '\5') + std::string("\0\x40", 2) + std::string(32, '\7'));
+  open(builder);
+  TensorPlacer placer(*file_, placement_);
+  const std::vector<TensorView> turned = placer.turned_rows(kTensor, -1, 1, 2, 32, 0, 2);
+  ASSERT_TRUE(placer.status());
+  ASSERT_EQ(turned.size(), 1u);
+  EXPECT_EQ(turned[0].dtype, DType::kF32);
+  for (int64_t c = 0; c < 32; ++c) {
+    EXPECT_EQ(turned[0].f32()[2 * c], 5.0f);
+    EXPECT_EQ(turned[0].f32()[2 * c + 1], 14.0f);
+  }
+}
+
 }  // namespace
 }  // namespace orrery

@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/causal_conv.h"
 #include "kernels/cuda/expert_matmul.h"
+#include "kernels/cuda/fast_weights.h"
 #include "kernels/cuda/matrix_state.h"
 #include "kernels/cuda/moe.h"
 
@@ -48,7 +49,8 @@ class CudaHybridLaunches : public ::testing::Test {
   std::vector<float> log_decay_ = {-0.1f, -0.2f, -0.3f, -0.4f};
 };
 
-// A step differs from the one before it in the token's position, its experts, and the width of implied rows alone.
+// A step differs from the one before it in the token's position, its experts, and the width of implied rows alone; fast
+// weights begin a mini-batch at the fifth.
 TEST_F(CudaHybridLaunches, AreEqualFromStepToStep) {
   constexpr int32_t kTaps = 4, kExperts = 3, kChosen = 2;
   std::vector<float> conv_state(3 * kValues), taps = waves(kTaps * kValues, 0.2f), convolved(kValues);
@@ -57,6 +59,9 @@ TEST_F(CudaHybridLaunches, AreEqualFromStepToStep) {
   std::array<int32_t, kChosen> experts{};
   std::array<float, kChosen> expert_weights{};
   const std::array<int32_t, 4> heads = {0, 1, 2, 3};
+  const FastWeightsSizes fast{.n_heads = 4, .d_head = 5, .d_hidden = 0, .batch_size = 4};
+  const std::vector<float> fast_learned = waves(static_cast<size_t>(4 * fast.n_weights()), 0.6f), fast_share(4, 0.5f);
+  std::vector<float> fast_state(static_cast<size_t>(8 * fast.n_weights())), fast_out(kValues);
   std::vector<TensorView> views;
   for (size_t e = 0; e < kExperts; ++e) {
     views.push_back({DType::kF32, {3, kValues}, reinterpret_cast<const std::byte*>(weights.data() + e * 3 * kValues)});
@@ -86,12 +91,26 @@ TEST_F(CudaHybridLaunches, AreEqualFromStepToStep) {
                        .stat_heads = heads,
                        .n_keys = step + 2},
                       {implied.data(), 4 * 10}, stream_);
+    const StateRows fast_rows{0, 1, fast_state.data()};
+    FastWeightsArgs fast_args;
+    fast_args.sizes = fast;
+    fast_args.q = fast_args.k = fast_args.v = {v_.data(), 1, kValues};
+    fast_args.rate = {v_.data(), 1, 4};
+    fast_args.share = fast_share;
+    fast_args.learned = fast_learned;
+    fast_args.norm_weight = fast_args.norm_bias = std::span<const float>(v_).first(kValues);
+    fast_args.out = {fast_out.data(), 1, kValues};
+    fast_args.positions = {&step, 1};
+    fast_args.sequences = {&fast_rows, 1};
+    const std::vector<float> fast_before = fast_state;
+    fast_weights(fast_args, {}, stream_);
     const Routes routes{experts.data(), expert_weights.data(), 1, kChosen};
     logits[static_cast<size_t>(step) % kExperts] += 1.0f;
     route({logits.data(), 1, kExperts}, nullptr, {.n_experts = kExperts, .n_chosen = kChosen}, routes, {}, stream_);
     const ExpertProduct product{views, {}, {sums.data(), kChosen, 3}};
     expert_matmul({v_.data(), 1, kValues}, routes, {&product, 1}, stream_);
     ASSERT_TRUE(stream_.finish({}));
+    EXPECT_NE(fast_state, fast_before);
     EXPECT_EQ(experts[0], step % kExperts);
     const float* const chosen = weights.data() + experts[0] * 3 * kValues;
     EXPECT_NEAR(sums[0], std::inner_product(v_.begin(), v_.begin() + kValues, chosen, 0.0f), 1e-5f);

@@ -1,0 +1,211 @@
+#include "views/head_maps.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "probes/model_axes.h"
+
+namespace orrery {
+namespace {
+
+constexpr float kLeastTwoColumns = 600;  // of the area, for layers and heads to stand side by side
+constexpr float kLeastMapHeight = 12;
+constexpr float kLeastCell = 1.5f;
+constexpr float kGap = 18;
+
+// The scale must have an extent where all values are alike.
+float greatest(const HeadLook& look, const HeadMap& map) {
+  return std::max(map.high, map.low + (look.quantity.from_zero ? 1e-6f : 1e-4f));
+}
+
+Rect steps_rect(const Rect& plot, int64_t begin, int64_t end, const StepRange& steps) {
+  const float per_step = plot.width / static_cast<float>(std::max<int64_t>(end - begin, 1));
+  const auto last = std::min(steps.end, end);
+  return {plot.x + static_cast<float>(steps.begin - begin) * per_step, plot.y,
+          static_cast<float>(last - steps.begin) * per_step, plot.height};
+}
+
+// The row that an id lies in; rows.size() where in none. Rows of heads may cover several.
+size_t row_of(const std::vector<int64_t>& rows, int64_t id, bool covering) {
+  if (id < 0) return rows.size();
+  const auto after = std::ranges::upper_bound(rows, id);
+  if (after == rows.begin()) return rows.size();
+  const auto at = static_cast<size_t>(after - rows.begin()) - 1;
+  return covering || rows[at] == id ? at : rows.size();
+}
+
+}  // namespace
+
+void HeadMaps::draw(const Rect& area) {
+  const bool has_heads = now_.head >= 0;
+  if (has_heads && area.width >= kLeastTwoColumns) {
+    const float width = (area.width - kGap) / 2;
+    column({area.x, area.y, width, area.height}, std::nullopt);
+    column({area.x + width + kGap, area.y, width, area.height}, now_.layer);
+  } else if (has_heads && state_.selected.layer >= 0) {
+    column(area, now_.layer);
+  } else {
+    column(area, std::nullopt);
+  }
+}
+
+void HeadMaps::column(const Rect& area, std::optional<int32_t> of_layer) {
+  const float lh = b_.label();
+  const float heading = lh + 2;
+  const float foot = lh + 4;
+  const float above = b_.scale_bar_height() + 4;  // each map's title and colours
+  const auto fits = static_cast<size_t>(std::max(0.0f, (area.height - heading - foot) / (above + kLeastMapHeight)));
+  const size_t n_maps = std::min(fits, looks_.size());
+  if (n_maps == 0) return;
+  b_.label({area.x, area.y + lh / 2}, heading_text(of_layer), area.width);
+  const float pitch = (area.height - heading - foot) / static_cast<float>(n_maps);
+  gutter_ = gutter_of(of_layer, area.width);
+  const Size plot_size{area.width - gutter_ - 2, pitch - above - 2};
+  if (plot_size.width < 20) return;
+  const StepRange steps = visible_range(state_.steps, history_.n_processed());
+  std::vector<HeadMap> maps;
+  for (const HeadLook& look : looks_.first(n_maps)) {
+    maps.push_back(head_map(history_, look.quantity, of_layer, steps, static_cast<int>(plot_size.height / kLeastCell),
+                            static_cast<int>(plot_size.width / kLeastCell)));
+  }
+  for (size_t i = 0; i < n_maps; ++i) {
+    float high = greatest(looks_[i], maps[i]);
+    for (size_t j = 0; j < n_maps; ++j) {
+      const bool shared = looks_[i].shared_scale >= 0 && looks_[j].shared_scale == looks_[i].shared_scale;
+      if (shared) high = std::max(high, greatest(looks_[j], maps[j]));
+    }
+    const float top = area.y + heading + static_cast<float>(i) * pitch;
+    map(looks_[i], maps[i], high, {area.x + gutter_, top + above, plot_size.width, plot_size.height}, of_layer,
+        i + 1 == n_maps);
+  }
+}
+
+std::string HeadMaps::heading_text(std::optional<int32_t> of_layer) const {
+  if (!of_layer) return "layers × tokens, all heads of a layer together";
+  return state_heads_name(layer()) + " of " + layer_name(history_.info(), *of_layer) + " × tokens";
+}
+
+float HeadMaps::gutter_of(std::optional<int32_t> of_layer, float width) const {
+  float gutter = 0;
+  if (of_layer) {
+    const std::string name = state_head_name(layer(), std::max(n_heads_of(layer(), kind()) - 1, 0));
+    gutter = b_.width(name.substr(name.find(' ') + 1), TextSize::kLabel);
+  } else {
+    for (const int32_t id : find_probe(looks_.front().quantity.probe)->layers(history_.info().config)) {
+      gutter = std::max(gutter, b_.width(layer_name(history_.info(), id), TextSize::kLabel));
+    }
+  }
+  return std::min(gutter, width * 0.35f) + 8;
+}
+
+void HeadMaps::map(const HeadLook& look, const HeadMap& map, float high, const Rect& plot,
+                   std::optional<int32_t> of_layer, bool is_last) {
+  const float bar = std::min(plot.width * 0.45f, 150.0f);
+  const float title_y = plot.y - b_.scale_bar_height() - 4 + b_.label() / 2;
+  const int scale = b_.scene.add_scale({.low = map.low, .high = high, .transfer = look.transfer});
+  b_.label({plot.x, title_y}, look.title, plot.width - bar - 8, Align::kLeft, Paint::of(ColourRole::kForeground));
+  b_.scale_bar({plot.right() - bar, title_y - b_.label() / 2 + 1, bar, 0}, scale, "", format_value);
+  b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
+  const auto end = map.steps.begin + static_cast<int64_t>(map.cols) * map.steps_per_col;
+  for (const StepRange& missing : map.missing) b_.hatch(steps_rect(plot, map.steps.begin, end, missing));
+  if (map.rows.empty() || map.cols == 0) return;
+  add_tile(look, map, plot, of_layer, scale, is_last);
+  marks(map, plot, end, of_layer);
+  add_provenance(look, map, of_layer);
+}
+
+void HeadMaps::add_tile(const HeadLook& look, const HeadMap& map, const Rect& plot, std::optional<int32_t> of_layer,
+                        int scale, bool is_last) {
+  SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer, .ids = map.rows, .labels = map.labels};
+  if (of_layer) {
+    const std::string name = state_head_name(layer(), 0);
+    rows.name = name.substr(0, name.find(' '));
+    rows.means = SceneAxis::Means::kHead;
+  }
+  row_labels(rows, plot, of_layer);
+  SceneAxis cols{.name = "step",
+                 .unit = "token",
+                 .means = SceneAxis::Means::kStep,
+                 .begin = map.steps.begin,
+                 .end = map.steps.end,
+                 .per_cell = map.steps_per_col};
+  const auto low = static_cast<double>(map.steps.begin);
+  const auto high = static_cast<double>(map.steps.begin + static_cast<int64_t>(map.cols) * map.steps_per_col);
+  if (is_last) {
+    cols.ticks = b_.axis({.plot = plot,
+                          .low = low,
+                          .high = high,
+                          .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
+                          .grid = false,
+                          .cells = true});
+  }
+  const int row_axis = b_.scene.add_axis(std::move(rows));
+  const int col_axis = b_.scene.add_axis(std::move(cols));
+  const int tile = b_.scene.add(Tile{.name = std::string(look.title) + (of_layer ? " by head" : " by layer"),
+                                     .rect = plot,
+                                     .rows = static_cast<int>(map.rows.size()),
+                                     .cols = map.cols,
+                                     .values = map.values,
+                                     .scale = scale,
+                                     .row_axis = row_axis,
+                                     .col_axis = col_axis,
+                                     .probe = std::string(look.quantity.probe)});
+  Selection base;
+  if (of_layer) base.layer = *of_layer;
+  b_.scene.regions.push_back({.rect = plot,
+                              .rows = static_cast<int>(map.rows.size()),
+                              .cols = map.cols,
+                              .row_axis = row_axis,
+                              .col_axis = col_axis,
+                              .tile_item = tile,
+                              .base = base,
+                              .wheel_zooms_steps = true});
+}
+
+// As many names as fit; the selected row's stands out.
+void HeadMaps::row_labels(SceneAxis& rows, const Rect& plot, std::optional<int32_t> of_layer) {
+  const float pitch = plot.height / static_cast<float>(rows.ids.size());
+  const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(b_.label() / pitch)));
+  const size_t chosen = row_of(rows.ids, of_layer ? now_.head : now_.layer, of_layer.has_value());
+  for (size_t i = 0; i < rows.ids.size(); ++i) {
+    const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
+    rows.ticks.push_back({static_cast<double>(rows.ids[i]), rows.labels[i], y});
+    if (i % every != 0) continue;
+    b_.label({plot.x - 5, y}, rows.labels[i], gutter_ - 6, Align::kRight,
+             Paint::of(i == chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
+  }
+}
+
+void HeadMaps::marks(const HeadMap& map, const Rect& plot, int64_t end, std::optional<int32_t> of_layer) {
+  const auto column = [&](int64_t step, Paint paint) {
+    if (step < map.steps.begin || step >= map.steps.end) return;
+    const Rect at = steps_rect(plot, map.steps.begin, end, {step, step + 1});
+    b_.rule({at.centre().x, plot.y}, {at.centre().x, plot.bottom()}, paint);
+  };
+  column(state_.hovered.step, Paint::of(ColourRole::kHover, 0.7f));
+  column(now_.step, Paint::of(ColourRole::kAccent));
+  const size_t row = row_of(map.rows, of_layer ? now_.head : now_.layer, of_layer.has_value());
+  if (row == map.rows.size()) return;
+  const float pitch = plot.height / static_cast<float>(map.rows.size());
+  b_.box({plot.x, plot.y + static_cast<float>(row) * pitch, plot.width, pitch}, Paint::none(),
+         Paint::of(ColourRole::kAccent, 0.8f));
+}
+
+void HeadMaps::add_provenance(const HeadLook& look, const HeadMap& map, std::optional<int32_t> of_layer) {
+  if (!map.row) return;
+  Provenance p = provenance_of(history_, map.row, of_layer.value_or(-1));
+  p.step_begin = map.steps.begin;
+  p.step_end = map.steps.end;
+  if (!of_layer || map.heads_per_row > 1) p.note = together_note(look.quantity.together);
+  if (map.steps_per_col > 1) {
+    note_once("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.");
+  }
+  if (!map.missing.empty()) note_once("Hatched: not recorded, or not held.");
+  b_.provenance(std::move(p));
+}
+
+void HeadMaps::note_once(std::string sentence) {
+  if (std::ranges::find(b_.scene.notes, sentence) == b_.scene.notes.end()) b_.note(std::move(sentence));
+}
+
+}  // namespace orrery
