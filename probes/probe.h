@@ -22,7 +22,19 @@ std::string_view level_name(Level level);                 // "light"
 std::optional<Level> parse_level(std::string_view name);  // of a recording: "recomputed" is none
 
 // kIteration: of a loop. kTap: of a convolution, oldest first. kChosen: experts of a token, heaviest first.
-enum class Axis : uint8_t { kStep, kLayer, kIteration, kHead, kKey, kKeyBlock, kTop, kField, kComponent, kTap, kChosen };
+enum class Axis : uint8_t {
+  kStep,
+  kLayer,
+  kIteration,
+  kHead,
+  kKey,
+  kKeyBlock,
+  kTop,
+  kField,
+  kComponent,
+  kTap,
+  kChosen
+};
 std::string_view axis_name(Axis axis);  // "t", "layer", "head", "key", "block of 64 keys", "top", "field", ...
 
 // What missing entries of a rectangular export hold.

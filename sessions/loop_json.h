@@ -5,8 +5,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "engine/config.h"
 #include "kernels/base/result.h"
+#include "probes/run_info.h"
 
 namespace orrery {
 

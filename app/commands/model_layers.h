@@ -12,8 +12,8 @@ namespace orrery {
 // "attention", "convolution", "state", "fast_weights", "experts" with their sizes.
 nlohmann::json describe_layers(const ModelConfig& config);
 
-// {"layers": [begin, end], "iterations", "exit": "fixed", "gate", "step" or "kl", "threshold", "cache", "summary": the same
-// as a sentence}.
+// {"layers": [begin, end], "iterations", "exit": "fixed", "gate", "step" or "kl", "threshold", "cache", "summary": the
+// same as a sentence}.
 nlohmann::json describe_loop(const LoopConfig& loop);
 
 // config: unrolled, as iterations of a loop remember apart.

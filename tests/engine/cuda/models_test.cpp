@@ -64,6 +64,7 @@ constexpr Golden kGoldens[] = {
     {"tiny-huginn-b", "hybrids/tiny-huginn-b"},
     {"tiny-huginn-c", "hybrids/tiny-huginn-c"},
     {"tiny-loopformer-b", "hybrids/tiny-loopformer-b"},
+    {"tiny-ouro-b", "hybrids/tiny-ouro-b"},
 };
 
 class CudaModels : public CudaOperation {
