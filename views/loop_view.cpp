@@ -18,6 +18,7 @@ namespace {
 constexpr float kLeastTwoColumns = 620;   // of the body's width, for the token's curves to stand beside the maps
 constexpr float kLeastCurvesBelow = 420;  // else of its height, for them to stand below
 constexpr float kLeastMapHeight = 14;
+constexpr float kLeastCurve = 24;
 constexpr float kLeastTextArea = 300;  // of the body's height, for the text to stand above
 constexpr float kLeastCell = 1.5f;
 constexpr float kGap = 18;
@@ -80,7 +81,7 @@ class LoopPicture {
       const float height = std::clamp(area.height * 0.22f, 50.0f, 160.0f);
       area = area.inset(0, text({area.x, area.y, area.width, height}) + 8, 0, 0);
     }
-    if (area.width >= kLeastTwoColumns) {
+    if (area.width >= kLeastTwoColumns && area.height >= least_curve()) {
       const float width = std::clamp(area.width * 0.34f, 200.0f, 460.0f);
       curves({area.right() - width, area.y, width, area.height});
       area = area.inset(0, 0, width + kGap, 0);
@@ -320,14 +321,21 @@ class LoopPicture {
   }
 
   // --- the selected token: its steps, and its probabilities of stopping ---
+  // Where both do not fit one below the other, what the maps do not have.
   void curves(const Rect& area) {
     const bool has_gate = has_loop_gate(history_.info().config);
-    const float height = has_gate ? (area.height - 8) / 2 : area.height;
+    const bool has_both = has_gate && area.height >= 2 * least_curve() + 8;
+    const float height = has_both ? (area.height - 8) / 2 : area.height;
     const std::string at = " at step " + std::to_string(now_.step);
-    bars({area.x, area.y, area.width, height}, "loop.step", "change of the state, |Δh| / |h|" + at, std::nullopt);
+    if (has_both || !has_gate) {
+      bars({area.x, area.y, area.width, height}, "loop.step", "change of the state, |Δh| / |h|" + at, std::nullopt);
+    }
     if (!has_gate) return;
     bars({area.x, area.bottom() - height, area.width, height}, "loop.exit", "probability of stopping" + at, 1.0);
   }
+
+  // A title, some bars, ticks and what they count.
+  float least_curve() const { return 3.5f * b_.label() + 6 + kLeastCurve; }
 
   void bars(const Rect& area, const char* name, const std::string& title, std::optional<double> fixed_high) {
     const float lh = b_.label();

@@ -70,6 +70,12 @@ void fill_probability(const FrameHistory& history, const Probe& probe, int64_t b
   });
 }
 
+void fill_count(const FrameHistory& history, const Probe& probe, int64_t begin, int32_t, std::span<float> out) {
+  for_each_row(history, probe, begin, end_of(begin, out), [&](const FrameRow& row) {
+    out[static_cast<size_t>(row.step - begin)] = static_cast<float>(row.i32()[0]);
+  });
+}
+
 void fill_cache_bytes(const FrameHistory& history, const Probe& probe, int64_t begin, int32_t, std::span<float> out) {
   for_each_row(history, probe, begin, end_of(begin, out), [&](const FrameRow& row) {
     int64_t sum = 0;
@@ -78,7 +84,7 @@ void fill_cache_bytes(const FrameHistory& history, const Probe& probe, int64_t b
   });
 }
 
-constexpr std::array<TokenScalar, 9> kTokenScalars{{
+constexpr std::array<TokenScalar, 10> kTokenScalars{{
     {.name = "output.entropy",
      .title = "next-token entropy",
      .unit = "nats",
@@ -120,6 +126,7 @@ constexpr std::array<TokenScalar, 9> kTokenScalars{{
      .probe = "moe.entropy",
      .per_layer = true,
      .fill = fill_layer},
+    {.name = "loop.depth", .title = "loop depth", .unit = "iterations", .probe = "loop.depth", .fill = fill_count},
     {.name = "residual.norm",
      .title = "residual norm",
      .unit = "",

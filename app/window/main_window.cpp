@@ -15,6 +15,9 @@
 #include <QStatusBar>
 #include <QToolButton>
 #include <QVBoxLayout>
+#include <algorithm>
+#include <array>
+#include <string_view>
 
 #include "app/library/stage_folder.h"
 #include "app/window/appearance.h"
@@ -31,6 +34,8 @@ constexpr std::chrono::milliseconds kRest{100};  // between looks at the engine 
 constexpr std::chrono::milliseconds kRestAfter{1000};
 constexpr std::chrono::milliseconds kInspectorEvery{100};  // numbers cannot be read faster
 constexpr std::chrono::milliseconds kStatusEvery{200};
+// Views of what a token goes through, one below the other; all others stand beside them.
+constexpr std::array<std::string_view, 4> kMixerViews{"attention", "state", "fast", "loop"};
 constexpr int kDockLayout = 3;  // counts up where docks come or go: a layout stored before is not taken up
 const char* const kExamplePrompt = "How does a rainbow form?";
 
@@ -157,22 +162,24 @@ void MainWindow::build_docks() {
     canvases_.back().dock = dock;
     return dock;
   };
-  // What a layer mixes with, and beside it what else goes on; the timeline below both.
-  QDockWidget* attention = view_dock(**find_view("attention"));
-  QDockWidget* state = view_dock(**find_view("state"));
-  QDockWidget* fast = view_dock(**find_view("fast"));
+  // What a layer mixes with, and beside it what else goes on, the output first; the timeline below both.
+  std::vector<QDockWidget*> mixers, others;
+  for (const View* view : all_views()) {
+    if (view->name() == "text" || view->name() == "window") continue;
+    QDockWidget* const dock = view_dock(*view);
+    const bool mixes = std::ranges::find(kMixerViews, view->name()) != kMixerViews.end();
+    std::vector<QDockWidget*>& column = mixes ? mixers : others;
+    column.insert(view->name() == "output" ? column.begin() : column.end(), dock);
+  }
   QDockWidget* timeline = view_dock(timeline_view());
-  QDockWidget* output = view_dock(**find_view("output"));
-  QDockWidget* routing = view_dock(**find_view("routing"));
-  QDockWidget* cache = view_dock(**find_view("cache"));
-  addDockWidget(Qt::BottomDockWidgetArea, attention);
-  splitDockWidget(attention, timeline, Qt::Vertical);
-  splitDockWidget(attention, output, Qt::Horizontal);
-  splitDockWidget(attention, state, Qt::Vertical);
-  splitDockWidget(state, fast, Qt::Vertical);
-  splitDockWidget(output, routing, Qt::Vertical);
-  splitDockWidget(routing, cache, Qt::Vertical);
-  run_docks_ = {attention, state, fast, timeline, output, routing, cache, inspector_dock_};
+  addDockWidget(Qt::BottomDockWidgetArea, mixers.front());
+  splitDockWidget(mixers.front(), timeline, Qt::Vertical);
+  splitDockWidget(mixers.front(), others.front(), Qt::Horizontal);
+  for (const std::vector<QDockWidget*>& column : {mixers, others}) {
+    for (size_t i = 1; i < column.size(); ++i) splitDockWidget(column[i - 1], column[i], Qt::Vertical);
+    run_docks_.insert(run_docks_.end(), column.begin(), column.end());
+  }
+  run_docks_.insert(run_docks_.end(), {timeline, inspector_dock_});
   for (QDockWidget* dock : run_docks_) dock->hide();
 }
 
@@ -193,7 +200,8 @@ void MainWindow::arrange_docks() {
   const int timeline = std::clamp(height() * 12 / 100, 84, 130);
   const int half = (bottom - timeline) / 2;
   const int third = (bottom - timeline) / 3;
-  resizeDocks({dock_of("attention"), dock_of("state"), dock_of("timeline")}, {half, half, timeline}, Qt::Vertical);
+  resizeDocks({dock_of("attention"), dock_of("state"), dock_of("fast"), dock_of("loop"), dock_of("timeline")},
+              {half, half, half, half, timeline}, Qt::Vertical);
   resizeDocks({dock_of("output"), dock_of("routing"), dock_of("cache")}, {third, third, third}, Qt::Vertical);
   resizeDocks({dock_of("attention"), dock_of("output")}, {mixers, middle - mixers}, Qt::Horizontal);
   const QByteArray state = QSettings().value(QStringLiteral("docks")).toByteArray();

@@ -14,6 +14,7 @@
 #include <QToolBar>
 #include <QToolButton>
 #include <fstream>
+#include <vector>
 
 #include "app/build_info.h"
 #include "app/window/appearance.h"
@@ -79,8 +80,9 @@ void MainWindow::build_file_menu() {
   file->addSeparator();
   save_action_ = add_action(file, tr("&Save session as…"), QKeySequence::Save, [this] { save_dialog(); });
   QMenu* exports = file->addMenu(tr("&Export what a view shows"));
-  for (const char* name : {"text", "attention", "state", "fast", "routing", "output", "cache", "timeline", "window"}) {
-    const View* const view = name == timeline_view().name() ? &timeline_view() : *find_view(name);
+  std::vector<const View*> views(all_views().begin(), all_views().end());
+  views.push_back(&timeline_view());
+  for (const View* const view : views) {
     QAction* const action =
         add_action(exports, tr("Export %1…").arg(to_qstring(view->title())), {}, [this, view] { export_view(*view); });
     for (ViewCanvas& one : canvases_) {

@@ -97,7 +97,7 @@ QAction* dock_action(MainWindow& window, const char* view) {
 TEST_F(MainWindowTest, OffersTheViewsThatTheModelHasAndSaysWhyNotTheOthers) {
   const auto shown = [this] {
     std::string names;
-    for (const char* view : {"attention", "state", "fast", "routing", "cache"}) {
+    for (const char* view : {"attention", "state", "fast", "loop", "routing", "cache"}) {
       const bool visible = window_->canvas(view)->isVisible();
       EXPECT_EQ(dock_action(*window_, view)->isEnabled(), visible) << view;
       if (visible) names += std::string(" ") + view;
@@ -129,6 +129,9 @@ TEST_F(MainWindowTest, OffersTheViewsThatTheModelHasAndSaysWhyNotTheOthers) {
   generate_with("tiny-ttt-linear");
   EXPECT_EQ(shown(), " fast cache");
   EXPECT_TRUE(wait_until([this] { return window_->canvas("fast")->scene().axes.size() > 2; })) << "maps are drawn";
+  generate_with("tiny-ouro");
+  EXPECT_EQ(shown(), " attention loop cache");
+  EXPECT_TRUE(wait_until([this] { return window_->canvas("loop")->scene().axes.size() > 1; })) << "maps are drawn";
   generate_with("tiny-granite-hybrid");
   EXPECT_EQ(shown(), " attention state routing cache");
   EXPECT_TRUE(wait_until([this] { return window_->canvas("routing")->scene().axes.size() > 1; }));
