@@ -15,15 +15,9 @@
 namespace orrery {
 namespace {
 
-const std::vector<std::string> kHostile{"<script>alert(1)</script>",
-                                        "]]>",
-                                        "&amp;\"'",
-                                        "\x1b[2J\x07",
-                                        "\u202Egpj.exe",
-                                        "\xff\xfe\x00x",
-                                        "<!--",
-                                        "</text></svg>",
-                                        "\r\n"};
+const std::vector<std::string> kHostile{
+    "<script>alert(1)</script>",          "]]>",  "&amp;\"'",      "\x1b[2J\x07", "\u202Egpj.exe",
+    std::string("\xff\xfe") + '\0' + "x", "<!--", "</text></svg>", "\r\n"};
 
 FrameHistory hostile_history() {
   FrameHistory history;
@@ -68,7 +62,7 @@ TEST(SvgRenderer, EscapesHostileTokenText) {
     EXPECT_EQ(svg.find('\r'), std::string::npos);
     EXPECT_EQ(svg.find('\0'), std::string::npos);
     EXPECT_EQ(svg.find("\u202E"), std::string::npos);
-    EXPECT_EQ(svg.find("\xff"), std::string::npos);
+    EXPECT_EQ(svg.find('\xff'), std::string::npos);
     EXPECT_EQ(svg.rfind("</svg>\n"), svg.size() - 7);
     EXPECT_EQ(svg.find("</svg>"), svg.size() - 7);
   }
