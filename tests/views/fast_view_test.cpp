@@ -5,7 +5,7 @@
 #include <iterator>
 
 #include "tests/views/sample_run.h"
-#include "views/json_renderer.h"
+#include "tests/views/scene_json.h"
 #include "views/registry.h"
 
 namespace orrery {
@@ -14,24 +14,7 @@ namespace {
 using nlohmann::json;
 
 json draw_json(const FrameHistory& history, const ViewState& state, Size size = {1200, 800}) {
-  const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
-  return render_json((*find_view("fast"))->scene({history, state, size, metrics}));
-}
-
-json tile(const json& scene, const std::string& name) {
-  for (const json& one : scene["tiles"]) {
-    if (one["name"] == name) return one;
-  }
-  return nullptr;
-}
-
-bool says(const json& scene, const std::string& part) { return scene["texts"].dump().find(part) != std::string::npos; }
-
-ViewState at(int64_t step, int32_t layer, int32_t head) {
-  ViewState state;
-  state.follow = false;
-  state.selected = {.step = step, .layer = layer, .head = head};
-  return state;
+  return draw_json("fast", history, state, size);
 }
 
 TEST(FastView, DrawsWhatIsRecordedOfLayersAndOfTheHeadsOfOne) {
@@ -40,7 +23,7 @@ TEST(FastView, DrawsWhatIsRecordedOfLayersAndOfTheHeadsOfOne) {
   const char* titles[] = {"loss before the step", "loss after the step", "inner step size", "change of the weights",
                           "drift of the weights"};
   for (size_t probe = 0; probe < std::size(titles); ++probe) {
-    const json heads = tile(scene, std::string(titles[probe]) + " by head");
+    const json heads = named(scene["tiles"], std::string(titles[probe]) + " by head");
     EXPECT_EQ(heads["probe"], FastRun::kProbes[probe]);
     ASSERT_EQ(heads["rows"], 5) << titles[probe];
     ASSERT_EQ(heads["columns"], 30);
@@ -51,10 +34,10 @@ TEST(FastView, DrawsWhatIsRecordedOfLayersAndOfTheHeadsOfOne) {
       }
     }
   }
-  const json layers = tile(scene, "loss before the step by layer");
+  const json layers = named(scene["tiles"], "loss before the step by layer");
   ASSERT_EQ(layers["rows"], 2);
   EXPECT_FLOAT_EQ(layers["cells"][0][7].get<float>(), FastRun{}.value(0, 7, 0, 1)) << "the mean of three heads";
-  const json drifts = tile(scene, "drift of the weights by layer");
+  const json drifts = named(scene["tiles"], "drift of the weights by layer");
   double squares = 0;
   for (int32_t head = 0; head < 3; ++head) squares += std::pow(static_cast<double>(FastRun{}.value(4, 7, 0, head)), 2);
   EXPECT_NEAR(drifts["cells"][0][7].get<double>(), std::sqrt(squares), 1e-4) << "all heads' weights as one";
@@ -67,7 +50,7 @@ TEST(FastView, DrawsWhatIsRecordedOfLayersAndOfTheHeadsOfOne) {
 TEST(FastView, TheTwoLossesHaveOneScale) {
   const json scene = draw_json(FastRun{}.history(30), at(10, 0, 1));
   const auto high = [&](const char* name) {
-    return scene["scales"][tile(scene, name)["scale"].get<size_t>()]["high"].get<float>();
+    return scene["scales"][named(scene["tiles"], name)["scale"].get<size_t>()]["high"].get<float>();
   };
   EXPECT_EQ(high("loss before the step by head"), high("loss after the step by head"));
   EXPECT_FLOAT_EQ(high("loss before the step by head"), FastRun{}.value(1, 29, 0, 2));
@@ -88,7 +71,7 @@ TEST(FastView, WhatIsMissingIsDrawnAsMissing) {
     if (step < 6 || step >= 9) history.add_batch(FastRun{}.batch(step));
   }
   const json scene = draw_json(history, at(3, 2, 0));
-  const json heads = tile(scene, "drift of the weights by head");
+  const json heads = named(scene["tiles"], "drift of the weights by head");
   EXPECT_TRUE(heads["cells"][0][7].is_null()) << heads["cells"][0].dump();
   EXPECT_FALSE(heads["cells"][0][5].is_null());
   EXPECT_NE(scene["notes"].dump().find("Hatched: not recorded"), std::string::npos);

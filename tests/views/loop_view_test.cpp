@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "tests/views/loop_run.h"
-#include "views/json_renderer.h"
+#include "tests/views/scene_json.h"
 #include "views/loop_cells.h"
 #include "views/registry.h"
 
@@ -14,24 +14,7 @@ namespace {
 using nlohmann::json;
 
 json draw_json(const FrameHistory& history, const ViewState& state, Size size = {1100, 700}) {
-  const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
-  return render_json((*find_view("loop"))->scene({history, state, size, metrics}));
-}
-
-json named(const json& list, const std::string& name) {
-  for (const json& one : list) {
-    if (one["name"] == name) return one;
-  }
-  return nullptr;
-}
-
-bool says(const json& scene, const std::string& part) { return scene["texts"].dump().find(part) != std::string::npos; }
-
-ViewState at(int64_t step) {
-  ViewState state;
-  state.follow = false;
-  state.selected.step = step;
-  return state;
+  return draw_json("loop", history, state, size);
 }
 
 TEST(LoopMap, IterationsAreDrawnAsRecorded) {

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "tests/views/sample_run.h"
-#include "views/json_renderer.h"
+#include "tests/views/scene_json.h"
 #include "views/registry.h"
 #include "views/routing_cells.h"
 
@@ -14,24 +14,7 @@ namespace {
 using nlohmann::json;
 
 json draw_json(const FrameHistory& history, const ViewState& state, Size size = {1200, 600}) {
-  const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
-  return render_json((*find_view("routing"))->scene({history, state, size, metrics}));
-}
-
-bool says(const json& scene, const std::string& part) { return scene["texts"].dump().find(part) != std::string::npos; }
-
-json series(const json& scene, const std::string& name) {
-  for (const json& one : scene["series"]) {
-    if (one["name"] == name) return one;
-  }
-  return nullptr;
-}
-
-ViewState at(int64_t step, int32_t layer) {
-  ViewState state;
-  state.follow = false;
-  state.selected = {.step = step, .layer = layer};
-  return state;
+  return draw_json("routing", history, state, size);
 }
 
 TEST(RoutingCells, HoldTheWeightsOfTheTokenAndTheSharesOfAllUpToIt) {
@@ -102,8 +85,8 @@ TEST(RoutingView, PrintsTokensCountedAndEqualShares) {
   EXPECT_TRUE(says(scene, "equal shares: 33.3 % to 37.5 %"));
   EXPECT_TRUE(says(scene, "equal shares, 33.3 % (2 of 6)"));
   EXPECT_TRUE(says(scene, "2 Mamba, MoE"));
-  EXPECT_EQ(series(scene, "equal shares by layer")["y"][0], 0.375);
-  EXPECT_EQ(series(scene, "share of tokens by expert")["x"].size(), 6u);
+  EXPECT_EQ(named(scene["series"], "equal shares by layer")["y"][0], 0.375);
+  EXPECT_EQ(named(scene["series"], "share of tokens by expert")["x"].size(), 6u);
   const std::vector<int32_t> now = run.experts(9, 2);
   EXPECT_TRUE(says(scene, "experts " + std::to_string(now[0]) + " (0.500), " + std::to_string(now[1]) + " (0.250)"));
 }

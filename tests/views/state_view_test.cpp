@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "tests/views/sample_run.h"
-#include "views/json_renderer.h"
+#include "tests/views/scene_json.h"
 #include "views/registry.h"
 #include "views/state_cells.h"
 
@@ -14,24 +14,7 @@ namespace {
 using nlohmann::json;
 
 json draw_json(const FrameHistory& history, const ViewState& state, Size size = {1200, 700}) {
-  const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
-  return render_json((*find_view("state"))->scene({history, state, size, metrics}));
-}
-
-json tile(const json& scene, const std::string& name) {
-  for (const json& one : scene["tiles"]) {
-    if (one["name"] == name) return one;
-  }
-  return nullptr;
-}
-
-bool says(const json& scene, const std::string& part) { return scene["texts"].dump().find(part) != std::string::npos; }
-
-ViewState at(int64_t step, int32_t layer, int32_t head) {
-  ViewState state;
-  state.follow = false;
-  state.selected = {.step = step, .layer = layer, .head = head};
-  return state;
+  return draw_json("state", history, state, size);
 }
 
 TEST(StateMap, HeadsAreDrawnAsRecorded) {
@@ -91,11 +74,11 @@ TEST(StateView, DrawsLayersAndTheHeadsOfOneLayer) {
   const FrameHistory history = run.history(30);
   const json scene = draw_json(history, at(10, 2, 3));
   EXPECT_EQ(scene["tiles"].size(), 6u);
-  const json heads = tile(scene, "norm of the state by head");
+  const json heads = named(scene["tiles"], "norm of the state by head");
   EXPECT_EQ(heads["rows"], 16);
   EXPECT_EQ(heads["columns"], 30);
   EXPECT_FLOAT_EQ(heads["cells"][3][10].get<float>(), run.norm(10, 2, 3));
-  const json layers = tile(scene, "kept by the token by layer");
+  const json layers = named(scene["tiles"], "kept by the token by layer");
   EXPECT_EQ(scene["axes"][layers["row_axis"].get<size_t>()]["labels"][0], "0 Mamba-2");
   EXPECT_EQ(scene["axes"][heads["row_axis"].get<size_t>()]["name"], "channels");
   EXPECT_EQ(scene["axes"][heads["column_axis"].get<size_t>()]["means"], "step");
