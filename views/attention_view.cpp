@@ -34,14 +34,7 @@ class AttentionPicture {
   }
 
   Scene draw() {
-    if (const auto why = attention_view().unavailable(history_.info())) {
-      b_.message(*why);
-      return b_.finish();
-    }
-    if (n_ == 0) {
-      b_.message("No step has been processed yet.");
-      return b_.finish();
-    }
+    if (b_.says_why_empty(attention_view(), history_)) return b_.finish();
     subtitle();
     Rect rest = b_.body;
     const HeadCells heads = head_cells(history_, find_head_scalar(state_.head_scalar), now_.step);

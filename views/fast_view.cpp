@@ -37,14 +37,7 @@ class FastPicture {
   }
 
   Scene draw() {
-    if (const auto why = fast_view().unavailable(history_.info())) {
-      b_.message(*why);
-      return b_.finish();
-    }
-    if (history_.n_processed() == 0) {
-      b_.message("No step has been processed yet.");
-      return b_.finish();
-    }
+    if (b_.says_why_empty(fast_view(), history_)) return b_.finish();
     subtitle();
     HeadMaps(b_, input_, now_, kLooks).draw(b_.body);
     return b_.finish();

@@ -65,14 +65,7 @@ class LoopPicture {
         loop_(history_.info().config.loop) {}
 
   Scene draw() {
-    if (const auto why = loop_view().unavailable(history_.info())) {
-      b_.message(*why);
-      return b_.finish();
-    }
-    if (n_ == 0) {
-      b_.message("No step has been processed yet.");
-      return b_.finish();
-    }
+    if (b_.says_why_empty(loop_view(), history_)) return b_.finish();
     subtitle();
     depth_scale_ = b_.scene.add_scale(
         {.map = ColourMapId::kTint, .low = 0, .high = static_cast<float>(std::max(loop_.n_iterations, 1))});

@@ -36,14 +36,7 @@ class RoutingPicture {
   }
 
   Scene draw() {
-    if (const auto why = routing_view().unavailable(history_.info())) {
-      b_.message(*why);
-      return b_.finish();
-    }
-    if (n_ == 0) {
-      b_.message("No step has been processed yet.");
-      return b_.finish();
-    }
+    if (b_.says_why_empty(routing_view(), history_)) return b_.finish();
     cells_ = routing_cells(history_, visible_range(state_.steps, n_), now_.step);
     if (cells_.layers.empty() || cells_.n_columns == 0) {
       b_.message("This model has more experts than a picture can hold.");

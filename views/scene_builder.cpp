@@ -274,6 +274,16 @@ void SceneBuilder::message(std::string_view sentence) {
   note(std::string(sentence));
 }
 
+bool SceneBuilder::says_why_empty(const View& view, const FrameHistory& history) {
+  if (const auto why = view.unavailable(history.info())) {
+    message(*why);
+    return true;
+  }
+  if (history.n_processed() > 0) return false;
+  message("No step has been processed yet.");
+  return true;
+}
+
 Scene SceneBuilder::finish() {
   if (!footer_.empty() && !scene.provenance.empty()) {
     // One line tells all: what is common once, then the probes.

@@ -79,6 +79,8 @@ class SceneBuilder {
   void subtitle(std::string_view text);
   // Centred sentence for views that have nothing to draw.
   void message(std::string_view sentence);
+  // Whether the run lacks what the view draws, or has no step yet; a message then says so.
+  bool says_why_empty(const View& view, const FrameHistory& history);
   // Writes the footer from notes and provenance, and hands the scene over.
   Scene finish();
 

@@ -34,14 +34,7 @@ class StatePicture {
   }
 
   Scene draw() {
-    if (const auto why = state_view().unavailable(history_.info())) {
-      b_.message(*why);
-      return b_.finish();
-    }
-    if (n_ == 0) {
-      b_.message("No step has been processed yet.");
-      return b_.finish();
-    }
+    if (b_.says_why_empty(state_view(), history_)) return b_.finish();
     subtitle();
     const ImpliedRow implied = implied_row(history_, now_);
     Rect area = b_.body;
