@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,17 @@ struct Token {
   Segment segment = Segment::kGenerated;
 };
 
+// What the run's new tokens were drawn with (engine/sampler.h says what each does, and in which order).
+struct SamplingInfo {
+  double temperature = 0.8;
+  int32_t top_k = 40;
+  double top_p = 0.95;
+  double min_p = 0;
+  double repeat_penalty = 1;
+  int32_t repeat_last_n = 64;
+  uint64_t seed = 0;
+};
+
 struct RunInfo {
   int64_t run = 1;  // id in its session
   std::string model_name;
@@ -28,6 +40,7 @@ struct RunInfo {
   ModelConfig config;                     // as read from the model or from the session file
   std::vector<std::string> layer_labels;  // "9 attention, window 512"
   std::string level;                      // "standard"
+  std::optional<SamplingInfo> sampling;   // nothing where it is not known
 };
 
 struct RunEvent {

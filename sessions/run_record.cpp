@@ -105,6 +105,13 @@ RunInfo run_info(const RunRecord& record) {
   info.config = record.config;
   info.layer_labels = record.layer_labels;
   info.level = level_name(record.settings.schedule.level);
+  const RunSettings& settings = record.settings;
+  info.sampling = SamplingInfo{.temperature = settings.temperature,
+                               .top_k = settings.top_k,
+                               .top_p = settings.top_p,
+                               .min_p = settings.min_p,
+                               .repeat_penalty = settings.repeat_penalty,
+                               .seed = settings.seed};
   return info;
 }
 
