@@ -135,11 +135,18 @@ float ColourScale::position(float value) const {
   if (std::isnan(value)) return std::numeric_limits<float>::quiet_NaN();
   const float span = high - low;
   const float place = span > 0 ? std::clamp((value - low) / span, 0.0f, 1.0f) : 0.0f;
-  return transfer == Transfer::kSquareRoot ? std::sqrt(place) : place;
+  if (transfer == Transfer::kLinear) return place;
+  if (map != ColourMapId::kDiverging) return std::sqrt(place);
+  const float side = 2 * place - 1;
+  return 0.5f + 0.5f * std::copysign(std::sqrt(std::fabs(side)), side);
 }
 
 float ColourScale::value_at(float place) const {
-  return low + (high - low) * (transfer == Transfer::kSquareRoot ? place * place : place);
+  if (transfer == Transfer::kSquareRoot) {
+    const float side = 2 * place - 1;
+    place = map == ColourMapId::kDiverging ? 0.5f + 0.5f * side * std::fabs(side) : place * place;
+  }
+  return low + (high - low) * place;
 }
 
 Rgba ColourScale::colour(float value, bool dark) const {

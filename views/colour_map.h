@@ -32,7 +32,8 @@ std::span<const Rgba> colour_table(ColourMapId map, bool dark);
 // Relative lightness (L of OKLab, 0..1) of an opaque colour.
 float lightness(Rgba colour);
 
-enum class Transfer : uint8_t { kLinear, kSquareRoot };  // square root: small weights stay visible
+// Square root: small weights stay visible; along a diverging map, on both sides of its middle.
+enum class Transfer : uint8_t { kLinear, kSquareRoot };
 
 // How values become colours. Every tile and every mapped paint has one, and every scale that is used is drawn as a bar.
 struct ColourScale {

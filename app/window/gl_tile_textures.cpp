@@ -30,7 +30,7 @@ uniform sampler2D cell_values;
 uniform sampler2D colour_table;
 uniform ivec2 n_cells;
 uniform vec2 value_range;
-uniform int square_root;
+uniform int square_root;  // 2: on both sides of the middle
 out vec4 colour;
 void main() {
   ivec2 cell = clamp(ivec2(place * vec2(n_cells)), ivec2(0), n_cells - 1);
@@ -39,6 +39,7 @@ void main() {
   float span = value_range.y - value_range.x;
   float at = span > 0.0 ? clamp((value - value_range.x) / span, 0.0, 1.0) : 0.0;
   if (square_root == 1) at = sqrt(at);
+  if (square_root == 2) at = 0.5 + 0.5 * sign(at - 0.5) * sqrt(abs(2.0 * at - 1.0));
   colour = texelFetch(colour_table, ivec2(int(at * 255.0 + 0.5), 0), 0);
 })";
 
@@ -148,7 +149,8 @@ void GlTileTextures::use(const Pass& pass) {
   gl_->glUniform1i(colours_, 1);
   gl_->glUniform2i(size_, pass.cols, pass.rows);
   gl_->glUniform2f(range_, pass.scale.low, pass.scale.high);
-  gl_->glUniform1i(transfer_, pass.scale.transfer == Transfer::kSquareRoot ? 1 : 0);
+  const int root = pass.scale.map == ColourMapId::kDiverging ? 2 : 1;
+  gl_->glUniform1i(transfer_, pass.scale.transfer == Transfer::kSquareRoot ? root : 0);
   gl_->glActiveTexture(GL_TEXTURE1);
   gl_->glBindTexture(GL_TEXTURE_2D, colour_texture(pass.scale.map, pass.dark));
   gl_->glActiveTexture(GL_TEXTURE0);

@@ -55,6 +55,16 @@ TEST(ColourScale, PlacesValuesAndKeepsMissingMissing) {
   EXPECT_EQ(ColourScale({.low = 2, .high = 2}).position(2), 0.0f);
 }
 
+TEST(ColourScale, RootsAlongADivergingMapGoBothWaysFromTheMiddle) {
+  const ColourScale scale{.map = ColourMapId::kDiverging, .low = -4, .high = 4, .transfer = Transfer::kSquareRoot};
+  EXPECT_FLOAT_EQ(scale.position(0), 0.5f);
+  EXPECT_FLOAT_EQ(scale.position(1), 0.75f);
+  EXPECT_FLOAT_EQ(scale.position(-1), 0.25f);
+  EXPECT_FLOAT_EQ(scale.position(-9), 0.0f);
+  for (const float place : {0.0f, 0.1f, 0.5f, 0.8f, 1.0f})
+    EXPECT_NEAR(scale.position(scale.value_at(place)), place, 1e-6f);
+}
+
 float contrast(Rgba a, Rgba b) {
   const auto luminance = [](Rgba c) {
     const auto linear = [](uint8_t v) {
