@@ -17,6 +17,18 @@ bool reorders_or_hides(char32_t code) {
          (code >= 0xE0000 && code <= 0xE007F);
 }
 
+// Spaces of other widths and kinds: alone, they look like nothing.
+bool is_other_space(char32_t code) {
+  return code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x202F || code == 0x205F ||
+         code == 0x3000;
+}
+
+void append_code(std::string& out, char32_t code) {
+  char name[20];
+  std::snprintf(name, sizeof name, "⟦U+%04X⟧", static_cast<unsigned>(code));
+  out += name;
+}
+
 void append_visible(std::string& out, char32_t code) {
   if (code == '\n' || code == 0x2028 || code == 0x2029) {
     out += "↵";
@@ -29,12 +41,22 @@ void append_visible(std::string& out, char32_t code) {
   } else if ((code >= 0x80 && code < 0xA0) || (code & 0xFFFE) == 0xFFFE || (code >= 0xFDD0 && code <= 0xFDEF)) {
     append_utf8(out, 0xFFFD);
   } else if (reorders_or_hides(code)) {
-    char name[20];
-    std::snprintf(name, sizeof name, "⟦U+%04X⟧", static_cast<unsigned>(code));
-    out += name;
+    append_code(out, code);
   } else {
     append_utf8(out, code);
   }
+}
+
+// The codes of a text that is nothing but such spaces; empty for any other.
+std::string codes_of_spaces(std::string_view bytes) {
+  std::string codes;
+  while (!bytes.empty()) {
+    const Utf8Char next = next_utf8(bytes);
+    if (!next.valid || !is_other_space(next.code)) return "";
+    append_code(codes, next.code);
+    bytes.remove_prefix(static_cast<size_t>(next.n_bytes));
+  }
+  return codes;
 }
 
 // Bytes at the end that could be the beginning of a character; 0 where there are none.
@@ -85,6 +107,7 @@ std::string visible_text(std::string_view bytes) {
 
 std::string token_label(std::string_view bytes) {
   if (bytes.empty()) return "∅";
+  if (std::string codes = codes_of_spaces(bytes); !codes.empty()) return codes;
   size_t begin = 0;
   while (begin < bytes.size() && bytes[begin] == ' ') ++begin;
   size_t end = bytes.size();

@@ -15,7 +15,8 @@ namespace orrery {
 // reorder or hide text by their code ("⟦U+202E⟧").
 std::string visible_text(std::string_view bytes);
 
-// As visible_text, for a label that stands alone: spaces at the ends are shown as "␣", nothing as "∅".
+// As visible_text, for a label that stands alone: spaces at the ends are shown as "␣", nothing as "∅", a text of other
+// spaces alone by their codes ("⟦U+00A0⟧").
 std::string token_label(std::string_view bytes);
 
 // Tokens that are drawn together: one, or several that share a character between them.

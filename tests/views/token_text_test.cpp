@@ -41,6 +41,8 @@ TEST(TokenText, LabelsShowSpacesAtTheEnds) {
   EXPECT_EQ(token_label("  a b "), "␣␣a b␣");
   EXPECT_EQ(token_label(" "), "␣");
   EXPECT_EQ(token_label(""), "∅");
+  EXPECT_EQ(token_label("\xC2\xA0"), "⟦U+00A0⟧");
+  EXPECT_EQ(token_label("a\xC2\xA0"), "a\xC2\xA0");
 }
 
 TEST(TokenPieces, JoinTokensThatShareACharacter) {
