@@ -31,6 +31,7 @@ struct Apply {
     if (command.layer) next.layer = std::max(*command.layer, 0);
     if (command.head) next.head = std::max(*command.head, 0);
     if (command.key) next.key = std::max<int64_t>(*command.key, 0);
+    if (command.token) next.token = std::max(*command.token, 0);
     const bool ends_following = command.step.has_value() && state.follow;
     if (next == state.selected && !ends_following) return;
     remember(state);
@@ -41,8 +42,9 @@ struct Apply {
   }
   void operator()(const Hover& command) const { state.hovered = command.target; }
   void operator()(const ClearSelection&) const {
-    if (state.selected.key >= 0) remember(state);
+    if (state.selected.key >= 0 || state.selected.token >= 0) remember(state);
     state.selected.key = -1;
+    state.selected.token = -1;
     state.hovered = {};
     state.steps = {};
     state.keys = {};

@@ -18,6 +18,7 @@ struct Select {
   std::optional<int32_t> head = {};
   std::optional<int64_t> key = {};
   std::optional<int64_t> text_top = {};
+  std::optional<int32_t> token = {};
   bool operator==(const Select&) const = default;
 };
 // Previews what is given; an empty one ends the preview.
@@ -25,7 +26,7 @@ struct Hover {
   Selection target;
   bool operator==(const Hover&) const = default;
 };
-// Esc: no key, no hover, no zoom; step, layer and head stay.
+// Esc: no key, no token, no hover, no zoom; step, layer and head stay.
 struct ClearSelection {
   bool operator==(const ClearSelection&) const = default;
 };

@@ -57,6 +57,7 @@ Select select_command(const Selection& selection, std::optional<int64_t> text_to
   if (selection.layer >= 0) command.layer = selection.layer;
   if (selection.head >= 0) command.head = selection.head;
   if (selection.key >= 0) command.key = selection.key;
+  if (selection.token >= 0) command.token = selection.token;
   command.text_top = text_top;
   return command;
 }
@@ -149,8 +150,11 @@ Hit hit_of(const Scene& scene, const HitRegion& region, Point p) {
   Selection target = region.base;
   put(target, row);
   put(target, col);
-  if (!hit.click) hit.click = select_command(target, region.text_top);
   if (!hit.hover) hit.hover = Hover{target};
+  if (const auto cell = static_cast<size_t>(row.cell * region.cols + col.cell); cell < region.tokens.size()) {
+    target.token = region.tokens[cell];
+  }
+  if (!hit.click) hit.click = select_command(target, region.text_top);
   if (hit.tooltip.empty()) hit.tooltip = cell_text(scene, region, row, col);
   return hit;
 }

@@ -91,7 +91,8 @@ json render_json(const Scene& scene) {
             {{"step", scene.selection.step},
              {"layer", scene.selection.layer},
              {"head", scene.selection.head},
-             {"key", scene.selection.key}}},
+             {"key", scene.selection.key},
+             {"token", scene.selection.token}}},
            {"notes", scene.notes}};
   json axes = json::array();
   for (const SceneAxis& axis : scene.axes) axes.push_back(axis_json(axis));

@@ -1,8 +1,10 @@
-// Output: the likeliest next tokens at the selected step, and which one came.
+// Output: the likeliest next tokens at the selected step, which of them the sampler could take, and which one came.
 #include <algorithm>
 #include <cmath>
 
+#include "views/sampling_cells.h"
 #include "views/scene_builder.h"
+#include "views/token_names.h"
 #include "views/token_text.h"
 #include "views/views.h"
 
@@ -11,16 +13,10 @@ namespace {
 
 constexpr int kMostRows = 64;
 
-struct Candidate {
-  int32_t id = -1;
-  double probability = 0;
-  std::string text;
-};
-
 class OutputPicture {
  public:
   explicit OutputPicture(const SceneInput& input)
-      : input_(input), history_(input.history), b_(input, "output", "Output"), now_(b_.scene.selection) {}
+      : history_(input.history), b_(input, "output", "Output"), now_(b_.scene.selection), names_(input, now_.step) {}
 
   Scene draw() {
     if (now_.step < 0) {
@@ -28,7 +24,8 @@ class OutputPicture {
       return b_.finish();
     }
     const FrameRow row = row_of("output.top");
-    read_candidates(row);
+    candidates_ = output_candidates(history_, now_.step);
+    read_outcome();
     subtitle();
     if (!row) {
       b_.hatch(b_.body);
@@ -46,22 +43,15 @@ class OutputPicture {
     return probe == nullptr ? FrameRow{} : history_.row(*probe, now_.step);
   }
 
-  std::string text_of(int32_t id) const {
-    std::string bytes = input_.texts == nullptr ? "" : input_.texts->bytes(id);
-    if (bytes.empty() && next_ != nullptr && next_->id == id) bytes = next_->bytes;
-    return bytes.empty() ? "id " + std::to_string(id) : token_label(bytes);
-  }
-
-  void read_candidates(const FrameRow& row) {
+  // What came next, and what the sampler made of the candidates; tokens that were given were not sampled.
+  void read_outcome() {
     const int64_t next = now_.step + 1;
     if (next < history_.n_steps()) next_ = &history_.tokens()[static_cast<size_t>(next)];
-    if (!row) return;
-    const std::span<const float> top = row.f32();
-    for (size_t i = 0; i + 1 < top.size(); i += 2) {
-      if (!(top[i] >= 0)) continue;
-      const auto id = static_cast<int32_t>(top[i]);
-      candidates_.push_back({id, std::exp(static_cast<double>(top[i + 1])), text_of(id)});
-    }
+    const std::optional<SamplingInfo>& settings = history_.info().sampling;
+    const bool is_sampled = next_ == nullptr || next_->segment == Segment::kGenerated;
+    if (!settings || !is_sampled || candidates_.empty()) return;
+    const auto n_before = static_cast<size_t>(std::min(next, history_.n_steps()));
+    sampling_ = sampling_of(*settings, candidates_, history_.tokens().first(n_before));
   }
 
   // "after step 12 ␣cat: entropy 2.31 nats · outside the 64: 1.2 %"
@@ -92,23 +82,44 @@ class OutputPicture {
     if (next_ == nullptr) return "Nothing was chosen yet.";
     const char* how = next_->segment == Segment::kGenerated ? "Sampled: " : "Next in the prompt: ";
     std::string text = how + token_label(next_->bytes);
-    const auto found =
-        std::find_if(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { return c.id == next_->id; });
+    const auto found = std::ranges::find(candidates_, next_->id, &OutputCandidate::id);
     if (found == candidates_.end()) return text + ", outside the 64 likeliest";
     const auto rank = found - candidates_.begin() + 1;
     text +=
         ", " + (rank == 1 ? std::string("the likeliest") : "number " + std::to_string(rank)) + " before the samplers, ";
-    return text + format_percent(found->probability);
+    text += format_percent(found->probability);
+    if (!sampling_) return text;
+    const auto i = static_cast<size_t>(rank - 1);
+    if (sampling_->cut[i] == CutBy::kNothing) {
+      return text + "; after them " + format_percent(sampling_->probabilities[i]) + ", one of " +
+             std::to_string(sampling_->n_left);
+    }
+    return text + "; the run's settings as they are known would have cut it (" + cut_name(sampling_->cut[i]) + ")";
+  }
+
+  // "top-k 40 · top-p 0.95 · temperature 0.8 · seed 0: 12 of 64 left"
+  std::string settings_line() const {
+    std::string text = sampling_text(*history_.info().sampling) + ": " + std::to_string(sampling_->n_left) + " of " +
+                       std::to_string(candidates_.size()) + " left; lines: probability after these";
+    return sampling_->approximate.empty() ? text : text + " (approximate: " + sampling_->approximate + ")";
+  }
+
+  // The lines above the bars; returns what is left.
+  Rect words(Rect area) {
+    const float lh = b_.label();
+    if (area.height < 4 * lh) return area;
+    b_.label({area.x, area.y + lh / 2}, outcome(), area.width, Align::kLeft,
+             Paint::of(next_ == nullptr ? ColourRole::kMuted : ColourRole::kForeground), TextRole::kNote);
+    area = area.inset(0, lh + 6, 0, 0);
+    if (!sampling_ || area.height < 6 * lh) return area;
+    b_.label({area.x, area.y + lh / 2 - 2}, settings_line(), area.width, Align::kLeft, Paint::of(ColourRole::kMuted),
+             TextRole::kNote);
+    return area.inset(0, lh + 4, 0, 0);
   }
 
   void bars() {
     const float lh = b_.label();
-    Rect area = b_.body;
-    if (area.height >= 4 * lh) {
-      b_.label({area.x, area.y + lh / 2}, outcome(), area.width, Align::kLeft,
-               Paint::of(next_ == nullptr ? ColourRole::kMuted : ColourRole::kForeground), TextRole::kNote);
-      area = area.inset(0, lh + 6, 0, 0);
-    }
+    const Rect area = words(b_.body);
     const float text_line = b_.line(TextSize::kText);
     const float pitch = area.height >= 12 * text_line ? text_line * 1.15f : lh * 1.1f;
     const float foot = lh + 4;
@@ -117,54 +128,100 @@ class OutputPicture {
     if (n <= 0) return;
     const TextSize size = pitch >= text_line ? TextSize::kText : TextSize::kLabel;
     float gutter = 0;
-    for (int i = 0; i < n; ++i) gutter = std::max(gutter, b_.width(candidates_[static_cast<size_t>(i)].text, size));
+    for (int i = 0; i < n; ++i) {
+      gutter = std::max(gutter, b_.width(names_(candidates_[static_cast<size_t>(i)].id), size));
+    }
     gutter = std::min(gutter, area.width * 0.4f) + 8;
-    const float value_width = b_.width("100.0 %", TextSize::kLabel) + 8;
+    const bool has_room = area.width >= 360;  // for what became of a candidate
+    const float value_width = b_.width(sampling_ && has_room ? "100.0 % → 100.0 %" : "100.0 %", TextSize::kLabel) + 8;
     const Rect plot{area.x + gutter, area.y, std::max(area.width - gutter - value_width, 0.0f),
                     pitch * static_cast<float>(n)};
     if (plot.width < 20) return;
-    const double high = std::max(candidates_.front().probability, 1e-9);
+    double high = std::max(candidates_.front().probability, 1e-9);
+    if (sampling_) high = std::max(high, sampling_->probabilities.front());
     SceneAxis axis{.name = "probability", .unit = ""};
     axis.ticks = b_.axis({.plot = plot,
                           .high = high,
                           .ticks = round_ticks(0, high, std::max(1, static_cast<int>(plot.width / 80)), false),
                           .format = format_percent});
     b_.scene.add_axis(std::move(axis));
-    Series series{.name = "candidates", .probe = "output.top", .unit = "probability", .x_name = "token id"};
     for (int i = 0; i < n; ++i) {
-      const Candidate& one = candidates_[static_cast<size_t>(i)];
-      const float top = plot.y + static_cast<float>(i) * pitch;
-      const bool came = next_ != nullptr && one.id == next_->id;
-      b_.text({{plot.x - 8, top + pitch / 2},
-               b_.fit(one.text, size, gutter - 8),
-               size,
-               Align::kRight,
-               Paint::of(came ? ColourRole::kAccent : ColourRole::kForeground),
-               TextRole::kToken});
-      const auto w = static_cast<float>(one.probability / high) * plot.width;
-      b_.box({plot.x, top + pitch * 0.15f, std::max(w, 0.5f), pitch * 0.7f},
-             Paint::of(came ? ColourRole::kAccent : ColourRole::kSeries1, came ? 1.0f : 0.85f));
-      b_.label({plot.x + w + 6, top + pitch / 2}, format_percent(one.probability), value_width + plot.width - w,
-               Align::kLeft, Paint::of(ColourRole::kMuted), TextRole::kValue);
-      b_.scene.regions.push_back(
-          {.rect = {area.x, top, area.width, pitch},
-           .tooltip = one.text + " · id " + std::to_string(one.id) + " · " + format_percent(one.probability)});
-      series.x.push_back(one.id);
-      series.y.push_back(one.probability);
-      series.labels.push_back(one.text);
+      candidate(static_cast<size_t>(i), {area.x, plot.y + static_cast<float>(i) * pitch, area.width, pitch}, plot, high,
+                size, value_width, has_room);
     }
-    b_.scene.series.push_back(std::move(series));
+    record(static_cast<size_t>(n));
     if (n < static_cast<int>(candidates_.size())) {
       b_.note("Shows " + std::to_string(n) + " of " + std::to_string(candidates_.size()) + " recorded candidates.");
     }
+    if (sampling_) b_.note("Bars: before the samplers; lines: probability of being taken; pale: cut by them.");
   }
 
-  const SceneInput& input_;
+  // "25.0 % → 37.1 %", "0.3 %, top-p"
+  std::string value_text(size_t i, bool has_room) const {
+    std::string text = format_percent(candidates_[i].probability);
+    if (!sampling_ || !has_room) return text;
+    if (sampling_->cut[i] == CutBy::kNothing) return text + " → " + format_percent(sampling_->probabilities[i]);
+    return text + ", " + cut_name(sampling_->cut[i]);
+  }
+
+  // A row: its name, its bar, what the sampler makes of it.
+  void candidate(size_t i, const Rect& row, const Rect& plot, double high, TextSize size, float value_width,
+                 bool has_room) {
+    const OutputCandidate& one = candidates_[i];
+    const std::string& name = names_(one.id);
+    const bool came = next_ != nullptr && one.id == next_->id;
+    const bool is_cut = sampling_ && sampling_->cut[i] != CutBy::kNothing;
+    const float middle = row.centre().y;
+    b_.text({{plot.x - 8, middle},
+             b_.fit(name, size, plot.x - row.x - 8),
+             size,
+             Align::kRight,
+             Paint::of(came     ? ColourRole::kAccent
+                       : is_cut ? ColourRole::kMuted
+                                : ColourRole::kForeground),
+             TextRole::kToken});
+    const auto width_of = [&](double p) { return static_cast<float>(p / high) * plot.width; };
+    const float w = width_of(one.probability);
+    b_.box({plot.x, row.y + row.height * 0.15f, std::max(w, 0.5f), row.height * 0.7f},
+           Paint::of(came ? ColourRole::kAccent : ColourRole::kSeries1, is_cut ? 0.3f
+                                                                        : came ? 1.0f
+                                                                               : 0.85f));
+    float taken = 0;
+    if (sampling_ && !is_cut) {
+      taken = width_of(sampling_->probabilities[i]);
+      b_.box({plot.x, row.y + row.height * 0.85f - 1, std::max(taken, 0.5f), 2}, Paint::of(ColourRole::kForeground));
+    }
+    const float after = std::max(w, taken);
+    b_.label({plot.x + after + 6, middle}, value_text(i, has_room), value_width + plot.width - after, Align::kLeft,
+             Paint::of(ColourRole::kMuted), TextRole::kValue);
+    if (one.id == now_.token) b_.box(row.inset(0, 1, 0, 1), Paint::none(), Paint::of(ColourRole::kAccent));
+    b_.scene.regions.push_back({.rect = row,
+                                .click = Select{.token = one.id},
+                                .tooltip = name + " · id " + std::to_string(one.id) + " · " + value_text(i, true) +
+                                           "\nA click follows it in the lens."});
+  }
+
+  void record(size_t n) {
+    Series series{.name = "candidates", .probe = "output.top", .unit = "probability", .x_name = "token id"};
+    Series taken{.name = "probability after the samplers", .probe = "output.top", .unit = "", .x_name = "token id"};
+    for (size_t i = 0; i < n; ++i) {
+      series.x.push_back(candidates_[i].id);
+      series.y.push_back(candidates_[i].probability);
+      series.labels.push_back(names_(candidates_[i].id));
+      taken.x.push_back(candidates_[i].id);
+      taken.y.push_back(sampling_ ? sampling_->probabilities[i] : std::nan(""));
+    }
+    b_.scene.series.push_back(std::move(series));
+    if (sampling_) b_.scene.series.push_back(std::move(taken));
+  }
+
   const FrameHistory& history_;
   SceneBuilder b_;
   const Selection now_;
+  TokenNames names_;
   const Token* next_ = nullptr;
-  std::vector<Candidate> candidates_;
+  std::vector<OutputCandidate> candidates_;
+  std::optional<Sampling> sampling_;  // nothing where the next token was given
 };
 
 class OutputView final : public View {

@@ -152,6 +152,7 @@ struct HitRegion {
   int row_axis = -1;
   int col_axis = -1;
   int tile_item = -1;                    // into Scene::items: whose values the tooltip tells
+  std::vector<int32_t> tokens = {};      // [rows, cols]: the token that a click on the cell pins; -1: none
   Selection base = {};                   // what a click selects beside the axes' values (-1: leaves it)
   std::optional<int64_t> text_top = {};  // what a click's Select carries on
   // Columns of unequal width that are consecutive steps: [cols + 1] edges in scene px, ascending, the first step, and

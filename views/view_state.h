@@ -17,6 +17,7 @@ struct Selection {
   int32_t layer = -1;
   int32_t head = -1;
   int64_t key = -1;
+  int32_t token = -1;  // the candidate that the lens follows; -1: the one that came next
   bool operator==(const Selection&) const = default;
 };
 
