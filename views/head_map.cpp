@@ -63,7 +63,8 @@ class MapBuilder {
     for (const int32_t layer : probe_.layers(info.config)) {
       map_.rows.push_back(layer);
       map_.labels.push_back(layer_name(info, layer));
-      sources_.push_back({layer, 0, n_heads_of(info.config.layers[static_cast<size_t>(layer)], quantity_.kind)});
+      const LayerConfig& config = info.config.layers[static_cast<size_t>(layer)];
+      sources_.push_back({layer, 0, probe_.has_axis(Axis::kHead) ? n_heads_of(config, quantity_.kind) : 1});
     }
   }
 

@@ -22,7 +22,7 @@ enum class Together : uint8_t {
 const char* together_note(Together together);  // "heads together: root of the sum of squares"
 
 struct HeadQuantity {
-  std::string_view probe;  // [t, layer, head]; of one with fields the first
+  std::string_view probe;  // [t, layer, head]; of one with fields the first; or [t, layer], which has no heads to show
   MixerKind kind = MixerKind::kMatrixState;
   Together together = Together::kRootOfSquares;
   bool from_zero = true;  // the scale begins at 0, else at the least value

@@ -81,6 +81,7 @@ void HeadMaps::column(const Rect& area, std::optional<int32_t> of_layer) {
 }
 
 std::string HeadMaps::heading_text(std::optional<int32_t> of_layer) const {
+  if (!of_layer && !has_heads()) return "layers × tokens";
   if (!of_layer) return "layers × tokens, all heads of a layer together";
   return state_heads_name(layer()) + " of " + layer_name(history_.info(), *of_layer) + " × tokens";
 }
@@ -196,7 +197,7 @@ void HeadMaps::add_provenance(const HeadLook& look, const HeadMap& map, std::opt
   Provenance p = provenance_of(history_, map.row, of_layer.value_or(-1));
   p.step_begin = map.steps.begin;
   p.step_end = map.steps.end;
-  if (!of_layer || map.heads_per_row > 1) p.note = together_note(look.quantity.together);
+  if (has_heads() && (!of_layer || map.heads_per_row > 1)) p.note = together_note(look.quantity.together);
   if (map.steps_per_col > 1) {
     note_once("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.");
   }

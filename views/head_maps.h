@@ -43,6 +43,7 @@ class HeadMaps {
   void note_once(std::string sentence);
 
   MixerKind kind() const { return looks_.front().quantity.kind; }
+  bool has_heads() const { return find_probe(looks_.front().quantity.probe)->has_axis(Axis::kHead); }
   const LayerConfig& layer() const { return history_.info().config.layers[static_cast<size_t>(now_.layer)]; }
 
   SceneBuilder& b_;

@@ -12,7 +12,7 @@ namespace orrery {
 // In the order in which they are offered; valid for the program's lifetime.
 std::span<const View* const> all_views();
 
-// Refuses, in a sentence, names that are not views, and names of views that are not built yet.
+// Refuses, in a sentence, names that are not views.
 Result<const View*> find_view(std::string_view name);
 
 // Strips of scalars over the whole run with the cursor: the window's scrubber. Not among all_views.

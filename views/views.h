@@ -7,8 +7,11 @@ namespace orrery {
 
 const View& attention_view();
 const View& cache_view();
+const View& convolution_view();
 const View& fast_view();
+const View& lens_view();
 const View& loop_view();
+const View& mixing_view();
 const View& output_view();
 const View& routing_view();
 const View& state_view();

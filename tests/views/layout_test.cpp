@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tests/views/loop_run.h"
+#include "tests/views/mixer_run.h"
 #include "tests/views/sample_run.h"
 #include "views/registry.h"
 #include "views/svg_renderer.h"
@@ -61,10 +62,12 @@ TEST_P(EveryView, OfAHybridDrawsTextInsideTheSceneAndApart) {
   const FixedWidthMetrics metrics(theme);
   static const FrameHistory kMamba = HybridRun{.n_layers = 5, .has_attention = false}.history(40);
   static const FrameHistory kFast = FastRun{.n_layers = 7}.history(150);
-  for (const FrameHistory* history : {&hybrid_sample(), &kMamba, &kFast}) {
+  static const FrameHistory kMixers = MixerRun{}.history(90);
+  static const FrameHistory kBlocks = MixerRun{.exact = false, .implied = false}.history(200);
+  for (const FrameHistory* history : {&hybrid_sample(), &kMamba, &kFast, &kMixers, &kBlocks}) {
     for (const View* view : views()) {
-      for (const Size size : {Size{1, 1}, Size{300, 200}, Size{420, 300}, Size{640, 480}, Size{800, 300},
-                              Size{300, 900}, Size{1280, 800}, Size{2560, 1440}}) {
+      for (const Size size : {Size{0, 0}, Size{1, 1}, Size{240, 140}, Size{300, 200}, Size{420, 300}, Size{640, 480},
+                              Size{800, 300}, Size{300, 900}, Size{1280, 800}, Size{2560, 1440}}) {
         for (const int32_t layer : {-1, 0, 2, 3}) {
           ViewState state;
           state.theme = GetParam();
@@ -75,9 +78,11 @@ TEST_P(EveryView, OfAHybridDrawsTextInsideTheSceneAndApart) {
                                    std::to_string(static_cast<int>(size.width)) + "x" +
                                    std::to_string(static_cast<int>(size.height)) + "_" +
                                    std::string(theme_name(GetParam())) + "_layer" + std::to_string(layer) +
-                                   (history == &kMamba  ? "_mamba"
-                                    : history == &kFast ? "_fast"
-                                                        : "");
+                                   (history == &kMamba    ? "_mamba"
+                                    : history == &kFast   ? "_fast"
+                                    : history == &kMixers ? "_mixers"
+                                    : history == &kBlocks ? "_blocks"
+                                                          : "");
           expect_tidy(scene, metrics, what);
           write_picture(scene, theme, metrics, what);
         }

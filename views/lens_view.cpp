@@ -1,0 +1,573 @@
+// Lens: what would be said next if the model stopped after each layer (in a loop, after each visit of one); layers x
+// tokens, and one token's rank and probability through the layers at the selected step.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "probes/model_axes.h"
+#include "views/lens_cells.h"
+#include "views/scene_builder.h"
+#include "views/token_names.h"
+#include "views/token_text.h"
+#include "views/views.h"
+
+namespace orrery {
+namespace {
+
+constexpr int64_t kMostSteps = 64;          // that are drawn where the user has not zoomed
+constexpr float kLeastBeside = 620;         // of the body, for the followed token to stand beside the map
+constexpr float kLeastStacked = 440;        // of the body, for it to stand below
+constexpr float kLeastForCandidates = 260;  // of the body, for the 8 of one layer to stand at its end
+constexpr float kTextCell = 54;             // width of a cell that is meant to hold a token
+constexpr float kLeastTextCell = 30;        // narrower cells are colour alone
+constexpr float kLeastCell = 1.5f;
+constexpr float kMostPitch = 56;  // of a layer's row
+constexpr float kGap = 18;
+
+// The layer that is drawn: the selected one, else the last, which says what the model says.
+Selection selection_of(const FrameHistory& history, const ViewState& state) {
+  Selection now = resolve(history, state);
+  if (state.selected.layer < 0) now.layer = history.info().config.n_layers() - 1;
+  return now;
+}
+
+class LensPicture {
+ public:
+  explicit LensPicture(const SceneInput& input)
+      : history_(input.history),
+        state_(input.state),
+        b_(input, "lens", "Lens"),
+        now_(selection_of(input.history, input.state)),
+        followed_(followed_token(input.history, now_)),
+        names_(input, now_.step),
+        n_(history_.n_processed()) {
+    b_.scene.selection = now_;
+    b_.scene.selection.token = followed_.id;
+  }
+
+  Scene draw() {
+    if (b_.says_why_empty(lens_view(), history_)) return b_.finish();
+    subtitle();
+    trace_ = lens_trace(history_, followed_.id, now_.step);
+    Rect area = b_.body;
+    const bool has_candidates = area.height >= kLeastForCandidates;
+    const float strip = has_candidates ? candidates_height() : 0;
+    Rect upper = area.inset(0, 0, 0, has_candidates ? strip + 8 : 0);
+    if (!lens_is_held(upper)) {
+      tell_how_to_get_it();
+      return b_.finish();
+    }
+    scale_ = b_.scene.add_scale({.low = 0, .high = 1});
+    if (area.width >= kLeastBeside) {
+      const float panel = std::clamp(area.width * 0.34f, 240.0f, 480.0f);
+      map({upper.x, upper.y, upper.width - panel - kGap, upper.height});
+      if (!rows_.empty()) follow({upper.right() - panel, upper.y, panel, upper.height}, rows_, 0);
+    } else if (area.height >= kLeastStacked) {
+      const float height = upper.height * 0.45f;
+      map(upper.inset(0, 0, 0, height + 8));
+      follow_below({upper.x, upper.bottom() - height, upper.width, height});
+    } else {
+      map(upper);
+    }
+    if (has_candidates) candidates({area.x, area.bottom() - strip, area.width, strip});
+    record();
+    return b_.finish();
+  }
+
+ private:
+  std::string token_at(int64_t step) const {
+    if (step < 0 || step >= history_.n_steps()) return "";
+    return token_label(history_.tokens()[static_cast<size_t>(step)].bytes);
+  }
+
+  std::string why_followed() const {
+    switch (followed_.why) {
+      case FollowedToken::Why::kPinned:
+        return "pinned";
+      case FollowedToken::Why::kCameNext:
+        return "came next";
+      case FollowedToken::Why::kLikeliest:
+        return "the likeliest at the end";
+      case FollowedToken::Why::kNone:
+        break;
+    }
+    return "";
+  }
+
+  void subtitle() {
+    std::string text = "after step " + std::to_string(now_.step) + " " + token_at(now_.step);
+    if (followed_.id >= 0) text += " · follows " + names_(followed_.id) + ", " + why_followed();
+    b_.subtitle(text);
+  }
+
+  // --- where it was not recorded ---
+  bool lens_is_held(const Rect& area) const {
+    if (trace_.row) return true;
+    const StepRange steps = steps_in(area.width);
+    const auto missing = history_.missing(*find_probe("lens.top"), steps.begin, steps.end);
+    return missing.size() != 1 || missing[0] != std::pair{steps.begin, steps.end};
+  }
+
+  void tell_how_to_get_it() {
+    static constexpr std::array<const char*, 3> kSentences{
+        "The lens is not recorded here: what each layer would say is kept at level full only.",
+        "Record with run --level full, or --span A:B=full for some steps.",
+        "From a recording, shot --model and export --recompute compute it."};
+    b_.hatch(b_.body);
+    const float line = b_.label() * 1.4f;
+    const auto fits = [&](const char* text) { return b_.width(text, TextSize::kLabel) + 16 <= b_.body.width; };
+    const bool has_room = b_.body.height >= 3 * line + 12 && std::ranges::all_of(kSentences, fits);
+    if (has_room) {
+      const Point centre = b_.body.centre();
+      float widest = 0;
+      for (const char* text : kSentences) widest = std::max(widest, b_.width(text, TextSize::kLabel));
+      b_.box({centre.x - widest / 2 - 8, centre.y - 1.5f * line - 4, widest + 16, 3 * line + 8},
+             Paint::of(ColourRole::kPanel));
+      for (size_t i = 0; i < kSentences.size(); ++i) {
+        b_.label({centre.x, centre.y + (static_cast<float>(i) - 1) * line}, kSentences[i], b_.body.width,
+                 Align::kCentre, Paint::of(i == 0 ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kNote);
+      }
+    } else if (b_.body.height >= b_.label()) {
+      const std::string shown = b_.fit("Not recorded: kept at level full", TextSize::kLabel, b_.body.width - 8);
+      const float w = b_.width(shown, TextSize::kLabel) + 8;
+      b_.box({b_.body.centre().x - w / 2, b_.body.centre().y - b_.label() / 2, w, b_.label()},
+             Paint::of(ColourRole::kPanel));
+      b_.label(b_.body.centre(), shown, b_.body.width, Align::kCentre);
+    }
+    for (const char* text : kSentences) b_.note(text);
+  }
+
+  // --- layers x tokens ---
+  float heading() const { return 1.5f * b_.label() + 1; }
+  float foot(bool has_bar) const { return b_.label() + 4 + (has_bar ? b_.scale_bar_height() + 4 : 0); }
+
+  float gutter_width(float width) const {
+    float gutter = 0;
+    for (const int32_t layer : trace_.layers) {
+      gutter = std::max(gutter, b_.width(layer_name(history_.info(), layer), TextSize::kLabel));
+    }
+    return std::min(gutter, width * 0.35f) + 8;
+  }
+
+  // What is drawn in a plot of that width: as many steps as their tokens fit.
+  StepRange steps_in(float width) const {
+    const auto fit = static_cast<int64_t>(width / kTextCell);
+    return lens_steps(history_, state_, std::clamp<int64_t>(fit, 8, kMostSteps));
+  }
+
+  void map(const Rect& area) {
+    const bool has_bar = area.height >= 150;
+    const float gutter = gutter_width(area.width);
+    Rect plot = area.inset(gutter, heading(), 2, foot(has_bar));
+    if (plot.width < 20 || plot.height < 10) return;
+    const auto n_rows = static_cast<float>(trace_.layers.size());
+    const StepRange steps = steps_in(plot.width);
+    const LensMap map = lens_map(history_, steps, static_cast<int>(plot.width / kLeastCell));
+    const float cell_width = plot.width / static_cast<float>(std::max(map.cols, 1));
+    const bool has_text = map.steps_per_col == 1 && cell_width >= kLeastTextCell &&
+                          (plot.height - b_.label()) / n_rows >= b_.label() && map.cols > 0;
+    if (has_text) plot = plot.inset(0, b_.label() + 2, 0, 0);  // for the tokens of the columns
+    plot.height = std::min(plot.height, kMostPitch * n_rows);
+    rows_ = plot;
+    b_.label({area.x, area.y + b_.label() / 2},
+             std::string("layers × tokens: ") + (has_text ? "likeliest next token, coloured by" : "") +
+                 (has_text ? " its probability" : "probability of the likeliest next token"),
+             area.width);
+    b_.box(plot, Paint::of(ColourRole::kGrid, 0.35f), Paint::of(ColourRole::kGrid));
+    const int64_t end = steps.begin + static_cast<int64_t>(map.cols) * map.steps_per_col;
+    for (const StepRange& missing : map.missing) b_.hatch(steps_rect(plot, steps.begin, end, missing));
+    if (map.cols > 0) tile(map, plot, gutter, end);
+    if (has_text) cell_texts(map, plot);
+    visits(plot);
+    marks(map, plot, end);
+    hovered_cell(map, plot, end);
+    if (has_bar) {
+      b_.scale_bar({plot.x, plot.bottom() + b_.label() + 7, plot.width, 0}, scale_, "probability of the likeliest",
+                   format_percent);
+    }
+    notes(map);
+  }
+
+  static Rect steps_rect(const Rect& plot, int64_t begin, int64_t end, const StepRange& steps) {
+    const float per_step = plot.width / static_cast<float>(std::max<int64_t>(end - begin, 1));
+    return {plot.x + static_cast<float>(steps.begin - begin) * per_step, plot.y,
+            static_cast<float>(std::min(steps.end, end) - steps.begin) * per_step, plot.height};
+  }
+
+  void tile(const LensMap& map, const Rect& plot, float gutter, int64_t end) {
+    SceneAxis rows = layer_axis(plot, gutter);
+    SceneAxis cols{.name = "step",
+                   .unit = "token",
+                   .means = SceneAxis::Means::kStep,
+                   .begin = map.steps.begin,
+                   .end = map.steps.end,
+                   .per_cell = map.steps_per_col};
+    const auto low = static_cast<double>(map.steps.begin);
+    const auto high = static_cast<double>(end);
+    cols.ticks = b_.axis({.plot = plot,
+                          .low = low,
+                          .high = high,
+                          .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
+                          .grid = false,
+                          .cells = true});
+    const int row_axis = b_.scene.add_axis(std::move(rows));
+    const int col_axis = b_.scene.add_axis(std::move(cols));
+    const auto n_rows = static_cast<int>(map.layers.size());
+    const int item = b_.scene.add(Tile{.name = "probability of the likeliest",
+                                       .rect = plot,
+                                       .rows = n_rows,
+                                       .cols = map.cols,
+                                       .values = map.probabilities,
+                                       .scale = scale_,
+                                       .row_axis = row_axis,
+                                       .col_axis = col_axis,
+                                       .probe = "lens.top"});
+    b_.scene.regions.push_back({.rect = plot,
+                                .rows = n_rows,
+                                .cols = map.cols,
+                                .row_axis = row_axis,
+                                .col_axis = col_axis,
+                                .tile_item = item,
+                                .tokens = map.ids,
+                                .wheel_zooms_steps = true});
+  }
+
+  // As many names as fit; the selected row's stands out.
+  SceneAxis layer_axis(const Rect& plot, float gutter) {
+    SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer};
+    const float pitch = plot.height / static_cast<float>(trace_.layers.size());
+    const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(b_.label() / pitch)));
+    for (size_t i = 0; i < trace_.layers.size(); ++i) {
+      const int32_t layer = trace_.layers[i];
+      rows.ids.push_back(layer);
+      rows.labels.push_back(layer_name(history_.info(), layer));
+      const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
+      rows.ticks.push_back({static_cast<double>(layer), rows.labels.back(), y});
+      if (i % every != 0) continue;
+      b_.label({plot.x - 5, y}, rows.labels.back(), gutter - 6, Align::kRight,
+               Paint::of(layer == now_.layer ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
+    }
+    return rows;
+  }
+
+  void cell_texts(const LensMap& map, const Rect& plot) {
+    const float w = plot.width / static_cast<float>(map.cols);
+    const float h = plot.height / static_cast<float>(map.layers.size());
+    for (size_t i = 0; i < map.ids.size(); ++i) {
+      const int32_t id = map.ids[i];
+      if (id < 0) continue;
+      const auto row = static_cast<float>(i / static_cast<size_t>(map.cols));
+      const auto col = static_cast<float>(i % static_cast<size_t>(map.cols));
+      b_.label({plot.x + (col + 0.5f) * w, plot.y + (row + 0.5f) * h}, names_(id), w - 6, Align::kCentre,
+               Paint::contrast(scale_, map.probabilities[i]), TextRole::kToken);
+      if (id == followed_.id) {
+        b_.box({plot.x + col * w + 2, plot.y + (row + 1) * h - 2.5f, w - 4, 2}, Paint::of(ColourRole::kAccent));
+      }
+    }
+    for (int col = 0; col < map.cols; ++col) {
+      const int64_t step = map.steps.begin + col;
+      b_.label({plot.x + (static_cast<float>(col) + 0.5f) * w, plot.y - 2 - b_.label() / 2}, token_at(step), w - 4,
+               Align::kCentre, Paint::of(step == now_.step ? ColourRole::kAccent : ColourRole::kForeground),
+               TextRole::kToken);
+    }
+  }
+
+  // A line where an iteration of a loop ends.
+  void visits(const Rect& plot) {
+    const std::vector<LayerConfig>& layers = history_.info().config.layers;
+    const float pitch = plot.height / static_cast<float>(trace_.layers.size());
+    for (size_t i = 1; i < trace_.layers.size(); ++i) {
+      const LayerConfig& before = layers[static_cast<size_t>(trace_.layers[i - 1])];
+      if (before.iteration == layers[static_cast<size_t>(trace_.layers[i])].iteration) continue;
+      const float y = plot.y + static_cast<float>(i) * pitch;
+      b_.rule({plot.x, y}, {plot.right(), y}, Paint::of(ColourRole::kMuted));
+    }
+  }
+
+  // --- the selected cell, and the one under the pointer ---
+  Rect cell_rect(const LensMap& map, const Rect& plot, int64_t end, int64_t step, int32_t layer) const {
+    const auto found = std::ranges::find(map.layers, layer);
+    if (found == map.layers.end() || step < map.steps.begin || step >= map.steps.end) return {};
+    const int64_t first = map.steps.begin + (step - map.steps.begin) / map.steps_per_col * map.steps_per_col;
+    Rect rect = steps_rect(plot, map.steps.begin, end, {first, first + map.steps_per_col});
+    const float pitch = plot.height / static_cast<float>(map.layers.size());
+    rect.y = plot.y + static_cast<float>(found - map.layers.begin()) * pitch;
+    rect.height = pitch;
+    return rect;
+  }
+
+  void marks(const LensMap& map, const Rect& plot, int64_t end) {
+    const auto column = [&](int64_t step, Paint paint) {
+      if (step < map.steps.begin || step >= map.steps.end) return;
+      const Rect at = steps_rect(plot, map.steps.begin, end, {step, step + 1});
+      if (at.width >= 6) return b_.box(at, Paint::none(), paint);
+      b_.rule({at.centre().x, plot.y}, {at.centre().x, plot.bottom()}, paint);
+    };
+    column(state_.hovered.step, Paint::of(ColourRole::kHover, 0.7f));
+    column(now_.step, Paint::of(ColourRole::kAccent));
+    b_.box(cell_rect(map, plot, end, now_.step, now_.layer), Paint::none(), Paint::of(ColourRole::kAccent), 2);
+  }
+
+  // The 8 of the cell under the pointer, as its tooltip: of all cells that would be thousands of texts a frame.
+  void hovered_cell(const LensMap& map, const Rect& plot, int64_t end) {
+    const Selection& at = state_.hovered;
+    const Rect rect = cell_rect(map, plot, end, at.step, at.layer);
+    if (rect.empty()) return;
+    const std::vector<LensCandidate> eight = lens_candidates(history_, at.layer, at.step);
+    if (eight.empty()) return;
+    std::string text =
+        layer_name(history_.info(), at.layer) + ", step " + std::to_string(at.step) + " " + token_at(at.step);
+    for (size_t i = 0; i < eight.size(); ++i) {
+      text += "\n" + std::to_string(i + 1) + ". " + names_(eight[i].id) + "  " +
+              format_percent(static_cast<double>(eight[i].probability));
+    }
+    b_.box(rect, Paint::none(), Paint::of(ColourRole::kHover), 2);
+    Selection target;
+    target.step = at.step;
+    target.layer = at.layer;
+    b_.scene.regions.push_back({.rect = rect,
+                                .click = Select{.step = at.step, .layer = at.layer, .token = eight.front().id},
+                                .hover = Hover{target},
+                                .tooltip = std::move(text)});
+  }
+
+  // --- one token through the layers ---
+  void follow_below(const Rect& area) {
+    const float gutter = gutter_width(area.width);
+    Rect plot = area.inset(gutter, heading(), 2, b_.label() + 4);
+    if (plot.height < 10 || plot.width < 60) return;
+    plot.height = std::min(plot.height, kMostPitch * static_cast<float>(trace_.layers.size()));
+    layer_axis(plot, gutter);
+    follow({plot.x, area.y, plot.width, area.height}, plot, gutter);
+  }
+
+  // rows: the rectangle whose rows are the layers, beside which or in which the followed token is drawn.
+  void follow(const Rect& area, const Rect& rows, float gutter) {
+    const float lh = b_.label();
+    const float pitch = rows.height / static_cast<float>(trace_.layers.size());
+    const std::string name = followed_.id >= 0 ? names_(followed_.id) : "nothing";
+    b_.label({area.x - gutter, area.y + lh / 2},
+             name + " at step " + std::to_string(now_.step) + ": rank and probability by layer", area.width + gutter,
+             Align::kLeft, Paint::of(ColourRole::kForeground));
+    const float numbers = pitch >= lh ? b_.width("#8 100.0 %", TextSize::kLabel) + 8 : 0;
+    const float said = pitch >= lh && area.width >= 200 ? area.width * 0.3f : 0;
+    const Rect plot{area.x + said, rows.y, area.width - said - numbers, rows.height};
+    if (plot.width < 20) return;
+    b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
+    if (!trace_.row) {
+      b_.hatch(plot);
+      return note_once("lens.top is not recorded at step " + std::to_string(now_.step) + ".");
+    }
+    float high = 1e-4f;
+    for (const float p : trace_.probabilities) high = p > high ? p : high;
+    high = std::min(high * 1.05f, 1.0f);
+    b_.axis({.plot = plot,
+             .high = static_cast<double>(high),
+             .ticks = round_ticks(0, static_cast<double>(high), std::max(1, static_cast<int>(plot.width / 80)), false),
+             .format = format_percent});
+    not_among_the_8(plot, pitch);
+    curve(plot, pitch, high);
+    for (size_t i = 0; i < trace_.layers.size(); ++i) row(i, area, plot, pitch, said);
+  }
+
+  void not_among_the_8(const Rect& plot, float pitch) {
+    for (size_t i = 0; i < trace_.ranks.size();) {
+      size_t end = i + 1;
+      while (end < trace_.ranks.size() && trace_.ranks[end] == trace_.ranks[i]) ++end;
+      if (trace_.ranks[i] <= 0) {
+        const Rect rect{plot.x, plot.y + static_cast<float>(i) * pitch, plot.width,
+                        static_cast<float>(end - i) * pitch};
+        b_.hatch(rect);
+        const char* text = trace_.ranks[i] == 0 ? "not among the 8" : "not there";
+        const float w = b_.width(text, TextSize::kLabel) + 8;
+        if (rect.height >= b_.label() + 2 && w <= rect.width) {
+          b_.box({rect.centre().x - w / 2, rect.centre().y - b_.label() / 2, w, b_.label()},
+                 Paint::of(ColourRole::kPanel));
+          b_.label(rect.centre(), text, w, Align::kCentre);
+        }
+        note_once("Hatched: the followed token is not among the 8 that are recorded of a layer, or nothing is.");
+      }
+      i = end;
+    }
+  }
+
+  void curve(const Rect& plot, float pitch, float high) {
+    std::vector<Point> points;
+    const auto flush = [&] {
+      if (points.size() > 1) b_.scene.add(Polyline{points, Paint::of(ColourRole::kSeries1), 2});
+      points.clear();
+    };
+    const float dot = std::clamp(pitch * 0.35f, 2.0f, 6.0f);
+    for (size_t i = 0; i < trace_.layers.size(); ++i) {
+      if (trace_.ranks[i] <= 0) {
+        flush();
+        continue;
+      }
+      const Point at{plot.x + trace_.probabilities[i] / high * plot.width,
+                     plot.y + (static_cast<float>(i) + 0.5f) * pitch};
+      points.push_back(at);
+      const bool chosen = trace_.layers[i] == now_.layer;
+      b_.box({at.x - dot / 2, at.y - dot / 2, dot, dot},
+             Paint::of(chosen ? ColourRole::kAccent : ColourRole::kSeries1));
+    }
+    flush();
+  }
+
+  // What the layer says, and the followed token's numbers.
+  void row(size_t i, const Rect& area, const Rect& plot, float pitch, float said) {
+    const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
+    const std::vector<LensCandidate> eight = lens_candidates(history_, trace_.layers[i], now_.step);
+    const int32_t id = eight.empty() ? -1 : eight.front().id;
+    if (said > 0 && id >= 0) {
+      b_.label({area.x, y}, names_(id), said - 8, Align::kLeft,
+               Paint::of(id == followed_.id ? ColourRole::kAccent : ColourRole::kForeground), TextRole::kToken);
+    }
+    const bool has_numbers = plot.right() + 20 < area.right();
+    if (has_numbers && trace_.ranks[i] > 0) {
+      b_.label(
+          {area.right(), y},
+          "#" + std::to_string(trace_.ranks[i]) + " " + format_percent(static_cast<double>(trace_.probabilities[i])),
+          area.right() - plot.right() - 4, Align::kRight, Paint::of(ColourRole::kMuted), TextRole::kValue);
+    }
+    Selection target;
+    target.layer = trace_.layers[i];
+    Select click{.layer = trace_.layers[i]};
+    if (id >= 0 && said > 0) click.token = id;
+    b_.scene.regions.push_back(
+        {.rect = {area.x, plot.y + static_cast<float>(i) * pitch, std::max(said, 1.0f), pitch},
+         .click = click,
+         .hover = Hover{target},
+         .tooltip =
+             id < 0 ? "" : layer_name(history_.info(), target.layer) + " says " + names_(id) + ": a click follows it"});
+    b_.scene.regions.push_back({.rect = {plot.x, plot.y + static_cast<float>(i) * pitch, area.right() - plot.x, pitch},
+                                .click = Select{.layer = target.layer},
+                                .hover = Hover{target},
+                                .tooltip = layer_name(history_.info(), target.layer) + ": " + place_of(i)});
+  }
+
+  std::string place_of(size_t i) {
+    if (followed_.id < 0 || trace_.ranks[i] < 0) return "not recorded";
+    if (trace_.ranks[i] == 0) return names_(followed_.id) + " is not among the 8";
+    return names_(followed_.id) + " is number " + std::to_string(trace_.ranks[i]) + ", " +
+           format_percent(static_cast<double>(trace_.probabilities[i]));
+  }
+
+  // --- the 8 of one layer ---
+  float candidates_height() const { return heading() + 2.4f * b_.label(); }
+
+  void candidates(const Rect& area) {
+    const float lh = b_.label();
+    const std::vector<LensCandidate> eight = lens_candidates(history_, now_.layer, now_.step);
+    b_.label({area.x, area.y + lh / 2},
+             "the 8 likeliest after " + layer_name(history_.info(), now_.layer) + " at step " +
+                 std::to_string(now_.step) + (eight.empty() ? ": not recorded" : "; a click follows one"),
+             area.width);
+    const Rect boxes{area.x, area.y + heading(), area.width, area.height - heading()};
+    if (eight.empty()) return b_.hatch(boxes);
+    const float pitch = boxes.width / static_cast<float>(eight.size());
+    for (size_t i = 0; i < eight.size(); ++i) {
+      const Rect rect{boxes.x + static_cast<float>(i) * pitch, boxes.y, pitch - 3, boxes.height};
+      const float p = eight[i].probability;
+      const bool follows = eight[i].id == followed_.id;
+      b_.box(rect, Paint::mapped(scale_, p), Paint::of(follows ? ColourRole::kAccent : ColourRole::kGrid),
+             follows ? 2.0f : 1.0f);
+      b_.label({rect.centre().x, rect.y + rect.height * 0.28f}, names_(eight[i].id), rect.width - 6, Align::kCentre,
+               Paint::contrast(scale_, p), TextRole::kToken);
+      b_.label({rect.centre().x, rect.y + rect.height * 0.72f}, format_percent(static_cast<double>(p)), rect.width - 6,
+               Align::kCentre, Paint::contrast(scale_, p), TextRole::kValue);
+      b_.scene.regions.push_back({.rect = rect,
+                                  .click = Select{.token = eight[i].id},
+                                  .tooltip = std::to_string(i + 1) + ". " + names_(eight[i].id) + "  id " +
+                                             std::to_string(eight[i].id) +
+                                             "\nlens.top: " + format_percent(static_cast<double>(p))});
+    }
+    Series series{.name = "candidates of the layer", .probe = "lens.top", .unit = "probability", .x_name = "token id"};
+    for (const LensCandidate& one : eight) {
+      series.x.push_back(one.id);
+      series.y.push_back(static_cast<double>(one.probability));
+      series.labels.push_back(names_(one.id));
+    }
+    b_.scene.series.push_back(std::move(series));
+  }
+
+  // --- what the picture says in numbers and words ---
+  void record() {
+    if (!trace_.row) return;
+    Series ids{.name = "likeliest by layer", .probe = "lens.top", .unit = "token id", .x_name = "layer"};
+    Series ranks{.name = "rank of the followed token", .probe = "lens.top", .unit = "", .x_name = "layer"};
+    Series probabilities{
+        .name = "probability of the followed token", .probe = "lens.top", .unit = "", .x_name = "layer"};
+    for (size_t i = 0; i < trace_.layers.size(); ++i) {
+      const auto layer = static_cast<double>(trace_.layers[i]);
+      const std::vector<LensCandidate> eight = lens_candidates(history_, trace_.layers[i], now_.step);
+      ids.x.push_back(layer);
+      ids.y.push_back(eight.empty() ? std::nan("") : eight.front().id);
+      ids.labels.push_back(eight.empty() ? "" : names_(eight.front().id));
+      ranks.x.push_back(layer);
+      ranks.y.push_back(trace_.ranks[i] > 0 ? trace_.ranks[i] : std::nan(""));
+      probabilities.x.push_back(layer);
+      probabilities.y.push_back(static_cast<double>(trace_.probabilities[i]));
+    }
+    for (Series* series : {&ids, &ranks, &probabilities}) b_.scene.series.push_back(std::move(*series));
+    b_.provenance(provenance_of(history_, trace_.row));
+  }
+
+  void notes(const LensMap& map) {
+    if (map.steps.size() < n_) {
+      note_once("Shows steps " + std::to_string(map.steps.begin) + "–" + std::to_string(map.steps.end - 1) + " of " +
+                std::to_string(n_) + "; the wheel zooms.");
+    }
+    if (map.steps_per_col > 1) {
+      note_once("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.");
+    }
+    if (!map.missing.empty()) note_once("Hatched columns: not recorded, or not held.");
+    if (!map.row) return;
+    Provenance p = provenance_of(history_, map.row);
+    p.step_begin = map.steps.begin;
+    p.step_end = map.steps.end;
+    b_.provenance(std::move(p));
+  }
+
+  void note_once(std::string sentence) {
+    if (std::ranges::find(b_.scene.notes, sentence) == b_.scene.notes.end()) b_.note(std::move(sentence));
+  }
+
+  const FrameHistory& history_;
+  const ViewState& state_;
+  SceneBuilder b_;
+  const Selection now_;
+  const FollowedToken followed_;
+  TokenNames names_;
+  const int64_t n_;
+  LensTrace trace_;
+  Rect rows_;      // of the map: its rows are the layers
+  int scale_ = 0;  // of probabilities
+};
+
+class LensView final : public View {
+ public:
+  std::string_view name() const override { return "lens"; }
+  std::string_view title() const override { return "Lens"; }
+  std::optional<std::string> unavailable(const RunInfo&) const override { return std::nullopt; }
+  std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
+    const Probe* probe = find_probe("lens.top");
+    const int64_t step = std::max<int64_t>(resolve(history, state).step, 0);
+    if (!state.steps.all()) {
+      const StepRange steps = visible_range(state.steps, history.n_steps());
+      return {{probe, step, step + 1}, {probe, steps.begin, steps.end}};
+    }
+    // What any width of the picture may show around the step.
+    const int64_t end = std::max(std::min(step + kMostSteps, history.n_steps()), step + 1);
+    return {{probe, std::max<int64_t>(std::min(step, history.n_steps()) - kMostSteps, 0), end}};
+  }
+  Scene scene(const SceneInput& input) const override { return LensPicture(input).draw(); }
+};
+
+}  // namespace
+
+const View& lens_view() {
+  static const LensView kView;
+  return kView;
+}
+
+}  // namespace orrery
