@@ -18,7 +18,9 @@ namespace {
 constexpr float kLeastTwoColumns = 600;  // of the body, for all layers and one layer to stand side by side
 constexpr float kLeastStacked = 200;     // of an area, for two charts to stand one below the other
 constexpr float kLeastCell = 1.5f;
-constexpr float kMostPitch = 30;  // of a layer's row in the table of taps
+constexpr float kMostPitch = 30;       // of a layer's row in the table of taps, below gates
+constexpr float kMostPitchAlone = 64;  // of one that has the column to itself
+constexpr float kLeastMap = 110;       // height of the taps over steps, for the bars to stand below
 constexpr float kGap = 18;
 
 constexpr int kGateScale = 0;  // both gates by one scale
@@ -86,7 +88,7 @@ class ConvolutionPicture {
       HeadMaps(b_, input_, now_, kGates).draw(area.inset(0, 0, 0, height + 8));
       area = area.inset(0, area.height - height, 0, 0);
     }
-    layers_by_taps(area);
+    layers_by_taps(area, gated_conv_layers(history_.info().config).empty() ? kMostPitchAlone : kMostPitch);
   }
 
   float heading() const { return 1.5f * b_.label() + 1; }
@@ -95,12 +97,12 @@ class ConvolutionPicture {
     return heading() + foot() + kMostPitch * static_cast<float>(table.layers.size());
   }
 
-  void layers_by_taps(const Rect& area) {
+  void layers_by_taps(const Rect& area, float most_pitch) {
     const TapTable table = tap_table(history_, now_.step);
     const float gutter = names_width(table.layers, area.width);
     Rect plot = area.inset(gutter, heading(), 2, foot());
     if (plot.width < 20 || plot.height < 10) return;
-    plot.height = std::min(plot.height, kMostPitch * static_cast<float>(table.layers.size()));
+    plot.height = std::min(plot.height, most_pitch * static_cast<float>(table.layers.size()));
     b_.label({area.x, area.y + b_.label() / 2}, "layers × taps at step " + std::to_string(now_.step), area.width);
     const int scale = b_.scene.add_scale({.high = std::max(table.high, 1e-6f), .transfer = Transfer::kSquareRoot});
     b_.box(plot, Paint::of(ColourRole::kGrid, 0.35f), Paint::of(ColourRole::kGrid));
@@ -201,13 +203,17 @@ class ConvolutionPicture {
 
   // --- one layer: its taps over steps, and at the selected one ---
   void one_layer(const Rect& area) {
-    if (conv_taps_in(history_.info().config.layers[static_cast<size_t>(now_.layer)]) == 0) {
+    const int n_taps = conv_taps_in(history_.info().config.layers[static_cast<size_t>(now_.layer)]);
+    if (n_taps == 0) {
       b_.body = area;
       return b_.message("Layer " + layer_name(history_.info(), now_.layer) +
                         " has no short convolution: choose another.");
     }
-    if (area.height < kLeastStacked) return taps_by_steps(area);
-    const float height = std::clamp(area.height * 0.42f, 90.0f, 320.0f);
+    // Bars with their names, and the map where there is room for both.
+    const float least_bars = heading() + b_.label() * (1.2f * static_cast<float>(n_taps) + 1) + 4;
+    if (area.height < least_bars) return taps_by_steps(area);
+    if (area.height < least_bars + kLeastMap) return bars(area);
+    const float height = std::max(std::clamp(area.height * 0.42f, 90.0f, 320.0f), least_bars);
     taps_by_steps(area.inset(0, 0, 0, height + 8));
     bars({area.x, area.bottom() - height, area.width, height});
   }

@@ -53,7 +53,7 @@ class LensPicture {
     const bool has_candidates = area.height >= kLeastForCandidates;
     const float strip = has_candidates ? candidates_height() : 0;
     Rect upper = area.inset(0, 0, 0, has_candidates ? strip + 8 : 0);
-    if (!lens_is_held(upper)) {
+    if (!lens_is_held()) {
       tell_how_to_get_it();
       return b_.finish();
     }
@@ -101,9 +101,9 @@ class LensPicture {
   }
 
   // --- where it was not recorded ---
-  bool lens_is_held(const Rect& area) const {
+  bool lens_is_held() const {
     if (trace_.row) return true;
-    const StepRange steps = steps_in(area.width);
+    const StepRange steps = lens_steps(history_, state_, kMostSteps);
     const auto missing = history_.missing(*find_probe("lens.top"), steps.begin, steps.end);
     return missing.size() != 1 || missing[0] != std::pair{steps.begin, steps.end};
   }
@@ -149,10 +149,15 @@ class LensPicture {
     return std::min(gutter, width * 0.35f) + 8;
   }
 
-  // What is drawn in a plot of that width: as many steps as their tokens fit.
-  StepRange steps_in(float width) const {
-    const auto fit = static_cast<int64_t>(width / kTextCell);
-    return lens_steps(history_, state_, std::clamp<int64_t>(fit, 8, kMostSteps));
+  bool rows_hold_text(float height) const {
+    return (height - b_.label() - 2) / static_cast<float>(trace_.layers.size()) >= b_.label();
+  }
+
+  // What is drawn in a plot of that size: as many steps as their tokens fit.
+  StepRange steps_in(const Rect& plot) const {
+    const auto fit = static_cast<int64_t>(plot.width / kTextCell);
+    return lens_steps(history_, state_,
+                      rows_hold_text(plot.height) ? std::clamp<int64_t>(fit, 8, kMostSteps) : kMostSteps);
   }
 
   void map(const Rect& area) {
@@ -161,11 +166,11 @@ class LensPicture {
     Rect plot = area.inset(gutter, heading(), 2, foot(has_bar));
     if (plot.width < 20 || plot.height < 10) return;
     const auto n_rows = static_cast<float>(trace_.layers.size());
-    const StepRange steps = steps_in(plot.width);
+    const StepRange steps = steps_in(plot);
     const LensMap map = lens_map(history_, steps, static_cast<int>(plot.width / kLeastCell));
     const float cell_width = plot.width / static_cast<float>(std::max(map.cols, 1));
-    const bool has_text = map.steps_per_col == 1 && cell_width >= kLeastTextCell &&
-                          (plot.height - b_.label()) / n_rows >= b_.label() && map.cols > 0;
+    const bool has_text =
+        map.steps_per_col == 1 && cell_width >= kLeastTextCell && rows_hold_text(plot.height) && map.cols > 0;
     if (has_text) plot = plot.inset(0, b_.label() + 2, 0, 0);  // for the tokens of the columns
     plot.height = std::min(plot.height, kMostPitch * n_rows);
     rows_ = plot;
@@ -347,8 +352,8 @@ class LensPicture {
     const float pitch = rows.height / static_cast<float>(trace_.layers.size());
     const std::string name = followed_.id >= 0 ? names_(followed_.id) : "nothing";
     b_.label({area.x - gutter, area.y + lh / 2},
-             name + " at step " + std::to_string(now_.step) + ": rank and probability by layer", area.width + gutter,
-             Align::kLeft, Paint::of(ColourRole::kForeground));
+             name + " at step " + std::to_string(now_.step) + ": rank and probability by layer" + at_the_end(),
+             area.width + gutter, Align::kLeft, Paint::of(ColourRole::kForeground));
     const float numbers = pitch >= lh ? b_.width("#8 100.0 %", TextSize::kLabel) + 8 : 0;
     const float said = pitch >= lh && area.width >= 200 ? area.width * 0.3f : 0;
     const Rect plot{area.x + said, rows.y, area.width - said - numbers, rows.height};
@@ -368,6 +373,14 @@ class LensPicture {
     not_among_the_8(plot, pitch);
     curve(plot, pitch, high);
     for (size_t i = 0; i < trace_.layers.size(); ++i) row(i, area, plot, pitch, said);
+  }
+
+  // "; at the end #2 23.0 %"
+  std::string at_the_end() const {
+    if (trace_.ranks.empty() || trace_.ranks.back() < 0) return "";
+    if (trace_.ranks.back() == 0) return "; at the end not among the 8";
+    return "; at the end #" + std::to_string(trace_.ranks.back()) + " " +
+           format_percent(static_cast<double>(trace_.probabilities.back()));
   }
 
   void not_among_the_8(const Rect& plot, float pitch) {

@@ -18,7 +18,8 @@ constexpr float kLeastWithRows = 330;  // of the body, for the selected layer's 
 constexpr float kLeastWithBars = 130;  // of the lanes' area, for scale bars
 constexpr float kLeastTags = 560;      // of the body, for what a lane's weights are to stand beside it
 constexpr float kLeastLane = 5;
-constexpr float kMostLane = 40;
+constexpr float kMostLane = 64;
+constexpr float kMostRow = 320;  // of the selected layer's, each
 constexpr float kLeastRow = 26;  // height of one mixer's bars
 constexpr float kLeastCell = 1.5f;
 
@@ -59,10 +60,10 @@ class MixingPicture {
       // The lanes take what they need, the selected layer's rows the rest.
       const float lanes =
           heading() + 2 * b_.label() + b_.scale_bar_height() + 8 + kMostLane * static_cast<float>(lanes_.size());
-      const float height =
-          std::max(std::clamp(body.height * 0.36f, 90.0f, 120.0f * n_own + 30), body.height - lanes - 8);
-      upper = body.inset(0, 0, 0, height + 8);
-      lower = {body.x, body.bottom() - height, body.width, height};
+      const float least = std::clamp(body.height * 0.36f, 90.0f, 120.0f * n_own + 30);
+      const float height = std::clamp(body.height - lanes - 8, least, std::max(least, kMostRow * n_own));
+      upper.height = std::min(body.height - height - 8, lanes);
+      lower = {body.x, upper.bottom() + 8, body.width, height};
     }
     if (!place(upper)) return b_.finish();
     read();
@@ -382,7 +383,7 @@ class MixingPicture {
              .vertical = true,
              .low = low,
              .high = high,
-             .ticks = round_ticks(low, high, std::max(2, static_cast<int>(plot.height / 36)), false),
+             .ticks = round_ticks(low, high, std::clamp(static_cast<int>(plot.height / 36), 2, 8), false),
              .format = format_tick});
     const auto y_of = [&](double value) {
       return plot.bottom() - static_cast<float>((value - low) / (high - low)) * plot.height;

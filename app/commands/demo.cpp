@@ -72,13 +72,15 @@ Result<void> draw_views(const OpenedModel& opened, const Desktop& desktop, RunCo
   ORRERY_ASSIGN_OR_RETURN(FrameHistory history, open_history(*reader, record, static_cast<int64_t>(tokens.size()) - 1));
   const std::unique_ptr<TokenizerTexts> texts =
       opened.tokenizer ? std::make_unique<TokenizerTexts>(opened.tokenizer) : nullptr;
+  // The lens and the implied rows of recurrences are dear: computed again for what is drawn of them.
+  const ModelOpener open_again = [&opened]() -> Result<const OpenedModel*> { return &opened; };
   for (const View* view : all_views()) {
     PictureRequest request;
     request.view = view;
     request.out = "demo-" + std::string(view->name()) + ".png";
     if (view->name() == "window") request.size = {1600, 1000};
     if (view->unavailable(history.info())) continue;
-    ORRERY_RETURN_IF_ERROR(fetch_wanted(*reader, record, *view, request.state, nullptr, control, history));
+    ORRERY_RETURN_IF_ERROR(fetch_wanted(*reader, record, *view, request.state, open_again, control, history));
     ORRERY_RETURN_IF_ERROR(write_picture(request, history, texts.get(), desktop));
     say("wrote " + request.out);
   }

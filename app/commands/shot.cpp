@@ -92,8 +92,8 @@ const CommandSpec& shot_command() {
       .name = "shot",
       .summary = "Draws a view of a recording as PNG, SVG or JSON",
       .details =
-          "Views: attention, state, fast, routing, cache, output, text, and window, which tiles those that the model "
-          "has. "
+          "Views: attention, state, convolution, fast, mixing, routing, loop, cache, lens, output, text, and window, "
+          "which tiles those that the model has. "
           "JSON has the drawn cells with their values, axes, ticks and labels. With --model, what the view needs and "
           "the session lacks is recomputed; without it, it is drawn as missing.",
       .example =

@@ -38,6 +38,9 @@ constexpr std::chrono::milliseconds kStatusEvery{200};
 constexpr std::array<std::string_view, 4> kMixerViews{"attention", "state", "fast", "loop"};
 constexpr int kDockLayout = 3;  // counts up where docks come or go: a layout stored before is not taken up
 const char* const kExamplePrompt = "How does a rainbow form?";
+// Views that stand as a tab behind another, which is in front at first.
+constexpr std::array<std::pair<const char*, const char*>, 3> kTabs{
+    {{"convolution", "state"}, {"mixing", "attention"}, {"lens", "output"}}};
 
 }  // namespace
 
@@ -167,6 +170,7 @@ void MainWindow::build_docks() {
   for (const View* view : all_views()) {
     if (view->name() == "text" || view->name() == "window") continue;
     QDockWidget* const dock = view_dock(*view);
+    if (std::ranges::any_of(kTabs, [view](const auto& tab) { return view->name() == tab.first; })) continue;
     const bool mixes = std::ranges::find(kMixerViews, view->name()) != kMixerViews.end();
     std::vector<QDockWidget*>& column = mixes ? mixers : others;
     column.insert(view->name() == "output" ? column.begin() : column.end(), dock);
@@ -179,8 +183,16 @@ void MainWindow::build_docks() {
     for (size_t i = 1; i < column.size(); ++i) splitDockWidget(column[i - 1], column[i], Qt::Vertical);
     run_docks_.insert(run_docks_.end(), column.begin(), column.end());
   }
+  for (const auto& [behind, front] : kTabs) {
+    tabifyDockWidget(dock_of(front), dock_of(behind));
+    run_docks_.push_back(dock_of(behind));
+  }
   run_docks_.insert(run_docks_.end(), {timeline, inspector_dock_});
   for (QDockWidget* dock : run_docks_) dock->hide();
+}
+
+QDockWidget* MainWindow::dock_of(const char* view) const {
+  return findChild<QDockWidget*>(QStringLiteral("dock_") + QLatin1String(view));
 }
 
 // The first time a run is shown: sizes as in the picture, or as they were left.
@@ -188,9 +200,7 @@ void MainWindow::arrange_docks() {
   if (docks_arranged_) return;
   docks_arranged_ = true;
   for (QDockWidget* dock : run_docks_) dock->show();
-  const auto dock_of = [this](const char* view) {
-    return findChild<QDockWidget*>(QStringLiteral("dock_") + QLatin1String(view));
-  };
+  for (const auto& [behind, front] : kTabs) dock_of(front)->raise();
   const int library_width = std::max(170, width() * 13 / 100);
   const int inspector_width = std::max(250, width() * 21 / 100);
   const int middle = width() - library_width - inspector_width;
@@ -226,6 +236,10 @@ void MainWindow::set_absent(ViewCanvas& view, const std::optional<std::string>& 
   view.absent = why.has_value();
   if (view.absent) view.was_visible = !view.dock->isHidden();
   view.dock->setVisible(!view.absent && view.was_visible);
+  for (const auto& [behind, front] : kTabs) {
+    const bool is_one = view.view->name() == front || view.view->name() == behind;
+    if (is_one && !dock_of(front)->isHidden()) dock_of(front)->raise();
+  }
 }
 
 void MainWindow::build_status_bar() {

@@ -71,6 +71,7 @@ class MainWindow final : public QMainWindow {
   QDockWidget* add_dock(const QString& name, const QString& title, QWidget* widget);
   void build_central();
   void build_docks();
+  QDockWidget* dock_of(const char* view) const;
   void arrange_docks();
   void offer_views();  // only those that the model of the run has; the others say why
   void set_absent(ViewCanvas& view, const std::optional<std::string>& why);

@@ -3,7 +3,7 @@ text=$models/tiny-text.q8_0.gguf
 s=$work/shot.orrery
 hostile='<script>alert("&x")</script> =1+1 '$'\e[31m'
 succeeds "a recording" run --model "$text" --prompt "$hostile" -n 12 --level full --record "$s"
-for view in attention cache output text window; do
+for view in attention mixing lens cache output text window; do
   succeeds "$view as SVG" shot "$s" --view $view --size 900x600 --out "$work/$view.svg"
   check "$view.svg is SVG" grep -q '<svg' "$work/$view.svg"
   check "$view.svg keeps text as text" grep -q '<text' "$work/$view.svg"
@@ -24,7 +24,7 @@ done
 succeeds "two shots" shot "$s" --view attention --out "$work/once.svg"
 succeeds "two shots" shot "$s" --view attention --out "$work/twice.svg"
 check "a shot is the same each time" cmp -s "$work/once.svg" "$work/twice.svg"
-for view in convolution loop lens mixing fast nonsense; do
+for view in convolution loop fast nonsense; do
   refuses "the view $view" "$view" shot "$s" --view $view --out "$work/no.svg"
 done
 refuses "the state view of a model without any" 'no layers with a recurrent state' shot "$s" --view state --out "$work/no.svg"

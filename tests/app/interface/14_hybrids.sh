@@ -66,7 +66,7 @@ for name in lfm2 lfm2-moe mamba mamba2 jamba granite-hybrid falcon-h1 nemotron-h
 
   succeeds "$name: verify" verify "$s" --json
   equal "$name: bit-identical" 1 "$(json '$.bit_identical')"
-  for view in attention state fast routing cache window; do
+  for view in attention state convolution fast mixing routing cache lens window; do
     try shot "$s" --view $view --size 1280x800 --out "$work/$view.json"
     if [ $rc -eq 0 ]; then
       equal "$name: $view is an object" object "$(sqlite3 :memory: "select json_type(cast(readfile('$work/$view.json') as text))")"
@@ -97,7 +97,7 @@ npy_values "$work/all.npy" | awk '{ i = NR - 1; key = i % 70; i = int(i / 70); h
   if (layer == 1 && (head == 3 || head == 15)) print }' >"$work/expected"
 near "the chosen rows are the chosen rows" "$work/values" "$work/expected" 0
 equal "keys after the token have no weight" 0 "$(npy_values "$work/all.npy" | awk '(NR - 1) % 70 > 61 { s += $1 * $1 } END { print s + 0 }')"
-for view in state cache text output window; do
+for view in state convolution mixing cache lens text output window; do
   for form in svg json png; do
     try shot "$s" --view $view --step 30 --out "$work/$view.$form"
     [ $form = png ] && [ $rc -ne 0 ] && { check "PNG is refused only for want of Qt" grep -qi qt "$work/err"; continue; }

@@ -135,6 +135,17 @@ TEST_F(MainWindowTest, OffersTheViewsThatTheModelHasAndSaysWhyNotTheOthers) {
   generate_with("tiny-granite-hybrid");
   EXPECT_EQ(shown(), " attention state routing cache");
   EXPECT_TRUE(wait_until([this] { return window_->canvas("routing")->scene().axes.size() > 1; }));
+  // Behind each stands a view that a click on its tab brings to the front.
+  EXPECT_TRUE(dock_action(*window_, "convolution")->isEnabled());
+  auto* convolution = window_->findChild<QDockWidget*>("dock_convolution");
+  EXPECT_TRUE(window_->tabifiedDockWidgets(convolution).contains(window_->findChild<QDockWidget*>("dock_state")));
+  EXPECT_FALSE(window_->canvas("convolution")->isVisible());
+  convolution->raise();
+  EXPECT_TRUE(wait_until([this] { return window_->canvas("convolution")->scene().axes.size() > 2; }))
+      << "taps are drawn";
+  window_->findChild<QDockWidget*>("dock_mixing")->raise();
+  EXPECT_TRUE(wait_until([this] { return window_->canvas("mixing")->scene().axes.size() > 1; })) << "lanes are drawn";
+  for (const char* front : {"dock_state", "dock_attention"}) window_->findChild<QDockWidget*>(front)->raise();
   // What the user closes stays closed for models that have it.
   dock_action(*window_, "state")->trigger();
   generate_with("tiny-llama-a");
