@@ -69,7 +69,9 @@ class LensPicture {
     } else {
       map(upper);
     }
-    if (has_candidates) candidates({area.x, area.bottom() - strip, area.width, strip});
+    // Below the rows, where these do not need all of the height.
+    const float used = rows_.empty() || area.width < kLeastBeside ? upper.bottom() : rows_.bottom() + foot(true);
+    if (has_candidates) candidates({area.x, std::min(used, upper.bottom()) + 8, area.width, strip});
     record();
     return b_.finish();
   }

@@ -42,6 +42,9 @@ const char* const kExamplePrompt = "How does a rainbow form?";
 constexpr std::array<std::pair<const char*, const char*>, 3> kTabs{
     {{"convolution", "state"}, {"mixing", "attention"}, {"lens", "output"}}};
 
+// Not closed, nor a tab behind another.
+bool in_sight(const QWidget& widget) { return widget.isVisible() && !widget.visibleRegion().isEmpty(); }
+
 }  // namespace
 
 MainWindow::MainWindow(const WindowOptions& options, QWidget* parent)
@@ -163,6 +166,12 @@ void MainWindow::build_docks() {
     QDockWidget* dock = add_dock(QStringLiteral("dock_") + canvas->objectName(), title, canvas);
     dock->setTitleBarWidget(new DockGrip(title));  // the view names itself
     canvases_.back().dock = dock;
+    // What a tab that comes to the front wants was not fetched behind.
+    connect(dock, &QDockWidget::visibilityChanged, this, [this](bool shown) {
+      if (!shown) return;
+      view_dirty_ = true;
+      wake_clock();
+    });
     return dock;
   };
   // What a layer mixes with, and beside it what else goes on, the output first; the timeline below both.
@@ -458,7 +467,7 @@ void MainWindow::mark_views_stale() {
   if (controller_.mode() == SessionController::Mode::kEmpty) return;
   for (ViewCanvas& one : canvases_) {
     one.stale = true;
-    if (one.canvas->isVisible()) controller_.want(*one.view);
+    if (in_sight(*one.canvas)) controller_.want(*one.view);
   }
   controller_.want_inspector();
 }
@@ -473,7 +482,7 @@ void MainWindow::draw_stale_views() {
     const size_t index = (first + i) % n;
     ViewCanvas& one = canvases_[index];
     if (!one.stale) continue;
-    const bool visible = one.canvas->isVisible();
+    const bool visible = in_sight(*one.canvas);
     if (visible && planned_ns > 0 && planned_ns + one.canvas->cost_ns() > kFrameBudgetNs) {
       next_view_ = index;
       return;

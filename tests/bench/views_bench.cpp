@@ -53,8 +53,34 @@ void views_frame(benchmark::State& state) { one_view(state, *all_views()[static_
 void views_scene(benchmark::State& state) { one_view(state, *all_views()[static_cast<size_t>(state.range(0))], true); }
 void timeline_frame(benchmark::State& state) { one_view(state, timeline_view(), false); }
 
-BENCHMARK(views_frame)->DenseRange(0, 4)->Unit(benchmark::kMillisecond)->Iterations(64);
-BENCHMARK(views_scene)->DenseRange(0, 4)->Unit(benchmark::kMillisecond)->Iterations(64);
+// What every mixer of 32 layers x 32 heads reads at step 32,767: exact rows are held (134 MB), or block mass alone.
+void mixing_at_32k(benchmark::State& state) {
+  constexpr int64_t kLong = 32768;
+  constexpr int32_t kLayers = 32;
+  constexpr int32_t kHeads = 32;
+  FrameHistory history{size_t{2} << 30};
+  history.reset(SampleRun{.n_layers = kLayers, .n_heads = kHeads}.info());
+  for (int64_t step = 0; step < kLong; ++step) history.add_token(SampleRun{}.token(step));
+  std::vector<int32_t> layers(kLayers);
+  for (int32_t i = 0; i < kLayers; ++i) layers[static_cast<size_t>(i)] = i;
+  const auto add = [&](const char* probe, int64_t width) {
+    const std::vector<float> values(static_cast<size_t>(kLayers * kHeads * width), 1.0f / static_cast<float>(width));
+    history.add_frame(make_frame(probe, kLong - 1, layers, {kHeads, width}, values));
+  };
+  add("attention.mass", kLong / 64);
+  if (state.range(0) != 0) add("attention.row", kLong);
+  const Theme& theme = theme_of(ThemeKind::kDark);
+  const FixedWidthMetrics metrics(theme);
+  HeadlessImGui imgui(kSize);
+  for (auto _ : state) {
+    const Scene scene = (*find_view("mixing"))->scene({history, ViewState{}, kSize, metrics});
+    benchmark::DoNotOptimize(imgui.frame(scene, theme, metrics).n_vertices);
+  }
+}
+
+BENCHMARK(mixing_at_32k)->DenseRange(0, 1)->Unit(benchmark::kMillisecond)->Iterations(64);
+BENCHMARK(views_frame)->DenseRange(0, 11)->Unit(benchmark::kMillisecond)->Iterations(64);
+BENCHMARK(views_scene)->DenseRange(0, 11)->Unit(benchmark::kMillisecond)->Iterations(64);
 BENCHMARK(timeline_frame)->Unit(benchmark::kMillisecond)->Iterations(64);
 
 }  // namespace
