@@ -133,6 +133,10 @@ float lightness(Rgba colour) { return to_lab(colour).l; }
 
 float ColourScale::position(float value) const {
   if (std::isnan(value)) return std::numeric_limits<float>::quiet_NaN();
+  if (transfer == Transfer::kLogarithm) {
+    if (!(value > low) || !(high > low)) return 0.0f;
+    return std::log(std::min(value, high) / low) / std::log(high / low);
+  }
   const float span = high - low;
   const float place = span > 0 ? std::clamp((value - low) / span, 0.0f, 1.0f) : 0.0f;
   if (transfer == Transfer::kLinear) return place;
@@ -142,6 +146,7 @@ float ColourScale::position(float value) const {
 }
 
 float ColourScale::value_at(float place) const {
+  if (transfer == Transfer::kLogarithm) return low * std::pow(high / low, place);
   if (transfer == Transfer::kSquareRoot) {
     const float side = 2 * place - 1;
     place = map == ColourMapId::kDiverging ? 0.5f + 0.5f * side * std::fabs(side) : place * place;

@@ -32,8 +32,9 @@ std::span<const Rgba> colour_table(ColourMapId map, bool dark);
 // Relative lightness (L of OKLab, 0..1) of an opaque colour.
 float lightness(Rgba colour);
 
-// Square root: small weights stay visible; along a diverging map, on both sides of its middle.
-enum class Transfer : uint8_t { kLinear, kSquareRoot };
+// Square root: small weights stay visible; along a diverging map, on both sides of its middle. Logarithm: what spans
+// powers of ten; low must be above 0.
+enum class Transfer : uint8_t { kLinear, kSquareRoot, kLogarithm };
 
 // How values become colours. Every tile and every mapped paint has one, and every scale that is used is drawn as a bar.
 struct ColourScale {
@@ -42,7 +43,7 @@ struct ColourScale {
   float high = 1;
   Transfer transfer = Transfer::kLinear;
 
-  // Place of a value in the table, 0..1, clamped; NaN stays NaN (missing).
+  // Place of a value in the table, 0..1, clamped (infinite: 1); NaN stays NaN (missing).
   float position(float value) const;
   // The value at a place; the inverse of position.
   float value_at(float place) const;

@@ -1,11 +1,15 @@
 #include "views/command.h"
 
 #include <algorithm>
+#include <cmath>
+
+#include "views/what_if.h"
 
 namespace orrery {
 namespace {
 
 constexpr size_t kRemembered = 200;
+constexpr const char* kExpertScalar = "moe.expert";  // a chosen expert colours the text
 
 void remember(ViewState& state) {
   state.back.push_back(state.selected);
@@ -28,10 +32,16 @@ struct Apply {
   void operator()(const Select& command) const {
     Selection next = state.selected;
     if (command.step) next.step = std::max<int64_t>(*command.step, 0);
-    if (command.layer) next.layer = std::max(*command.layer, 0);
+    if (command.layer) {
+      next.layer = std::max(*command.layer, 0);
+      next.iteration = -1;
+    }
+    if (command.iteration) next.iteration = std::max(*command.iteration, 0);
+    if (command.expert) next.expert = std::max(*command.expert, 0);
     if (command.head) next.head = std::max(*command.head, 0);
     if (command.key) next.key = std::max<int64_t>(*command.key, 0);
     if (command.token) next.token = std::max(*command.token, 0);
+    if (command.expert) state.token_scalar = kExpertScalar;
     const bool ends_following = command.step.has_value() && state.follow;
     if (next == state.selected && !ends_following) return;
     remember(state);
@@ -42,9 +52,14 @@ struct Apply {
   }
   void operator()(const Hover& command) const { state.hovered = command.target; }
   void operator()(const ClearSelection&) const {
-    if (state.selected.key >= 0 || state.selected.token >= 0) remember(state);
+    if (state.selected.key >= 0 || state.selected.token >= 0 || state.selected.expert >= 0) remember(state);
     state.selected.key = -1;
     state.selected.token = -1;
+    if (state.selected.expert >= 0 && state.token_scalar == kExpertScalar) {
+      state.token_scalar = ViewState{}.token_scalar;
+    }
+    state.selected.expert = -1;
+    state.what_if.reset();
     state.hovered = {};
     state.steps = {};
     state.keys = {};
@@ -61,6 +76,8 @@ struct Apply {
   void operator()(const ScrollText& command) const { state.text_top = command.top; }
   void operator()(const ChooseTokenScalar& command) const { state.token_scalar = command.name; }
   void operator()(const ChooseHeadScalar& command) const { state.head_scalar = command.name; }
+  void operator()(const AskWhatIf& command) const { state.what_if = command.what; }
+  void operator()(const RunWhatIf&) const {}
   void operator()(const ChooseTheme& command) const { state.theme = command.kind; }
   void operator()(const Back&) const { go(state, state.back, state.forward); }
   void operator()(const Forward&) const { go(state, state.forward, state.back); }
@@ -85,6 +102,21 @@ Command move_head(const FrameHistory& history, const ViewState& state, int by) {
   if (now.head < 0) return Select{};
   const LayerConfig& layer = history.info().config.layers[static_cast<size_t>(now.layer)];
   return Select{.head = std::clamp(now.head + by, 0, std::max(n_heads_of(layer) - 1, 0))};
+}
+
+Command move_iteration(const FrameHistory& history, const ViewState& state, int by) {
+  const LoopConfig& loop = history.info().config.loop;
+  if (!loop.any()) return Select{};
+  const int32_t now = resolve(history, state).iteration;
+  return Select{.iteration = std::clamp(now + by, 0, loop.n_iterations - 1)};
+}
+
+Command move_what_if(const FrameHistory& history, const ViewState& state, int by) {
+  const std::optional<WhatIf> now = state.what_if ? state.what_if : first_what_if(history.info().config.loop);
+  if (!now) return AskWhatIf{};
+  const auto [low, high] = what_if_range(history, now->rule);
+  const float next = now->threshold + static_cast<float>(by) * (high - low) / 20;
+  return AskWhatIf{WhatIf{now->rule, std::clamp(next, low, high)}};
 }
 
 }  // namespace orrery

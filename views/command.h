@@ -11,7 +11,7 @@
 namespace orrery {
 
 // Pins what is given; the rest stays. Remembered for Back. A step ends following, and the text scrolls to it unless
-// text_top says which step its first line is to keep.
+// text_top says which step its first line is to keep. An expert colours the text, until ClearSelection.
 struct Select {
   std::optional<int64_t> step = {};
   std::optional<int32_t> layer = {};
@@ -19,6 +19,8 @@ struct Select {
   std::optional<int64_t> key = {};
   std::optional<int64_t> text_top = {};
   std::optional<int32_t> token = {};
+  std::optional<int32_t> iteration = {};  // from 0; a layer without one is the visit that it names
+  std::optional<int32_t> expert = {};
   bool operator==(const Select&) const = default;
 };
 // Previews what is given; an empty one ends the preview.
@@ -26,7 +28,7 @@ struct Hover {
   Selection target;
   bool operator==(const Hover&) const = default;
 };
-// Esc: no key, no token, no hover, no zoom; step, layer and head stay.
+// Esc: no key, no token, no expert, no hover, no zoom, no what-if; step, layer and head stay.
 struct ClearSelection {
   bool operator==(const ClearSelection&) const = default;
 };
@@ -55,6 +57,16 @@ struct ChooseHeadScalar {
   std::string name;
   bool operator==(const ChooseHeadScalar&) const = default;
 };
+// Depths as another exit would give them; none: as they were.
+struct AskWhatIf {
+  std::optional<WhatIf> what;
+  bool operator==(const AskWhatIf&) const = default;
+};
+// The window makes a new run of it, with this exit, the prompt and the settings of the one on the screen.
+struct RunWhatIf {
+  WhatIf what;
+  bool operator==(const RunWhatIf&) const = default;
+};
 struct ChooseTheme {
   ThemeKind kind = ThemeKind::kLight;
   bool operator==(const ChooseTheme&) const = default;
@@ -67,7 +79,7 @@ struct Forward {
 };
 
 using Command = std::variant<Select, Hover, ClearSelection, Follow, ZoomSteps, ZoomKeys, ScrollText, ChooseTokenScalar,
-                             ChooseHeadScalar, ChooseTheme, Back, Forward>;
+                             ChooseHeadScalar, ChooseTheme, Back, Forward, AskWhatIf, RunWhatIf>;
 
 // Scroll and zoom that come from moving on (a new step is chosen, another run is opened) are ended here as well.
 // By value, so that std::apply is never the better match.
@@ -77,5 +89,9 @@ void apply(ViewState& state, Command command);
 Command move_step(const FrameHistory& history, const ViewState& state, int64_t by);
 Command move_layer(const FrameHistory& history, const ViewState& state, int by);
 Command move_head(const FrameHistory& history, const ViewState& state, int by);
+// Between the visits of the selected layer, where the model has a loop.
+Command move_iteration(const FrameHistory& history, const ViewState& state, int by);
+// The threshold of the what-if by a twentieth of its range, from the run's own where none is asked yet.
+Command move_what_if(const FrameHistory& history, const ViewState& state, int by);
 
 }  // namespace orrery

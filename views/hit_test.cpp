@@ -48,6 +48,12 @@ void put(Selection& selection, const AxisPlace& place) {
     case SceneAxis::Means::kHead:
       selection.head = static_cast<int32_t>(place.value);
       break;
+    case SceneAxis::Means::kIteration:
+      selection.iteration = static_cast<int32_t>(place.value) - 1;
+      break;
+    case SceneAxis::Means::kExpert:
+      selection.expert = static_cast<int32_t>(place.value);
+      break;
   }
 }
 
@@ -59,6 +65,8 @@ Select select_command(const Selection& selection, std::optional<int64_t> text_to
   if (selection.key >= 0) command.key = selection.key;
   if (selection.token >= 0) command.token = selection.token;
   command.text_top = text_top;
+  if (selection.iteration >= 0) command.iteration = selection.iteration;
+  if (selection.expert >= 0) command.expert = selection.expert;
   return command;
 }
 
@@ -95,6 +103,7 @@ std::string cell_text(const Scene& scene, const HitRegion& region, const AxisPla
   const float value = tile.values[static_cast<size_t>(index)];
   if (!text.empty()) text += "\n";
   if (std::isnan(value)) return text + tile.probe + ": missing";
+  if (std::isinf(value) && !tile.infinite.empty()) return text + tile.probe + ": " + tile.infinite;
   return text + tile.probe + ": " + number_text(static_cast<double>(value)) +
          (tile.unit.empty() ? "" : " " + tile.unit);
 }
@@ -130,8 +139,18 @@ std::string step_text(const Scene& scene, const HitRegion& region, int64_t step)
   return text + number_text(series.y[index]) + (series.unit.empty() ? "" : " " + series.unit);
 }
 
+// Hundredths of the range are as fine as a hand is.
+WhatIf what_if_at(const HitRegion::Slide& slide, float fraction) {
+  const float place = std::round(std::clamp(fraction, 0.0f, 1.0f) * 100) / 100;
+  return {slide.rule, slide.low + place * (slide.high - slide.low)};
+}
+
 Hit hit_of(const Scene& scene, const HitRegion& region, Point p) {
   Hit hit{.click = region.click, .hover = region.hover, .tooltip = region.tooltip, .scrub = region.scrub};
+  if (region.slide) {
+    hit.click = AskWhatIf{what_if_at(*region.slide, fractions(region.rect, p).x)};
+    return hit;
+  }
   if (!region.edges.empty()) {
     const auto after = std::upper_bound(region.edges.begin(), region.edges.end(), p.x);
     const int64_t cell = after - region.edges.begin() - 1;

@@ -6,6 +6,7 @@
 
 #include "probes/model_axes.h"
 #include "views/attention_cells.h"
+#include "views/half_life.h"
 #include "views/scene_builder.h"
 #include "views/token_text.h"
 
@@ -208,12 +209,10 @@ class Table {
     layer_value("Fast weights", "drift", "fast.drift", head);
   }
 
-  // ln 2 / -ln of what a token keeps.
   static std::string half_life_text(float keep) {
-    if (std::isnan(keep)) return "missing";
-    if (keep >= 1) return "nothing decays";
-    if (keep <= 0) return "0 tokens";
-    return format_value(std::log(2.0) / -std::log(static_cast<double>(keep))) + " tokens";
+    const auto tokens = static_cast<double>(half_life(keep));
+    if (std::isnan(tokens)) return "missing";
+    return std::isinf(tokens) ? kNeverDecays : format_value(tokens) + " tokens";
   }
 
   void attention_head() {

@@ -7,7 +7,11 @@ namespace {
 
 using nlohmann::json;
 
-json number(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+// NaN is missing; an infinite value is one, which JSON has no number for.
+json number(double value) {
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  return std::isnan(value) ? json(nullptr) : json(value);
+}
 
 json rect_json(const Rect& rect) { return json::array({rect.x, rect.y, rect.width, rect.height}); }
 
@@ -23,6 +27,10 @@ const char* means_name(SceneAxis::Means means) {
       return "layer";
     case SceneAxis::Means::kHead:
       return "head";
+    case SceneAxis::Means::kIteration:
+      return "iteration";
+    case SceneAxis::Means::kExpert:
+      return "expert";
   }
   return "";
 }
@@ -40,11 +48,23 @@ json axis_json(const SceneAxis& axis) {
   return out;
 }
 
+const char* transfer_name(Transfer transfer) {
+  switch (transfer) {
+    case Transfer::kLinear:
+      return "linear";
+    case Transfer::kSquareRoot:
+      return "square root";
+    case Transfer::kLogarithm:
+      return "logarithm";
+  }
+  return "";
+}
+
 json scale_json(const ColourScale& scale) {
   return {{"map", colour_map_name(scale.map)},
           {"low", number(scale.low)},
           {"high", number(scale.high)},
-          {"transfer", scale.transfer == Transfer::kLinear ? "linear" : "square root"}};
+          {"transfer", transfer_name(scale.transfer)}};
 }
 
 json tile_json(const Tile& tile) {
@@ -92,7 +112,9 @@ json render_json(const Scene& scene) {
              {"layer", scene.selection.layer},
              {"head", scene.selection.head},
              {"key", scene.selection.key},
-             {"token", scene.selection.token}}},
+             {"token", scene.selection.token},
+             {"iteration", scene.selection.iteration},
+             {"expert", scene.selection.expert}}},
            {"notes", scene.notes}};
   json axes = json::array();
   for (const SceneAxis& axis : scene.axes) axes.push_back(axis_json(axis));

@@ -6,6 +6,7 @@
 
 #include "views/bins.h"
 #include "views/frame_rows.h"
+#include "views/what_if.h"
 
 namespace orrery {
 namespace {
@@ -51,6 +52,49 @@ LoopMap loop_map(const FrameHistory& history, const Probe& probe, StepRange step
   }
   map.missing = missing_columns(columns, map);
   return map;
+}
+
+LoopMap what_if_map(const FrameHistory& history, const WhatIf& what, StepRange steps, int max_cols) {
+  LoopMap map;
+  map.steps = steps;
+  map.rows = 1;
+  map.steps_per_col = bin_size(std::max<int64_t>(steps.size(), 0), max_cols);
+  map.cols = static_cast<int>(ceil_div(std::max<int64_t>(steps.size(), 0), map.steps_per_col));
+  std::vector<std::vector<float>> columns(static_cast<size_t>(map.cols));
+  const LoopConfig& loop = history.info().config.loop;
+  for_each_row(history, *find_probe(what_if_probe(what.rule)), steps.begin, steps.end, [&](const FrameRow& row) {
+    const int32_t depth = depth_if(what, loop, row.f32());
+    auto& column = columns[static_cast<size_t>((row.step - steps.begin) / map.steps_per_col)];
+    column.clear();
+    if (depth > 0) column.push_back(static_cast<float>(depth));
+    map.row = row;
+  });
+  for (const std::vector<float>& column : columns) {
+    map.values.push_back(column.empty() ? std::numeric_limits<float>::quiet_NaN() : column.front());
+    if (!column.empty()) map.high = std::max(map.high, column.front());
+  }
+  map.missing = missing_columns(columns, map);
+  return map;
+}
+
+LoopLens loop_lens(const FrameHistory& history, const Selection& now) {
+  LoopLens lens;
+  const ModelConfig& config = history.info().config;
+  if (!config.loop.any() || now.step < 0) return lens;
+  const bool in_loop = now.layer >= 0 && visit_in(config, now.layer, 0) != visit_in(config, now.layer, 1);
+  const int32_t layer = in_loop ? now.layer : config.loop.end - 1;
+  const FrameRow row = history.row(*find_probe("lens.top"), now.step);
+  for (int32_t i = 0; i < config.loop.n_iterations; ++i) {
+    lens.layers.push_back(visit_in(config, layer, i));
+    lens.tops.emplace_back();
+    if (!row) continue;
+    const std::span<const float> values = row.layer_f32(lens.layers.back());
+    for (size_t k = 0; k + 1 < values.size(); k += 2) {
+      if (values[k] >= 0) lens.tops.back().push_back({static_cast<int32_t>(values[k]), values[k + 1]});
+    }
+    lens.row = row;
+  }
+  return lens;
 }
 
 LoopTrace loop_trace(const FrameHistory& history, const Probe& probe, int64_t step) {

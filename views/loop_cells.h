@@ -23,6 +23,22 @@ struct LoopMap {
 };
 LoopMap loop_map(const FrameHistory& history, const Probe& probe, StepRange steps, int max_cols);
 
+// The depths that a what-if gives, one row. What is not known is among the missing; `row` is of what they come from.
+LoopMap what_if_map(const FrameHistory& history, const WhatIf& what, StepRange steps, int max_cols);
+
+// What the model would say after each iteration of a step, read after one layer of the loop: the visits of that layer.
+struct LoopLens {
+  struct Top {
+    int32_t id = -1;
+    float probability = 0;
+  };
+  std::vector<int32_t> layers;         // visits, by iteration
+  std::vector<std::vector<Top>> tops;  // by iteration, likeliest first; empty where it is not held
+  FrameRow row;                        // empty: nothing is held
+};
+// Of the selected layer where it is in the loop, else of the loop's last.
+LoopLens loop_lens(const FrameHistory& history, const Selection& now);
+
 // What a token has of a quantity, one value per iteration; empty where it is not held.
 struct LoopTrace {
   std::vector<float> values;

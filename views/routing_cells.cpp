@@ -103,6 +103,12 @@ std::vector<float> greatest_in_bins(const std::vector<float>& values, int64_t n,
   return binned;
 }
 
+float weight_of(std::span<const int32_t> experts, std::span<const float> weights, int32_t expert) {
+  const auto found = static_cast<size_t>(std::ranges::find(experts, expert) - experts.begin());
+  if (found == experts.size()) return experts.empty() ? kNan : 0;
+  return found < weights.size() ? weights[found] : kNan;
+}
+
 std::vector<ChosenExpert> chosen_experts(const FrameHistory& history, int32_t layer, int64_t step) {
   std::vector<ChosenExpert> chosen;
   const FrameRow experts = history.row(*find_probe("moe.experts"), step);

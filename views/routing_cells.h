@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "probes/frame_history.h"
@@ -35,6 +36,9 @@ RoutingCells routing_cells(const FrameHistory& history, StepRange steps, int64_t
 
 // [rows, n] to [rows, ceil(n / per_cell)]: the greatest of each cell; NaN where all are missing.
 std::vector<float> greatest_in_bins(const std::vector<float>& values, int64_t n, int64_t per_cell);
+
+// The weight that a token's list of chosen experts gives to one of them: 0 where it is not among them.
+float weight_of(std::span<const int32_t> experts, std::span<const float> weights, int32_t expert);
 
 // Where a layer sends the token of a step; -1 and NaN where not recorded.
 struct ChosenExpert {

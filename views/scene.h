@@ -50,6 +50,7 @@ struct Tile {
   int col_axis = -1;
   std::string probe = {};  // "attention.row"
   std::string unit = {};
+  std::string infinite = {};  // what an infinite value says: "never decays"; drawn as the highest
 };
 
 // Diagonal hatching, thin lines of hatch_paint: missing is drawn as missing.
@@ -96,9 +97,9 @@ struct Tick {
 
 // What a direction in the picture means.
 struct SceneAxis {
-  enum class Means : uint8_t { kNothing, kStep, kKey, kLayer, kHead };
-  std::string name = {};  // "key", "layer"
-  std::string unit = {};  // "token", "KiB", ""
+  enum class Means : uint8_t { kNothing, kStep, kKey, kLayer, kHead, kIteration, kExpert };  // iterations from 1
+  std::string name = {};                                                                     // "key", "layer"
+  std::string unit = {};                                                                     // "token", "KiB", ""
   Means means = Means::kNothing;
   // Cell i covers [begin + i * per_cell, begin + (i + 1) * per_cell), cut at end; or ids[i] where ids is not empty.
   int64_t begin = 0;
@@ -146,6 +147,13 @@ struct HitRegion {
   std::optional<Hover> hover = {};
   std::string tooltip = {};
   bool scrub = false;  // dragging repeats the click at every place
+  // A handle along x: a click asks for the exit whose threshold lies there.
+  struct Slide {
+    ExitRule rule = ExitRule::kGate;
+    float low = 0;
+    float high = 1;
+  };
+  std::optional<Slide> slide = {};
   // A grid of cells over rect; cells give the command and the tooltip by what their axes mean. rows = 0: no grid.
   int rows = 0;
   int cols = 0;

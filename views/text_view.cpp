@@ -26,7 +26,8 @@ class TextPicture {
         state_(input.state),
         b_(input, "text", "Text"),
         now_(b_.scene.selection),
-        scalar_(find_token_scalar(state_.token_scalar)) {}
+        scalar_(shown_token_scalar(state_)),
+        token_place_(place_of(now_, state_)) {}
 
   Scene draw() {
     if (history_.n_steps() == 0) {
@@ -80,15 +81,19 @@ class TextPicture {
   void read_values() {
     const int64_t from = lines_.empty() ? 0 : lines_.front().begin();
     const int64_t to = lines_.empty() ? 0 : lines_.back().end();
-    const std::vector<float> all = token_values(scalar_, history_, from, to, now_.layer);
+    const std::vector<float> all = token_values(scalar_, history_, from, to, token_place_);
     float high = scalar_.fixed_high;
-    if (high <= 0) {
-      for (const float value : all) {
-        if (value > high) high = value;
-      }
+    float low = 0;
+    for (const float value : all) {
+      if (!std::isfinite(value)) continue;
+      if (scalar_.fixed_high <= 0 && value > high) high = value;
+      if (value > 0 && (low == 0 || value < low)) low = value;
     }
-    scale_ = b_.scene.add_scale(
-        {.map = ColourMapId::kTint, .low = 0, .high = std::max(high, 1e-6f), .transfer = scalar_.transfer});
+    if (scalar_.transfer != Transfer::kLogarithm) low = 0;
+    scale_ = b_.scene.add_scale({.map = ColourMapId::kTint,
+                                 .low = low,
+                                 .high = std::max(high, std::max(low * 1.001f, 1e-6f)),
+                                 .transfer = scalar_.transfer});
     values_.assign(all.begin() + (begin_ - from), all.begin() + (end_ - from));
   }
 
@@ -217,8 +222,7 @@ class TextPicture {
   }
 
   void bar() {
-    std::string name = "tint: " + std::string(scalar_.title);
-    if (scalar_.per_layer) name += ", layer " + layer_name(history_.info(), now_.layer);
+    std::string name = "tint: " + token_scalar_title(scalar_, history_, token_place_);
     if (!scalar_.unit.empty() && scalar_.unit != "bytes") name += " (" + std::string(scalar_.unit) + ")";
     name += " · grey: prompt";
     if (!read_.empty()) name += " · underlined: read by the selected head";
@@ -249,6 +253,7 @@ class TextPicture {
   SceneBuilder b_;
   const Selection now_;
   const TokenScalar& scalar_;
+  const TokenPlace token_place_;
   Rect area_;
   float pitch_ = 0;
   std::vector<TextLine> lines_;
@@ -275,9 +280,10 @@ class TextView final : public View {
         std::clamp<int64_t>(state.text_top.value_or(resolve(history, state).step), 0, history.n_steps() - 1);
     const auto [begin, end] = layout_window(history.tokens(), anchor);
     const int64_t step = std::max<int64_t>(resolve(history, state).step, 0);
-    return {{find_probe(find_token_scalar(state.token_scalar).probe), begin, end},
-            {find_probe("attention.row"), step, step + 1},
-            {find_probe("attention.top"), step, step + 1}};
+    std::vector<Wanted> wanted{{find_probe("attention.row"), step, step + 1},
+                               {find_probe("attention.top"), step, step + 1}};
+    for (const Probe* probe : probes_of(shown_token_scalar(state))) wanted.push_back({probe, begin, end});
+    return wanted;
   }
   Scene scene(const SceneInput& input) const override { return TextPicture(input).draw(); }
 };

@@ -2,8 +2,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
+#include "probes/model_axes.h"
+#include "views/computed_marks.h"
 #include "views/registry.h"
 #include "views/scene_builder.h"
 #include "views/token_scalars.h"
@@ -26,7 +29,7 @@ std::vector<const TokenScalar*> chosen_scalars(const FrameHistory& history, cons
   const std::vector<LayerConfig>& layers = history.info().config.layers;
   const int32_t layer = resolve(history, state).layer;
   const char* const of_layer = layer < 0 ? "residual.norm" : scalar_of(layers[static_cast<size_t>(layer)]);
-  std::vector<const TokenScalar*> list{&find_token_scalar(state.token_scalar)};
+  std::vector<const TokenScalar*> list{&shown_token_scalar(state)};
   for (const char* name : {"output.entropy", "token.probability", of_layer, "cache.bytes"}) {
     const TokenScalar* scalar = &find_token_scalar(name);
     if (std::find(list.begin(), list.end(), scalar) == list.end()) list.push_back(scalar);
@@ -60,6 +63,7 @@ class TimelinePicture {
     band();
     strips(gutter, values);
     events();
+    computed_marks();
     cursor();
     return b_.finish();
   }
@@ -117,7 +121,7 @@ class TimelinePicture {
 
   // The largest value of each pixel column; gaps where nothing is held.
   void strip(const TokenScalar& scalar, const Rect& rect, float gutter, float values_width) {
-    const std::vector<float> values = token_values(scalar, history_, 0, n_, now_.layer);
+    const std::vector<float> values = token_values(scalar, history_, 0, n_, place_of(now_, state_));
     const auto columns = static_cast<int64_t>(std::clamp(rect.width / 1.5f, 1.0f, static_cast<float>(n_)));
     Series series{.name = std::string(scalar.title),
                   .probe = std::string(scalar.probe),
@@ -134,7 +138,7 @@ class TimelinePicture {
       }
       series.x.push_back(static_cast<double>(begin));
       series.y.push_back(static_cast<double>(most));
-      if (scalar.fixed_high <= 0 && most > high) high = most;
+      if (scalar.fixed_high <= 0 && std::isfinite(most) && most > high) high = most;
     }
     high = std::max(high, 1e-6f);
     b_.rule({rect.x, rect.bottom()}, {rect.right(), rect.bottom()}, Paint::of(ColourRole::kGrid));
@@ -142,10 +146,7 @@ class TimelinePicture {
     if (gutter > 0) b_.label({rect.x - 8, rect.centre().y}, scalar.title, gutter - 8, Align::kRight);
     if (values_width > 0 && now_.step >= 0 && now_.step < n_) {
       const auto value = static_cast<double>(values[static_cast<size_t>(now_.step)]);
-      b_.label({rect.right() + 8, rect.centre().y},
-               std::isnan(value)        ? "–"
-               : scalar.unit == "bytes" ? format_bytes(value)
-                                        : format_value(value),
+      b_.label({rect.right() + 8, rect.centre().y}, std::isnan(value) ? "–" : token_scalar_text(scalar, value),
                values_width - 8, Align::kLeft, Paint::of(ColourRole::kForeground), TextRole::kValue);
     }
     if (n_ > columns)
@@ -194,6 +195,38 @@ class TimelinePicture {
     }
   }
 
+  // What follows from the recorded numbers: marked at the foot, so that it is not taken for a recorded event.
+  void computed_marks() {
+    std::vector<ComputedMark> marks = eviction_marks(history_);
+    std::ranges::move(hot_expert_marks(history_, layer_of_experts(history_, now_)), std::back_inserter(marks));
+    if (marks.empty()) return;
+    Series series{.name = "computed marks", .probe = "", .unit = "", .x_name = "step"};
+    float last_x = -10;
+    std::ranges::stable_sort(marks, {}, &ComputedMark::step);
+    for (const ComputedMark& mark : marks) {
+      series.x.push_back(static_cast<double>(mark.step));
+      series.y.push_back(mark.layer);
+      series.labels.push_back(mark.kind + ": " + mark.text);
+      const float x = x_of(static_cast<double>(mark.step) + 0.5);
+      if (x - last_x < 3) continue;
+      last_x = x;
+      const bool is_hot = mark.kind == "hot expert";
+      const Rect rect{x - 2, plot_.bottom() - kBandHeight - 2, 4, kBandHeight + 2};
+      b_.box(rect, Paint::of(ColourRole::kPanel), Paint::of(is_hot ? ColourRole::kSeries2 : ColourRole::kSeries4),
+             1.5f);
+      Select select{.step = mark.step, .layer = mark.layer};
+      if (mark.expert >= 0) select.expert = mark.expert;
+      b_.scene.regions.push_back({.rect = {x - 4, rect.y, 8, rect.height},
+                                  .click = Command{select},
+                                  .tooltip = mark.kind + ", computed: " + mark.text});
+    }
+    b_.note(
+        "Hollow marks at the foot are computed from what is recorded: first dropped keys, and experts with more than " +
+        format_tick(HotExperts::kTimes) + " times their equal share of " + std::to_string(HotExperts::kWindow) +
+        " tokens.");
+    b_.scene.series.push_back(std::move(series));
+  }
+
   void cursor() {
     const auto line = [&](int64_t step, Paint paint, float width) {
       if (step < 0 || step >= n_) return;
@@ -220,7 +253,16 @@ class TimelineView final : public View {
   std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
     std::vector<Wanted> list;
     for (const TokenScalar* scalar : chosen_scalars(history, state)) {
-      list.push_back({find_probe(scalar->probe), 0, history.n_steps()});
+      for (const Probe* probe : probes_of(*scalar)) list.push_back({probe, 0, history.n_steps()});
+    }
+    // Where nothing has been dropped up to the newest step, nothing was before.
+    const ModelConfig& config = history.info().config;
+    const FrameRow newest = history.row(*find_probe("cache.evicted"), history.n_processed() - 1);
+    const bool drops = newest && std::ranges::any_of(newest.i32(), [](int32_t n) { return n > 0; });
+    if (drops) list.push_back({find_probe("cache.evicted"), 0, history.n_steps()});
+    if (!moe_layers(config).empty()) {
+      const int64_t begin = std::max<int64_t>(history.n_steps() - HotExperts::kMostSteps, 0);
+      list.push_back({find_probe("moe.experts"), begin, history.n_steps()});
     }
     return list;
   }

@@ -23,7 +23,8 @@ Result<std::pair<int32_t, int32_t>> parse_layers(const std::string& text) {
                "--loop-layers takes a half-open range of layers, as in 10:20, not: " + text};
 }
 
-// "fixed", "gate:0.5", "step:0.03", "kl:0.001".
+}  // namespace
+
 Result<LoopRequest::Exit> parse_exit(const std::string& text) {
   constexpr std::array<std::pair<std::string_view, ExitRule>, 3> kRules{
       {{"gate:", ExitRule::kGate}, {"step:", ExitRule::kStep}, {"kl:", ExitRule::kDivergence}}};
@@ -38,8 +39,6 @@ Result<LoopRequest::Exit> parse_exit(const std::string& text) {
   return Error{ErrorCode::kInvalidArgument,
                "--exit takes fixed, gate:T, step:T or kl:T with a threshold T, as in step:0.03, not: " + text};
 }
-
-}  // namespace
 
 std::vector<OptionSpec> with_loop_options(std::vector<OptionSpec> more) {
   std::vector<OptionSpec> options{

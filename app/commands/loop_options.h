@@ -13,4 +13,7 @@ std::vector<OptionSpec> with_loop_options(std::vector<OptionSpec> more);
 // kInvalidArgument names the option that cannot be read.
 Result<LoopRequest> loop_request(const Options& options);
 
+// "fixed", "gate:0.5", "step:0.03", "kl:0.001": what --exit takes.
+Result<LoopRequest::Exit> parse_exit(const std::string& text);
+
 }  // namespace orrery

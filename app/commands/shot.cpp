@@ -3,11 +3,14 @@
 
 #include "app/commands/commands.h"
 #include "app/commands/console.h"
+#include "app/commands/loop_options.h"
 #include "app/commands/picture.h"
 #include "app/commands/session_run.h"
 #include "app/session_scene.h"
 #include "views/command.h"
 #include "views/registry.h"
+#include "views/token_scalars.h"
+#include "views/what_if.h"
 
 namespace orrery {
 namespace {
@@ -31,6 +34,37 @@ Result<Size> parse_size(const std::string& text) {
                "--size takes WxH in pixels, each from 1 to 16384, as in 1280x860, not: " + text};
 }
 
+// --layer, --head, --expert, --tint, --what-if.
+Result<void> select(const Options& options, const ModelConfig& config, ViewState& state) {
+  const auto chosen = [&](const char* name, int64_t n) -> Result<int32_t> {
+    const int64_t value = options.integer(name, -1);
+    if (!options.has(name) || (value >= 0 && value < n)) return static_cast<int32_t>(value);
+    return Error{ErrorCode::kInvalidArgument, std::string(name) + " takes a number from 0 to " + std::to_string(n - 1) +
+                                                  ", not: " + options.text(name)};
+  };
+  ORRERY_ASSIGN_OR_RETURN(state.selected.layer, chosen("--layer", config.n_layers()));
+  ORRERY_ASSIGN_OR_RETURN(state.selected.head, chosen("--head", 1 << 20));
+  ORRERY_ASSIGN_OR_RETURN(state.selected.expert, chosen("--expert", 1 << 20));
+  if (options.has("--tint")) {
+    state.token_scalar = options.text("--tint");
+    if (find_token_scalar(state.token_scalar).name != state.token_scalar) {
+      std::string names;
+      for (const TokenScalar& one : token_scalars()) names += (names.empty() ? "" : ", ") + std::string(one.name);
+      return Error{ErrorCode::kInvalidArgument, "--tint takes one of " + names + ", not: " + state.token_scalar};
+    }
+  }
+  if (!options.has("--what-if")) return {};
+  ORRERY_ASSIGN_OR_RETURN(const LoopRequest::Exit exit, parse_exit(options.text("--what-if")));
+  if (!can_ask(config.loop, exit.rule)) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "--what-if takes an exit that can be told from what is recorded, step:T, or gate:T of a loop with a "
+                 "gate, not: " +
+                     options.text("--what-if")};
+  }
+  state.what_if = WhatIf{exit.rule, exit.threshold};
+  return {};
+}
+
 Result<PictureRequest> request_of(const Options& options, const OpenedRun& run) {
   PictureRequest request;
   ORRERY_ASSIGN_OR_RETURN(request.view, find_view(options.text("--view")));
@@ -51,6 +85,7 @@ Result<PictureRequest> request_of(const Options& options, const OpenedRun& run) 
     }
     apply(request.state, Select{.step = step});
   }
+  ORRERY_RETURN_IF_ERROR(select(options, run.record.config, request.state));
   return request;
 }
 
@@ -104,6 +139,11 @@ const CommandSpec& shot_command() {
            {.name = "--view", .value = "NAME", .help = "Which view", .required = true},
            {.name = "--run", .value = "R", .help = "Which run (default: the last)", .type = Type::kInteger},
            {.name = "--step", .value = "N", .help = "The selected step (default: the newest)", .type = Type::kInteger},
+           {.name = "--layer", .value = "N", .help = "The selected layer", .type = Type::kInteger},
+           {.name = "--head", .value = "N", .help = "The selected head", .type = Type::kInteger},
+           {.name = "--expert", .value = "N", .help = "The selected expert", .type = Type::kInteger},
+           {.name = "--tint", .value = "NAME", .help = "What colours the text, as state.write"},
+           {.name = "--what-if", .value = "RULE", .help = "Depths of a loop as with the exit gate:T or step:T"},
            {.name = "--size", .value = "WxH", .help = "In pixels (default 1280x860)"},
            {.name = "--theme",
             .value = "T",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "app/repeated_prompt.h"
 #include "engine/chat_template.h"
 
 namespace orrery {
@@ -135,6 +136,8 @@ void EngineThread::do_load(const ModelChoice& choice) {
   run_.reset();  // it uses the generator and the model
   generator_.reset();
   model_ = *opened;
+  choice_ = choice;
+  has_own_loop_ = true;
   generator_ = std::make_unique<Generator>(model_->model, model_->kv);
   const Backend& backend = *model_->model->backend();
   engine_event::ModelLoaded loaded{.model = {.file = model_->file,
@@ -161,7 +164,9 @@ void EngineThread::do_load(const ModelChoice& choice) {
 
 void EngineThread::do_generate(const GenerateRequest& request) {
   after_token_ = request.after_token;
-  const Result<RunResult> result = request.go_on ? run_on(request) : run_new(request);
+  const Result<RunResult> result = request.go_on        ? run_on(request)
+                                   : request.other_exit ? run_with_exit(request)
+                                                        : run_new(request);
   engine_event::RunEnded ended;
   ended.tag = request.tag;
   if (run_) {
@@ -200,6 +205,8 @@ Result<RunResult> EngineThread::run_new(const GenerateRequest& request) {
   run_.reset();
   if (!model_) return Error{ErrorCode::kNotFound, "no model is loaded yet"};
   ORRERY_RETURN_IF_ERROR(request.sampler.validate());
+  if (!has_own_loop_) ORRERY_RETURN_IF_ERROR(set_loop(choice_.loop));
+  has_own_loop_ = true;
   ORRERY_ASSIGN_OR_RETURN(PreparedPrompt prompt, prepare_prompt(request.kind, request.text, *model_, request.system));
   RunRequest run_request;
   run_request.n_new_tokens = request.n_new_tokens;
@@ -209,9 +216,58 @@ Result<RunResult> EngineThread::run_new(const GenerateRequest& request) {
   run_request.batches =
       plan_batches(*generator_, std::ssize(prompt.tokens), run_request.schedule, run_request.extra, false);
   run_request.prompt = std::move(prompt.tokens);
+  RunRecord record = make_run_record(*model_, prompt.record, run_request, false);
+  return begin_run(request, std::move(record), std::move(run_request));
+}
+
+// The open model is placed again with another loop: what a Model is made of never changes.
+Result<void> EngineThread::set_loop(const LoopRequest& loop) {
+  ModelChoice choice = choice_;
+  choice.model = model_->file->path();
+  choice.kv = model_->kv;
+  choice.loop = loop;
+  const bool on_device = model_->model->backend()->free_bytes().has_value();
+  generator_.reset();
+  // A device may not hold it twice.
+  if (on_device) model_->model.reset();
+  const auto go_on = [this](double) { return !control_.stopped(); };
+  Result<OpenedModel> opened = open_model(choice, go_on, backends_);
+  if (opened) model_ = std::move(*opened);
+  if (model_->model == nullptr) {
+    model_.reset();
+    post(engine_event::LoadFailed{opened.error(), true});
+  } else {
+    generator_ = std::make_unique<Generator>(model_->model, model_->kv);
+  }
+  return opened ? Result<void>{} : opened.error();
+}
+
+Result<RunResult> EngineThread::run_with_exit(const GenerateRequest& request) {
+  run_.reset();
+  if (!model_) return Error{ErrorCode::kNotFound, "no model is loaded yet"};
+  ORRERY_ASSIGN_OR_RETURN(std::unique_ptr<SessionReader> reader, SessionReader::open(request.session_path));
+  ORRERY_ASSIGN_OR_RETURN(const RunRecord parent, reader->run(request.other_exit->parent));
+  if (parent.fingerprint != model_->fingerprint) {
+    return Error{ErrorCode::kMismatch,
+                 "the run was made with another model than the open one; open it first: " + parent.model_name};
+  }
+  ORRERY_ASSIGN_OR_RETURN(RepeatedPrompt repeated, repeat_prompt(*reader, parent));
+  reader.reset();
+  LoopRequest loop = LoopRequest::of(parent.settings.loop);
+  loop.exit = request.other_exit->exit;
+  has_own_loop_ = false;
+  ORRERY_RETURN_IF_ERROR(set_loop(loop));
+  RunRequest& run_request = repeated.request;
+  run_request.batches = plan_batches(*generator_, std::ssize(run_request.prompt), run_request.schedule,
+                                     run_request.extra, repeated.one_step);
+  RunRecord record = make_run_record(*model_, repeated.prompt, run_request, repeated.one_step);
+  record.parent = parent.run;
+  return begin_run(request, std::move(record), std::move(run_request));
+}
+
+Result<RunResult> EngineThread::begin_run(const GenerateRequest& request, RunRecord record, RunRequest run_request) {
   RecordedRun::Where where;
   if (request.record) where = {.path = request.session_path, .store = {.max_bytes = request.max_session_bytes}};
-  RunRecord record = make_run_record(*model_, prompt.record, run_request, false);
   auto run = std::make_unique<RecordedRun>(*model_, *generator_, std::move(record), std::move(run_request),
                                            std::move(where), sinks(), control_);
   auto screen = std::make_shared<FrameRing>(kScreenRingBatches, kScreenRingBytes);

@@ -33,6 +33,13 @@ struct GenerateRequest {
   // The last run goes on, from its live cache and in the same recording: with `text` as the user's next message, or
   // without text from its last token. kind, system, sampler and record are then the run's own.
   bool go_on = false;
+  // A new run with the prompt and the settings of one that session_path has, which becomes its parent, but with this
+  // exit of the model's loop. kind, text, system, sampler, n_new_tokens and record are then that run's own.
+  struct OtherExit {
+    int64_t parent = 0;
+    LoopRequest::Exit exit;
+  };
+  std::optional<OtherExit> other_exit;
   SamplerSettings sampler;
   int64_t n_new_tokens = 128;
   bool record = true;
@@ -126,6 +133,9 @@ class EngineThread {
   void make_room_for(const ModelChoice& choice);
   void do_generate(const GenerateRequest& request);
   Result<RunResult> run_new(const GenerateRequest& request);
+  Result<RunResult> run_with_exit(const GenerateRequest& request);
+  Result<RunResult> begin_run(const GenerateRequest& request, RunRecord record, RunRequest run_request);
+  Result<void> set_loop(const LoopRequest& loop);
   Result<RunResult> run_on(const GenerateRequest& request);
   void say_started(const GenerateRequest& request, std::shared_ptr<FrameRing> screen);
   void say_what_can_follow(engine_event::RunEnded& ended) const;
@@ -149,6 +159,8 @@ class EngineThread {
   // Engine thread only.
   std::chrono::steady_clock::time_point last_token_{};
   std::optional<OpenedModel> model_;
+  ModelChoice choice_;        // that opened it
+  bool has_own_loop_ = true;  // its loop is that of choice_
   std::unique_ptr<Generator> generator_;
   std::unique_ptr<RecordedRun> run_;  // the last one; may go on
   std::function<void()> after_token_;

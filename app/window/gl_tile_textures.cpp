@@ -30,7 +30,7 @@ uniform sampler2D cell_values;
 uniform sampler2D colour_table;
 uniform ivec2 n_cells;
 uniform vec2 value_range;
-uniform int square_root;  // 2: on both sides of the middle
+uniform int transfer;  // 0 linear, 1 square root, 2 logarithm, 3 square root on both sides of the middle
 out vec4 colour;
 void main() {
   ivec2 cell = clamp(ivec2(place * vec2(n_cells)), ivec2(0), n_cells - 1);
@@ -38,8 +38,10 @@ void main() {
   if ((floatBitsToUint(value) & 0x7fffffffu) > 0x7f800000u) discard;  // NaN: missing
   float span = value_range.y - value_range.x;
   float at = span > 0.0 ? clamp((value - value_range.x) / span, 0.0, 1.0) : 0.0;
-  if (square_root == 1) at = sqrt(at);
-  if (square_root == 2) at = 0.5 + 0.5 * sign(at - 0.5) * sqrt(abs(2.0 * at - 1.0));
+  if (transfer == 1) at = sqrt(at);
+  if (transfer == 2) at = value > value_range.x && span > 0.0
+      ? log(min(value, value_range.y) / value_range.x) / log(value_range.y / value_range.x) : 0.0;
+  if (transfer == 3) at = 0.5 + 0.5 * sign(at - 0.5) * sqrt(abs(2.0 * at - 1.0));
   colour = texelFetch(colour_table, ivec2(int(at * 255.0 + 0.5), 0), 0);
 })";
 
@@ -149,8 +151,8 @@ void GlTileTextures::use(const Pass& pass) {
   gl_->glUniform1i(colours_, 1);
   gl_->glUniform2i(size_, pass.cols, pass.rows);
   gl_->glUniform2f(range_, pass.scale.low, pass.scale.high);
-  const int root = pass.scale.map == ColourMapId::kDiverging ? 2 : 1;
-  gl_->glUniform1i(transfer_, pass.scale.transfer == Transfer::kSquareRoot ? root : 0);
+  const bool from_middle = pass.scale.transfer == Transfer::kSquareRoot && pass.scale.map == ColourMapId::kDiverging;
+  gl_->glUniform1i(transfer_, from_middle ? 3 : static_cast<int>(pass.scale.transfer));
   gl_->glActiveTexture(GL_TEXTURE1);
   gl_->glBindTexture(GL_TEXTURE_2D, colour_texture(pass.scale.map, pass.dark));
   gl_->glActiveTexture(GL_TEXTURE0);
@@ -184,7 +186,7 @@ void GlTileTextures::build_program(unsigned imgui_program) {
   colours_ = gl_->glGetUniformLocation(program_, "colour_table");
   size_ = gl_->glGetUniformLocation(program_, "n_cells");
   range_ = gl_->glGetUniformLocation(program_, "value_range");
-  transfer_ = gl_->glGetUniformLocation(program_, "square_root");
+  transfer_ = gl_->glGetUniformLocation(program_, "transfer");
 }
 
 unsigned GlTileTextures::colour_texture(ColourMapId map, bool dark) {

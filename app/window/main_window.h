@@ -100,6 +100,7 @@ class MainWindow final : public QMainWindow {
   void build_run_menu();
   void build_view_menu();
   void build_help_menu();
+  void add_loop_actions(QMenu* view);
   void build_toolbar();
   QAction* add_action(QMenu* menu, const QString& text, const QKeySequence& shortcut, std::function<void()> act);
   void refresh_speed_choices();
@@ -127,6 +128,7 @@ class MainWindow final : public QMainWindow {
   QLabel* error_label_ = nullptr;
   std::vector<QDockWidget*> run_docks_;  // only shown with a run
   QDockWidget* inspector_dock_ = nullptr;
+  std::vector<QAction*> loop_actions_;  // for models with a loop
   std::vector<std::pair<QAction*, const Probe*>> scalar_actions_;  // colour by what the probe measures
 
   QLabel* model_label_ = nullptr;

@@ -52,6 +52,7 @@ std::string SessionController::bytes(int32_t id) const {
 }
 
 void SessionController::apply(const Command& command) {
+  if (const auto* run = std::get_if<RunWhatIf>(&command)) return run_with_exit(run->what);
   orrery::apply(view_, command);
   history_.set_cursor(resolve(history_, view_).step);
   Q_EMIT view_changed();
@@ -140,6 +141,8 @@ void SessionController::generate(GenerateRequest request) {
     const std::string why = request.text.empty() ? cannot_go_on() : no_next_turn();
     if (!why.empty()) return Q_EMIT failed(tr("The run cannot go on: %1.").arg(text_of(why)));
     request.session_path = session_path_;
+  } else if (request.other_exit) {
+    request.session_path = session_path_;
   } else if (request.record) {
     const auto path = new_session_path(model_->file->name());
     if (!path) return Q_EMIT failed(text_of(path.error().message));
@@ -158,6 +161,17 @@ void SessionController::generate(GenerateRequest request) {
   progress_ = {};
   engine_.generate(std::move(request));
   Q_EMIT status_changed();
+}
+
+void SessionController::run_with_exit(const WhatIf& what) {
+  if (session_path_.empty()) return Q_EMIT failed(tr("This run was not recorded, so it cannot be run again."));
+  if (!model_ || model_->fingerprint != history_.info().fingerprint) {
+    return Q_EMIT failed(
+        tr("The model of this run is not open; open it first: %1").arg(text_of(history_.info().model_name)));
+  }
+  GenerateRequest request;
+  request.other_exit = GenerateRequest::OtherExit{history_.info().run, {what.rule, what.threshold}};
+  generate(std::move(request));
 }
 
 void SessionController::run_or_pause() {

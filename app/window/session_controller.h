@@ -82,6 +82,8 @@ class SessionController final : public QObject, public TokenTexts {
   // A new run, or where request.go_on says so, the next turn of the one on the screen. Its session_path is filled in
   // here.
   void generate(GenerateRequest request);
+  // The recorded run on the screen once more, as a child of it: its prompt and settings, with another exit of the loop.
+  void run_with_exit(const WhatIf& what);
   void run_or_pause();  // Space: of the run in progress, else of the replay
   void step();
   void stop();

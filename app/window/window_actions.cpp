@@ -122,6 +122,7 @@ void MainWindow::build_view_menu() {
                               [this] { controller_.apply(Follow{!controller_.view().follow}); });
   follow_action_->setCheckable(true);
   add_action(view, tr("Clear selection and zoom"), {}, [this] { controller_.apply(ClearSelection{}); });
+  add_loop_actions(view);
   view->addSeparator();
   QMenu* tokens = view->addMenu(tr("Colour tokens by"));
   for (const TokenScalar& scalar : token_scalars()) {
@@ -146,6 +147,27 @@ void MainWindow::build_view_menu() {
   view->addSeparator();
   overlay_action_ = add_action(view, tr("Frame times"), QKeySequence(Qt::Key_F12), [this] { refresh_status(); });
   overlay_action_->setCheckable(true);
+}
+
+// Shown where the model has a loop.
+void MainWindow::add_loop_actions(QMenu* view) {
+  QMenu* loop = view->addMenu(tr("Loop"));
+  const auto add = [&](const QString& text, const QKeySequence& keys, const auto& command) {
+    loop_actions_.push_back(add_action(
+        loop, text, keys, [this, command] { controller_.apply(command(controller_.history(), controller_.view())); }));
+  };
+  add(tr("Iteration before"), {},
+      [](const auto& history, const auto& state) { return move_iteration(history, state, -1); });
+  add(tr("Iteration after"), {},
+      [](const auto& history, const auto& state) { return move_iteration(history, state, 1); });
+  add(tr("What-if: a lower threshold"), {},
+      [](const auto& history, const auto& state) { return move_what_if(history, state, -1); });
+  add(tr("What-if: a higher threshold"), {},
+      [](const auto& history, const auto& state) { return move_what_if(history, state, 1); });
+  add(tr("What-if: off"), {}, [](const auto&, const auto&) -> Command { return AskWhatIf{}; });
+  add(tr("What-if: run it"), {}, [](const auto&, const auto& state) -> Command {
+    return state.what_if ? Command(RunWhatIf{*state.what_if}) : Command(AskWhatIf{});
+  });
 }
 
 void MainWindow::build_help_menu() {
@@ -229,6 +251,8 @@ void MainWindow::refresh_selection_actions() {
   follow_action_->setChecked(view.follow);
   back_action_->setEnabled(!view.back.empty());
   forward_action_->setEnabled(!view.forward.empty());
+  const bool has_loop = controller_.history().info().config.loop.any();
+  for (QAction* action : loop_actions_) action->setEnabled(has_loop);
 }
 
 // A run in progress is paced in tokens per second, a recorded one relative to its own time.
@@ -313,6 +337,8 @@ void MainWindow::show_keys() {
                         {tr("Home, End"), tr("first token, newest token")},
                         {tr("↑ ↓"), tr("layer before, after")},
                         {tr("[ ]"), tr("head before, after")},
+                        {tr(", ."), tr("iteration of a loop before, after")},
+                        {tr("< >"), tr("what-if: a lower, a higher threshold of the loop's exit")},
                         {tr("F"), tr("follow the newest token")},
                         {tr("Esc"), tr("clear key, hover and zoom")},
                         {tr("Alt+← Alt+→"), tr("selection before, after")},
@@ -347,6 +373,14 @@ void MainWindow::keyPressEvent(QKeyEvent* event) {
       return controller_.apply(move_head(history, view, -1));
     case Qt::Key_BracketRight:
       return controller_.apply(move_head(history, view, 1));
+    case Qt::Key_Comma:
+      return controller_.apply(move_iteration(history, view, -1));
+    case Qt::Key_Period:
+      return controller_.apply(move_iteration(history, view, 1));
+    case Qt::Key_Less:
+      return controller_.apply(move_what_if(history, view, -1));
+    case Qt::Key_Greater:
+      return controller_.apply(move_what_if(history, view, 1));
     case Qt::Key_F:
       return controller_.apply(Follow{!view.follow});
     case Qt::Key_Escape:

@@ -78,6 +78,16 @@ float contrast(Rgba a, Rgba b) {
   return (std::max(la, lb) + 0.05f) / (std::min(la, lb) + 0.05f);
 }
 
+TEST(ColourScale, ALogarithmSpreadsPowersOfTenAndTakesTheInfinite) {
+  const ColourScale scale{.low = 0.1f, .high = 1000, .transfer = Transfer::kLogarithm};
+  EXPECT_NEAR(scale.position(1), 0.25f, 1e-5);
+  EXPECT_NEAR(scale.position(100), 0.75f, 1e-5);
+  EXPECT_EQ(scale.position(0), 0);
+  EXPECT_NEAR(scale.position(std::numeric_limits<float>::infinity()), 1, 1e-6);
+  EXPECT_TRUE(std::isnan(scale.position(std::nanf(""))));
+  for (const float place : {0.0f, 0.3f, 1.0f}) EXPECT_NEAR(scale.position(scale.value_at(place)), place, 1e-5);
+}
+
 TEST(Theme, TextIsReadableOnPanels) {
   for (const ThemeKind kind : {ThemeKind::kLight, ThemeKind::kDark, ThemeKind::kProjector}) {
     const Theme& theme = theme_of(kind);

@@ -66,12 +66,12 @@ TEST_P(EveryView, OfAHybridDrawsTextInsideTheSceneAndApart) {
   static const FrameHistory kBlocks = MixerRun{.exact = false, .implied = false}.history(200);
   for (const FrameHistory* history : {&hybrid_sample(), &kMamba, &kFast, &kMixers, &kBlocks}) {
     for (const View* view : views()) {
-      for (const Size size : {Size{0, 0}, Size{1, 1}, Size{240, 140}, Size{300, 200}, Size{420, 300}, Size{640, 480},
-                              Size{800, 300}, Size{300, 900}, Size{1280, 800}, Size{2560, 1440}}) {
+      for (const Size size : {Size{0, 0}, Size{1, 1}, Size{240, 140}, Size{300, 200}, Size{420, 300}, Size{640, 400},
+                              Size{640, 480}, Size{800, 300}, Size{300, 900}, Size{1280, 800}, Size{2560, 1440}}) {
         for (const int32_t layer : {-1, 0, 2, 3}) {
           ViewState state;
           state.theme = GetParam();
-          state.selected = {.step = layer < 0 ? -1 : 20, .layer = layer, .head = 1};
+          state.selected = {.step = layer < 0 ? -1 : 20, .layer = layer, .head = 1, .expert = layer};
           state.follow = layer < 0;
           const Scene scene = view->scene({*history, state, size, metrics});
           const std::string what = std::string(view->name()) + "_hybrid_" +
@@ -91,19 +91,37 @@ TEST_P(EveryView, OfAHybridDrawsTextInsideTheSceneAndApart) {
   }
 }
 
+// The frames of a loop with what the model would say after every visit of a layer.
+const FrameHistory& loop_with_lens() {
+  static const FrameHistory kHistory = [] {
+    FrameHistory history = LoopRun{}.history(330);
+    std::vector<int32_t> layers;
+    std::vector<float> tops;
+    for (int32_t layer = 0; layer < history.info().config.n_layers(); ++layer) {
+      layers.push_back(layer);
+      for (int32_t k = 0; k < 8; ++k)
+        tops.insert(tops.end(), {static_cast<float>(layer + k), 0.5f / static_cast<float>(k + 1)});
+    }
+    history.add_frame(make_frame("lens.top", 20, layers, {8, 2}, tops));
+    return history;
+  }();
+  return kHistory;
+}
+
 TEST_P(EveryView, OfALoopDrawsTextInsideTheSceneAndApart) {
   const Theme& theme = theme_of(GetParam());
   const FixedWidthMetrics metrics(theme);
-  static const FrameHistory kGated = LoopRun{}.history(330), kPlain = LoopRun{.has_gate = false}.history(25);
-  for (const FrameHistory* history : {&kGated, &kPlain}) {
+  static const FrameHistory kPlain = LoopRun{.has_gate = false}.history(25);
+  for (const FrameHistory* history : {&loop_with_lens(), &kPlain}) {
     for (const View* view : views()) {
-      for (const Size size : {Size{1, 1}, Size{80, 50}, Size{300, 200}, Size{420, 300}, Size{640, 480}, Size{800, 300},
-                              Size{300, 900}, Size{1280, 800}, Size{2560, 1440}}) {
+      for (const Size size : {Size{1, 1}, Size{80, 50}, Size{300, 200}, Size{420, 300}, Size{640, 400}, Size{800, 300},
+                              Size{300, 900}, Size{1280, 800}, Size{2560, 1440}, Size{240, 140}}) {
         for (const int64_t step : {-1, 20, 400}) {
           ViewState state;
           state.theme = GetParam();
           state.follow = step < 0;
           state.selected.step = step;
+          if (step >= 0) state.what_if = WhatIf{step == 20 ? ExitRule::kGate : ExitRule::kStep, 0.6f};
           const Scene scene = view->scene({*history, state, size, metrics});
           const std::string what = std::string(view->name()) + "_loop_" + std::to_string(static_cast<int>(size.width)) +
                                    "x" + std::to_string(static_cast<int>(size.height)) + "_" +

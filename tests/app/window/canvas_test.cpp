@@ -67,14 +67,15 @@ void expect_near(QRgb seen, Rgba expected, const char* what) {
 
 TEST_F(CanvasTest, ColoursMapsInTheShaderAsTheTableDoes) {
   for (const ColourMapId map : {ColourMapId::kSequential, ColourMapId::kDiverging}) {
-    for (const Transfer transfer : {Transfer::kLinear, Transfer::kSquareRoot}) {
+    for (const Transfer transfer : {Transfer::kLinear, Transfer::kSquareRoot, Transfer::kLogarithm}) {
+      const float low = transfer == Transfer::kLogarithm ? 0.01f : -1;
       for (const ThemeKind kind : {ThemeKind::kLight, ThemeKind::kDark}) {
         const Theme& theme = theme_of(kind);
         canvas_->set_theme(theme);
         scene_ = Scene{};
-        const ColourScale scale{map, -1, 3, transfer};
+        const ColourScale scale{map, low, 3, transfer};
         scene_.add_scale(scale);
-        scene_.add(tile(2, 2, {-1, 0.5f, 3, 7}));
+        scene_.add(tile(2, 2, {-1, 0.5f, 3, std::numeric_limits<float>::infinity()}));
         const QImage seen = picture();
         expect_near(seen.pixel(50, 25), scale.colour(-1, theme.dark), "low end");
         expect_near(seen.pixel(150, 25), scale.colour(0.5f, theme.dark), "inside");
