@@ -61,6 +61,7 @@ class MapBuilder {
   void layers_as_rows() {
     const RunInfo& info = history_.info();
     for (const int32_t layer : probe_.layers(info.config)) {
+      if (quantity_.is_in != nullptr && !quantity_.is_in(info.config.layers[static_cast<size_t>(layer)])) continue;
       map_.rows.push_back(layer);
       map_.labels.push_back(layer_name(info, layer));
       const LayerConfig& config = info.config.layers[static_cast<size_t>(layer)];
@@ -133,7 +134,8 @@ class MapBuilder {
         const size_t at = static_cast<size_t>(head) * stride;
         if (at < values.size()) together.add(values[at]);
       }
-      map_.values[i * columns_.size() + col] = together.value();
+      map_.values[i * columns_.size() + col] =
+          quantity_.shown == nullptr ? together.value() : quantity_.shown(together.value());
     }
   }
 
@@ -153,7 +155,7 @@ class MapBuilder {
   void find_range() {
     bool any = false;
     for (const float value : map_.values) {
-      if (std::isnan(value)) continue;
+      if (!std::isfinite(value)) continue;
       map_.low = any ? std::min(map_.low, value) : value;
       map_.high = any ? std::max(map_.high, value) : value;
       any = true;

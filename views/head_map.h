@@ -26,6 +26,10 @@ struct HeadQuantity {
   MixerKind kind = MixerKind::kMatrixState;
   Together together = Together::kRootOfSquares;
   bool from_zero = true;  // the scale begins at 0, else at the least value
+  // What is drawn of what the heads are together; null: that itself. An infinite one is above every scale.
+  float (*shown)(float together) = nullptr;
+  // Which of the layers that have the probe have the quantity; null: all.
+  bool (*is_in)(const LayerConfig& layer) = nullptr;
 };
 
 // Rows are layers, or heads of one layer; columns are steps.

@@ -10,6 +10,8 @@ namespace {
 
 constexpr float kLeastTwoColumns = 600;  // of the area, for layers and heads to stand side by side
 constexpr float kLeastMapHeight = 12;
+constexpr size_t kFewMaps = 3;        // that are drawn even where they are low
+constexpr float kGoodMapHeight = 30;  // of more
 constexpr float kLeastCell = 1.5f;
 constexpr float kGap = 18;
 
@@ -49,13 +51,29 @@ void HeadMaps::draw(const Rect& area) {
   }
 }
 
+// Those that the layer has, or that any has.
+std::vector<HeadLook> HeadMaps::looks_of(std::optional<int32_t> of_layer) const {
+  std::vector<HeadLook> list;
+  const auto has = [&](const HeadLook& look, int32_t layer) {
+    return look.quantity.is_in == nullptr || look.quantity.is_in(layer_of(layer));
+  };
+  for (const HeadLook& look : looks_) {
+    const std::vector<int32_t> layers = find_probe(look.quantity.probe)->layers(history_.info().config);
+    const bool any = std::ranges::any_of(layers, [&](int32_t layer) { return has(look, layer); });
+    if (of_layer ? has(look, *of_layer) : any) list.push_back(look);
+  }
+  return list;
+}
+
 void HeadMaps::column(const Rect& area, std::optional<int32_t> of_layer) {
+  const std::vector<HeadLook> looks = looks_of(of_layer);
   const float lh = b_.label();
   const float heading = lh + 2;
   const float foot = lh + 4;
   const float above = b_.scale_bar_height() + 4;  // each map's title and colours
   const auto fits = static_cast<size_t>(std::max(0.0f, (area.height - heading - foot) / (above + kLeastMapHeight)));
-  const size_t n_maps = std::min(fits, looks_.size());
+  const auto fits_well = static_cast<size_t>(std::max(0.0f, (area.height - heading - foot) / (above + kGoodMapHeight)));
+  const size_t n_maps = std::min({std::max(fits_well, kFewMaps), fits, looks.size()});
   if (n_maps == 0) return;
   b_.label({area.x, area.y + lh / 2}, heading_text(of_layer), area.width);
   const float pitch = (area.height - heading - foot) / static_cast<float>(n_maps);
@@ -64,18 +82,18 @@ void HeadMaps::column(const Rect& area, std::optional<int32_t> of_layer) {
   if (plot_size.width < 20) return;
   const StepRange steps = visible_range(state_.steps, history_.n_processed());
   std::vector<HeadMap> maps;
-  for (const HeadLook& look : looks_.first(n_maps)) {
+  for (const HeadLook& look : std::span(looks).first(n_maps)) {
     maps.push_back(head_map(history_, look.quantity, of_layer, steps, static_cast<int>(plot_size.height / kLeastCell),
                             static_cast<int>(plot_size.width / kLeastCell)));
   }
   for (size_t i = 0; i < n_maps; ++i) {
-    float high = greatest(looks_[i], maps[i]);
+    float high = greatest(looks[i], maps[i]);
     for (size_t j = 0; j < n_maps; ++j) {
-      const bool shared = looks_[i].shared_scale >= 0 && looks_[j].shared_scale == looks_[i].shared_scale;
-      if (shared) high = std::max(high, greatest(looks_[j], maps[j]));
+      const bool shared = looks[i].shared_scale >= 0 && looks[j].shared_scale == looks[i].shared_scale;
+      if (shared) high = std::max(high, greatest(looks[j], maps[j]));
     }
     const float top = area.y + heading + static_cast<float>(i) * pitch;
-    map(looks_[i], maps[i], high, {area.x + gutter_, top + above, plot_size.width, plot_size.height}, of_layer,
+    map(looks[i], maps[i], high, {area.x + gutter_, top + above, plot_size.width, plot_size.height}, of_layer,
         i + 1 == n_maps);
   }
 }
@@ -103,7 +121,10 @@ void HeadMaps::map(const HeadLook& look, const HeadMap& map, float high, const R
                    std::optional<int32_t> of_layer, bool is_last) {
   const float bar = std::min(plot.width * 0.45f, 150.0f);
   const float title_y = plot.y - b_.scale_bar_height() - 4 + b_.label() / 2;
-  const int scale = b_.scene.add_scale({.low = map.low, .high = high, .transfer = look.transfer});
+  const bool is_logarithm = look.transfer == Transfer::kLogarithm;
+  const float low = is_logarithm ? std::max(map.low, 1e-3f) : map.low;
+  const int scale = b_.scene.add_scale(
+      {.low = low, .high = is_logarithm ? std::max(high, low * 1.01f) : high, .transfer = look.transfer});
   b_.label({plot.x, title_y}, look.title, plot.width - bar - 8, Align::kLeft, Paint::of(ColourRole::kForeground));
   b_.scale_bar({plot.right() - bar, title_y - b_.label() / 2 + 1, bar, 0}, scale, "", format_value);
   b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
@@ -150,7 +171,9 @@ void HeadMaps::add_tile(const HeadLook& look, const HeadMap& map, const Rect& pl
                                      .scale = scale,
                                      .row_axis = row_axis,
                                      .col_axis = col_axis,
-                                     .probe = std::string(look.quantity.probe)});
+                                     .probe = std::string(look.quantity.probe),
+                                     .unit = look.unit,
+                                     .infinite = look.infinite});
   Selection base;
   if (of_layer) base.layer = *of_layer;
   b_.scene.regions.push_back({.rect = plot,
@@ -202,6 +225,9 @@ void HeadMaps::add_provenance(const HeadLook& look, const HeadMap& map, std::opt
     note_once("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.");
   }
   if (!map.missing.empty()) note_once("Hatched: not recorded, or not held.");
+  if (std::ranges::any_of(map.values, [](float value) { return std::isinf(value); })) {
+    note_once(std::string(look.title) + ": the strongest colour also where it " + look.infinite + ".");
+  }
   b_.provenance(std::move(p));
 }
 

@@ -17,6 +17,8 @@ struct HeadLook {
   const char* title = "";
   Transfer transfer = Transfer::kLinear;
   int shared_scale = -1;  // looks with the same number have one scale; -1: one of its own
+  const char* unit = "";
+  const char* infinite = "";  // what an infinite value says
 };
 
 class HeadMaps {
@@ -38,10 +40,12 @@ class HeadMaps {
   void row_labels(SceneAxis& rows, const Rect& plot, std::optional<int32_t> of_layer);
   void marks(const HeadMap& map, const Rect& plot, int64_t end, std::optional<int32_t> of_layer);
   void add_provenance(const HeadLook& look, const HeadMap& map, std::optional<int32_t> of_layer);
+  std::vector<HeadLook> looks_of(std::optional<int32_t> of_layer) const;
   std::string heading_text(std::optional<int32_t> of_layer) const;
   float gutter_of(std::optional<int32_t> of_layer, float width) const;
   void note_once(std::string sentence);
 
+  const LayerConfig& layer_of(int32_t layer) const { return history_.info().config.layers[static_cast<size_t>(layer)]; }
   MixerKind kind() const { return looks_.front().quantity.kind; }
   bool has_heads() const { return find_probe(looks_.front().quantity.probe)->has_axis(Axis::kHead); }
   const LayerConfig& layer() const { return history_.info().config.layers[static_cast<size_t>(now_.layer)]; }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "views/half_life.h"
+
 namespace orrery {
 
 const char* state_probe_name(StateQuantity quantity) {
@@ -11,17 +13,42 @@ const char* state_probe_name(StateQuantity quantity) {
     case StateQuantity::kWrite:
       return "state.write";
     case StateQuantity::kKeep:
+    case StateQuantity::kHalfLife:
       return "state.keep";
+    case StateQuantity::kErase:
+      return "state.erase";
+    case StateQuantity::kRead:
+      return "state.read";
   }
   return "";
 }
 
+bool erases(const LayerConfig& layer) {
+  if (!layer.has(MixerKind::kMatrixState)) return false;
+  switch (layer.state.recurrence) {
+    case Recurrence::kGatedDelta:
+    case Recurrence::kKimiDelta:
+    case Recurrence::kRwkv7:
+      return true;
+    case Recurrence::kMamba1:
+    case Recurrence::kMamba2:
+    case Recurrence::kRetention:
+    case Recurrence::kLightning:
+    case Recurrence::kRgLru:
+      break;
+  }
+  return false;
+}
+
 HeadQuantity head_quantity(StateQuantity quantity) {
-  const bool is_keep = quantity == StateQuantity::kKeep;
+  const bool is_half_life = quantity == StateQuantity::kHalfLife;
+  const bool is_keep = quantity == StateQuantity::kKeep || is_half_life;
   return {.probe = state_probe_name(quantity),
           .kind = MixerKind::kMatrixState,
           .together = is_keep ? Together::kGeometricMean : Together::kRootOfSquares,
-          .from_zero = !is_keep};
+          .from_zero = !is_keep,
+          .shown = is_half_life ? half_life : nullptr,
+          .is_in = quantity == StateQuantity::kErase ? erases : nullptr};
 }
 
 StateMap state_map(const FrameHistory& history, StateQuantity quantity, std::optional<int32_t> layer, StepRange steps,

@@ -11,14 +11,18 @@
 
 namespace orrery {
 
-enum class StateQuantity : uint8_t { kNorm, kWrite, kKeep };
-inline constexpr int kStateQuantities = 3;
+// kHalfLife: in tokens, of kKeep; infinite where nothing decays. kErase: of the recurrences that erase.
+enum class StateQuantity : uint8_t { kNorm, kWrite, kKeep, kErase, kHalfLife, kRead };
+inline constexpr int kStateQuantities = 6;
 const char* state_probe_name(StateQuantity quantity);  // "state.norm"
+// Whether a layer's recurrence takes away what it holds at a key before it writes there.
+bool erases(const LayerConfig& layer);
 
 HeadQuantity head_quantity(StateQuantity quantity);
 
 // One quantity of recurrences. Of several heads together: the norm of all (root of the sum of squares), as of one
-// matrix; what is kept, by their geometric mean. Scales begin at 0 but for kKeep.
+// matrix; what is kept, by their geometric mean, and the half-life is of that. Scales begin at 0 but for kKeep and
+// kHalfLife.
 using StateMap = HeadMap;
 
 // layer: whose heads are the rows; none: the rows are all layers with a recurrent state. At most max_rows x max_cols.

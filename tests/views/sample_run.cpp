@@ -275,6 +275,12 @@ float HybridRun::write(int64_t step, int32_t layer, int32_t head) const {
 float HybridRun::keep(int64_t step, int32_t layer, int32_t head) const {
   return 0.5f + 0.5f * noise(23, u(layer), u(head), u(step));
 }
+float HybridRun::erase(int64_t step, int32_t layer, int32_t head) const {
+  return 0.3f * noise(26, u(layer), u(head), u(step));
+}
+float HybridRun::read(int64_t step, int32_t layer, int32_t head) const {
+  return 4.0f * noise(27, u(layer), u(head), u(step));
+}
 std::vector<int32_t> HybridRun::experts(int64_t step, int32_t layer) const {
   const RouterConfig router = hybrid_layer(layer, has_attention).moe.router;
   std::vector<int32_t> ids;
@@ -290,7 +296,7 @@ FrameBatch HybridRun::batch(int64_t step) const {
   batch.tokens = {SampleRun{}.token(step), SampleRun{}.token(step + 1)};
   const auto layers_of = [&](const char* name) { return find_probe(name)->layers(config); };
   const auto inner_of = [&](const char* name) { return find_probe(name)->inner_shape(config, step + 1); };
-  std::vector<float> norms, writes, keeps, weights, margins, entropies;
+  std::vector<float> norms, writes, keeps, erases, reads, weights, margins, entropies;
   std::vector<int32_t> ids;
   for (const int32_t layer : layers_of("state.norm")) {
     const int32_t n_heads = config.layers[static_cast<size_t>(layer)].state.n_stat_heads;
@@ -298,6 +304,8 @@ FrameBatch HybridRun::batch(int64_t step) const {
       const bool there = head < n_heads;
       norms.push_back(there ? norm(step, layer, head) : nan);
       writes.push_back(there ? write(step, layer, head) : nan);
+      erases.push_back(there ? erase(step, layer, head) : nan);
+      reads.push_back(there ? read(step, layer, head) : nan);
       const float kept = there ? keep(step, layer, head) : nan;
       keeps.insert(keeps.end(), {kept, kept * 0.9f, kept});
     }
@@ -326,6 +334,8 @@ FrameBatch HybridRun::batch(int64_t step) const {
   add("state.norm", norms);
   add("state.write", writes);
   add("state.keep", keeps);
+  add("state.erase", erases);
+  add("state.read", reads);
   add("moe.experts", ids);
   add("moe.weights", weights);
   add("moe.margin", margins);

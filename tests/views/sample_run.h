@@ -39,6 +39,8 @@ struct HybridRun {
   float norm(int64_t step, int32_t layer, int32_t head) const;
   float write(int64_t step, int32_t layer, int32_t head) const;
   float keep(int64_t step, int32_t layer, int32_t head) const;
+  float erase(int64_t step, int32_t layer, int32_t head) const;
+  float read(int64_t step, int32_t layer, int32_t head) const;
   std::vector<int32_t> experts(int64_t step, int32_t layer) const;  // as many as the layer chooses
   // The probes of states, experts and the cache at one step, and the outputs.
   FrameBatch batch(int64_t step) const;

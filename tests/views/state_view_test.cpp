@@ -7,6 +7,7 @@
 #include "tests/views/scene_json.h"
 #include "views/registry.h"
 #include "views/state_cells.h"
+#include "views/token_scalars.h"
 
 namespace orrery {
 namespace {
@@ -73,7 +74,7 @@ TEST(StateView, DrawsLayersAndTheHeadsOfOneLayer) {
   const HybridRun run;
   const FrameHistory history = run.history(30);
   const json scene = draw_json(history, at(10, 2, 3));
-  EXPECT_EQ(scene["tiles"].size(), 6u);
+  EXPECT_EQ(scene["tiles"].size(), 10u) << "norm, write, keep, half-life, read";
   const json heads = named(scene["tiles"], "norm of the state by head");
   EXPECT_EQ(heads["rows"], 16);
   EXPECT_EQ(heads["columns"], 30);
@@ -91,7 +92,7 @@ TEST(StateView, BeginsWithTheFirstLayerThatHasAState) {
   const FrameHistory history = HybridRun{}.history(5);
   EXPECT_EQ(draw_json(history, {})["selection"]["layer"], 0) << "not the first with attention";
   // A layer without a state: the layers alone.
-  EXPECT_EQ(draw_json(history, at(3, 1, 0))["tiles"].size(), 3u);
+  EXPECT_EQ(draw_json(history, at(3, 1, 0))["tiles"].size(), 5u);
 }
 
 TEST(StateView, AClickSelectsStepLayerAndHeadAndTheWheelZoomsSteps) {
@@ -124,6 +125,96 @@ TEST(StateView, DrawsTheImpliedRowWhereItWasComputed) {
   ASSERT_EQ(scene["series"].size(), 1u);
   EXPECT_EQ(scene["series"][0]["y"], json({0.0, 0.25, -0.5, 0.75}));
   EXPECT_TRUE(says(scene, "recomputed"));
+}
+
+TEST(StateMap, AHalfLifeIsInTokensAndInfiniteWhereNothingDecays) {
+  const HybridRun run;
+  FrameHistory history = run.history(3);
+  std::vector<float> keeps(6 * 40 * 3, 1.0f);
+  for (size_t i = 0; i < 6; ++i) keeps[i] = 0.5f;  // two heads of the first layer
+  history.add_frame(make_frame("state.keep", 3, {0, 2, 3, 4, 6, 7}, {40, 3}, keeps));
+  const StateMap heads = state_map(history, StateQuantity::kHalfLife, 0, {0, 4}, 100, 100);
+  const auto kept = static_cast<double>(run.keep(2, 0, 4));
+  EXPECT_NEAR(heads.values[4 * 4 + 2], std::log(2.0) / -std::log(kept), 1e-3);
+  EXPECT_NEAR(heads.values[3], 1.0f, 1e-6) << "one token at 0.5";
+  EXPECT_TRUE(std::isinf(heads.values[2 * 4 + 3]));
+  EXPECT_TRUE(std::isfinite(heads.high)) << "a scale ends somewhere";
+  const json scene = draw_json(history, at(3, 0, 2), {1200, 900});
+  const json drawn = named(scene["tiles"], "half-life in tokens by head");
+  EXPECT_EQ(drawn["unit"], "tokens");
+  EXPECT_EQ(drawn["cells"][2][3], "inf") << "not missing";
+  EXPECT_EQ(scene["scales"][drawn["scale"].get<size_t>()]["transfer"], "logarithm");
+  EXPECT_NE(scene["notes"].dump().find("also where it never decays"), std::string::npos);
+  const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
+  const Scene picture = (*find_view("state"))->scene({history, at(3, 0, 2), {1200, 900}, metrics});
+  bool told = false;
+  for (const HitRegion& region : picture.regions) {
+    const Point last{region.rect.right() - 1, region.rect.bottom() - 1};
+    told = told || hit_test(picture, last)->tooltip.find("never decays") != std::string::npos;
+  }
+  EXPECT_TRUE(told);
+}
+
+TEST(StateView, DrawsErasingOnlyWhereTheRecurrenceErases) {
+  HybridRun run;
+  const json none = draw_json(run.history(5), at(3, 0, 1), {1200, 900});
+  EXPECT_EQ(named(none["tiles"], "erased by the token by layer"), nullptr);
+  RunInfo info = run.info();
+  info.config.layers[0].state.recurrence = Recurrence::kGatedDelta;
+  FrameHistory history;
+  history.reset(info);
+  for (int64_t step = 0; step < 5; ++step) history.add_batch(run.batch(step));
+  const json scene = draw_json(history, at(3, 0, 1), {1200, 900});
+  const json layers = named(scene["tiles"], "erased by the token by layer");
+  EXPECT_EQ(layers["rows"], 1) << "the others' recurrences take nothing away";
+  const json heads = named(scene["tiles"], "erased by the token by head");
+  EXPECT_FLOAT_EQ(heads["cells"][1][3].get<float>(), run.erase(3, 0, 1));
+  EXPECT_FLOAT_EQ(named(scene["tiles"], "read gain, |S q| / |q| by head")["cells"][2][3].get<float>(),
+                  run.read(3, 0, 2));
+  EXPECT_EQ(named(draw_json(history, at(3, 2, 1), {1200, 900})["tiles"], "erased by the token by head"), nullptr);
+}
+
+TEST(StateView, AnAttentionRowOfTheSameLayerStandsBesideTheImpliedOne) {
+  FrameHistory history = HybridRun{}.history(4);
+  std::vector<float> implied(6 * 40 * 4, 0.0f);
+  for (size_t key = 0; key < 4; ++key) implied[2 * 40 * 4 + 30 * 4 + key] = 0.1f * static_cast<float>(key) - 0.15f;
+  history.add_frame(make_frame("state.row", 3, {0, 2, 3, 4, 6, 7}, {40, 4}, implied, Origin::kRecomputed));
+  json scene = draw_json(history, at(3, 3, 30), {1200, 900});
+  EXPECT_TRUE(says(scene, "attention head 1 of the same layer reads: not recorded"));
+  EXPECT_EQ(named(scene["series"], "attention row"), nullptr);
+  std::vector<float> weights(4 * 9 * 4, 0.0f);  // layers 1, 3, 5, 7
+  for (size_t key = 0; key < 4; ++key) weights[9 * 4 + 4 + key] = 0.1f * static_cast<float>(key + 1);
+  history.add_frame(make_frame("attention.row", 3, {1, 3, 5, 7}, {9, 4}, weights));
+  scene = draw_json(history, at(3, 3, 30), {1200, 900});
+  for (size_t key = 0; key < 4; ++key) {
+    EXPECT_FLOAT_EQ(named(scene["series"], "attention row")["y"][key].get<float>(), 0.1f * static_cast<float>(key + 1));
+    EXPECT_FLOAT_EQ(named(scene["series"], "implied row")["y"][key].get<float>(),
+                    0.1f * static_cast<float>(key) - 0.15f);
+  }
+  EXPECT_TRUE(says(scene, "attention head 1 of the same layer reads: weight by key"));
+}
+
+TEST(TokenScalars, WriteKeepEraseAndHalfLifeColourTheText) {
+  const HybridRun run;
+  const FrameHistory history = run.history(6);
+  const auto value = [&](const char* name) {
+    return static_cast<double>(token_values(find_token_scalar(name), history, 4, 5, {.layer = 0})[0]);
+  };
+  double writes = 0, erased = 0, logs = 0;
+  for (int32_t head = 0; head < 6; ++head) {
+    writes += std::pow(static_cast<double>(run.write(4, 0, head)), 2);
+    erased += std::pow(static_cast<double>(run.erase(4, 0, head)), 2);
+    logs += std::log(static_cast<double>(run.keep(4, 0, head))) / 6;
+  }
+  EXPECT_NEAR(value("state.write"), std::sqrt(writes), 1e-5);
+  EXPECT_NEAR(value("state.erase"), std::sqrt(erased), 1e-5);
+  EXPECT_NEAR(value("state.keep"), std::exp(logs), 1e-6);
+  EXPECT_NEAR(value("state.half_life"), std::log(2.0) / -logs, 1e-4);
+  ViewState state = at(4, 0, 0);
+  state.token_scalar = "state.half_life";
+  const json scene = orrery::draw_json("text", history, state, {1000, 400});
+  EXPECT_NEAR(scene["series"][0]["y"][4].get<double>(), std::log(2.0) / -logs, 1e-4);
+  EXPECT_TRUE(says(scene, "half-life of the state, layer 0 Mamba-2 (tokens)"));
 }
 
 TEST(StateView, SaysWhyAModelHasNone) {
