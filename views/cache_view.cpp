@@ -1,8 +1,11 @@
-// Cache: bytes by component over the steps, bytes by layer at the selected step, keys held and dropped.
+// Cache: bytes by component over the steps, bytes by layer at the selected step, keys held and dropped; of what is
+// held, block by block, whose it is, how old, and how much it is read.
 #include <algorithm>
 #include <array>
 #include <cmath>
 
+#include "probes/model_axes.h"
+#include "views/cache_block_map.h"
 #include "views/frame_rows.h"
 #include "views/scene_builder.h"
 #include "views/views.h"
@@ -16,6 +19,8 @@ constexpr std::array<const char*, kComponents> kNames{"keys and values", "recurr
 constexpr float kLeastLayersWidth = 480;   // of the body, for the layers to stand beside the lines
 constexpr float kLeastLayersHeight = 300;  // else under them
 constexpr float kLeastLegendHeight = 70;
+constexpr float kLeastBlocksHeight = 270;  // of the body, for the block map to stand below
+constexpr float kLeastBlocksWidth = 300;
 
 Paint component_paint(int component, float alpha = 1) { return Paint::of(series_role(component), alpha); }
 
@@ -59,7 +64,8 @@ CacheLines cache_lines(const FrameHistory& history, StepRange range, int max_poi
 class CachePicture {
  public:
   explicit CachePicture(const SceneInput& input)
-      : history_(input.history),
+      : input_(input),
+        history_(input.history),
         state_(input.state),
         b_(input, "cache", "Cache"),
         now_(b_.scene.selection),
@@ -73,6 +79,11 @@ class CachePicture {
     const Probe* probe = find_probe("cache.bytes");
     const FrameRow row = probe == nullptr ? FrameRow{} : history_.row(*probe, now_.step);
     if (b_.body.height >= kLeastLegendHeight) legend(row);
+    if (b_.body.height >= kLeastBlocksHeight && b_.body.width >= kLeastBlocksWidth && has_keys()) {
+      const float height = b_.body.height * 0.46f;
+      CacheBlockMap(b_, input_, now_).draw({b_.body.x, b_.body.bottom() - height, b_.body.width, height});
+      b_.body = b_.body.inset(0, 0, 0, height + 10);
+    }
     Rect lines_area = b_.body;
     Rect layers_area;
     if (b_.body.width >= kLeastLayersWidth) {
@@ -91,6 +102,8 @@ class CachePicture {
   }
 
  private:
+  bool has_keys() const { return !attention_layers(history_.info().config).empty(); }
+
   // The components that there are, of lines and bars alike, with what each holds at the selected step where that fits.
   void legend(const FrameRow& row) {
     std::array<double, kComponents> held{};
@@ -305,6 +318,7 @@ class CachePicture {
     b_.scene.regions.push_back({.rect = plot, .rows = static_cast<int>(ids.size()), .cols = 1, .row_axis = axis});
   }
 
+  const SceneInput& input_;
   const FrameHistory& history_;
   const ViewState& state_;
   SceneBuilder b_;
@@ -322,7 +336,8 @@ class CacheView final : public View {
     const int64_t step = std::max<int64_t>(resolve(history, state).step, 0);
     return {{find_probe("cache.bytes"), range.begin, range.end},
             {find_probe("cache.entries"), step, step + 1},
-            {find_probe("cache.evicted"), step, step + 1}};
+            {find_probe("cache.evicted"), step, step + 1},
+            {find_probe("attention.mass"), std::max<int64_t>(step + 1 - CacheBlocks::kMostSteps, 0), step + 1}};
   }
   Scene scene(const SceneInput& input) const override { return CachePicture(input).draw(); }
 };

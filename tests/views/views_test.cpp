@@ -99,8 +99,8 @@ TEST(CacheView, HatchesStepsThatAreNotHeld) {
     history.add_token(SampleRun{}.token(step));
     history.add_frame(make_frame_i64("cache.bytes", step, {0, 1}, {4}, {1, 0, 0, 0, 0, 1, 0, 0}));
   }
-  EXPECT_EQ(draw_json("cache", history, at_step(1))["missing"].size(), 1u);
-  EXPECT_EQ(draw_json("cache", history, at_step(5))["missing"].size(), 2u);  // the layers of step 5 as well
+  EXPECT_EQ(draw_json("cache", history, at_step(1))["missing"].size(), 3u);  // and both block maps: no keys are told of
+  EXPECT_EQ(draw_json("cache", history, at_step(5))["missing"].size(), 4u);  // the layers of step 5 as well
   EXPECT_TRUE(says(draw_json("cache", history, at_step(5)), "step 5: not recorded"));
 }
 
