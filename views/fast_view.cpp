@@ -4,6 +4,7 @@
 #include <string>
 
 #include "probes/model_axes.h"
+#include "views/frame_rows.h"
 #include "views/head_maps.h"
 #include "views/scene_builder.h"
 #include "views/token_text.h"
@@ -26,6 +27,8 @@ const std::array<HeadLook, 5> kLooks{{
     {quantity("fast.rate", Together::kMean), "inner step size", Transfer::kSquareRoot},
 }};
 
+constexpr int64_t kFewestUpdates = 2;
+
 class FastPicture {
  public:
   explicit FastPicture(const SceneInput& input)
@@ -39,11 +42,23 @@ class FastPicture {
   Scene draw() {
     if (b_.says_why_empty(fast_view(), history_)) return b_.finish();
     subtitle();
+    if (n_updates() < kFewestUpdates) {
+      b_.message("Fewer than two updates of the fast weights are recorded: nothing to compare yet.");
+      return b_.finish();
+    }
     HeadMaps(b_, input_, now_, kLooks).draw(b_.body);
     return b_.finish();
   }
 
  private:
+  // Every token is one; of those that are held and shown.
+  int64_t n_updates() const {
+    const StepRange steps = visible_range(input_.state.steps, history_.n_processed());
+    int64_t n = 0;
+    for_each_row(history_, *find_probe("fast.update"), steps.begin, steps.end, [&](const FrameRow&) { ++n; });
+    return n;
+  }
+
   void subtitle() {
     std::string text = layer_name(history_.info(), now_.layer);
     if (now_.head >= 0) {

@@ -77,6 +77,13 @@ TEST(FastView, WhatIsMissingIsDrawnAsMissing) {
   EXPECT_NE(scene["notes"].dump().find("Hatched: not recorded"), std::string::npos);
 }
 
+TEST(FastView, SaysNothingOfFewerThanTwoUpdates) {
+  const json one = draw_json(FastRun{}.history(1), {});
+  EXPECT_TRUE(says(one, "Fewer than two updates"));
+  EXPECT_TRUE(one["tiles"].empty());
+  EXPECT_FALSE(draw_json(FastRun{}.history(2), {})["tiles"].empty());
+}
+
 TEST(FastView, SaysWhyAModelHasNone) {
   const FrameHistory history = SampleRun{.n_layers = 2, .n_heads = 2}.history(3);
   EXPECT_EQ((*find_view("fast"))->unavailable(history.info()), "This model has no layers with fast weights.");
