@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "probes/model_axes.h"
 #include "views/bins.h"
 #include "views/routing_cells.h"
 
@@ -41,6 +42,12 @@ float CacheBlockMap::x_of(const Rect& plot, int64_t token) const {
 
 int64_t CacheBlockMap::blocks_per_cell(const Rect& plot, const CacheBlocks& blocks) const {
   return bin_size(std::max<int64_t>(blocks.n_blocks, 1), static_cast<int>(plot.width / kLeastCell));
+}
+
+float CacheBlockMap::wanted_height() const {
+  const auto n_layers = static_cast<float>(attention_layers(history_.info().config).size());
+  const float each = b_.scale_bar_height() + 8 + kMostPitch * n_layers;
+  return 2 * (b_.label() + 4) + kStripHeight + 3 + 2 * each;
 }
 
 void CacheBlockMap::draw(const Rect& area) {

@@ -16,6 +16,8 @@ class CacheBlockMap {
   CacheBlockMap(SceneBuilder& builder, const SceneInput& input, const Selection& now)
       : b_(builder), history_(input.history), state_(input.state), now_(now) {}
 
+  // What it takes with rows as high as they get.
+  float wanted_height() const;
   // The owners and as many maps as fit.
   void draw(const Rect& area);
 

@@ -72,6 +72,11 @@ void add_received(const FrameHistory& history, CacheBlocks& blocks) {
     blocks.mass_row = row;
     ++blocks.n_received;
   });
+  for (size_t row = 0; row < blocks.layers.size(); ++row) {
+    for (int64_t block = 0; block < blocks.n_blocks && blocks.is_gone(row, block); ++block) {
+      blocks.received[row * static_cast<size_t>(blocks.n_blocks) + static_cast<size_t>(block)] = kNan;
+    }
+  }
 }
 
 }  // namespace

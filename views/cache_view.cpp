@@ -80,8 +80,9 @@ class CachePicture {
     const FrameRow row = probe == nullptr ? FrameRow{} : history_.row(*probe, now_.step);
     if (b_.body.height >= kLeastLegendHeight) legend(row);
     if (b_.body.height >= kLeastBlocksHeight && b_.body.width >= kLeastBlocksWidth && has_keys()) {
-      const float height = b_.body.height * 0.46f;
-      CacheBlockMap(b_, input_, now_).draw({b_.body.x, b_.body.bottom() - height, b_.body.width, height});
+      CacheBlockMap blocks(b_, input_, now_);
+      const float height = std::min(b_.body.height * 0.46f, blocks.wanted_height());
+      blocks.draw({b_.body.x, b_.body.bottom() - height, b_.body.width, height});
       b_.body = b_.body.inset(0, 0, 0, height + 10);
     }
     Rect lines_area = b_.body;

@@ -86,10 +86,27 @@ std::vector<ComputedMark> hot_expert_marks(const FrameHistory& history, int32_t 
   constexpr auto kWindow = HotExperts::kWindow;
   std::vector<int32_t> counts(n_experts, 0);
   std::vector<bool> hot(n_experts, false);
-  std::vector<std::vector<int32_t>> window(static_cast<size_t>(kWindow));  // the experts of a step, at step % kWindow
-  int64_t first = -1, last = -2;                                           // the steps that are counted without a gap
+  const auto n_chosen = static_cast<size_t>(std::max(router.n_chosen, 1));
+  std::vector<int32_t> window(static_cast<size_t>(kWindow) * n_chosen, -1);  // experts of step s at (s % kWindow)
+  int64_t first = -1, last = -2;                                             // the steps that are counted without a gap
   const auto share_of = [&](size_t expert) {
     return static_cast<double>(counts[expert]) / static_cast<double>(kWindow);
+  };
+  const auto look_at = [&](size_t expert) {
+    if (hot[expert]) {
+      hot[expert] = share_of(expert) > HotExperts::kEnds * uniform;
+      return;
+    }
+    if (share_of(expert) <= HotExperts::kTimes * uniform) return;
+    hot[expert] = true;
+    marks.push_back({.step = last,
+                     .kind = "hot expert",
+                     .text = "expert " + std::to_string(expert) + " of " + layer_name(history.info(), layer) + " got " +
+                             format_percent(share_of(expert)) + " of the last " + std::to_string(kWindow) +
+                             " tokens, more than " + format_tick(HotExperts::kTimes) + " times its equal share of " +
+                             format_percent(uniform),
+                     .layer = layer,
+                     .expert = static_cast<int32_t>(expert)});
   };
   const int64_t end = history.n_processed();
   const int64_t begin = std::max<int64_t>(end - HotExperts::kMostSteps, 0);
@@ -97,41 +114,22 @@ std::vector<ComputedMark> hot_expert_marks(const FrameHistory& history, int32_t 
     if (row.step != last + 1) {
       std::ranges::fill(counts, 0);
       std::fill(hot.begin(), hot.end(), false);
-      for (auto& ids : window) ids.clear();
+      std::ranges::fill(window, -1);
       first = row.step;
     }
     last = row.step;
-    std::vector<int32_t>& ids = window[static_cast<size_t>(row.step % kWindow)];
-    std::vector<int32_t> touched = ids;
-    for (const int32_t id : ids) --counts[static_cast<size_t>(id)];
-    ids.clear();
-    for (const int32_t id : row.layer_i32(layer)) {
-      if (id < 0 || id >= router.n_experts) continue;
-      ++counts[static_cast<size_t>(id)];
-      ids.push_back(id);
+    const std::span<int32_t> of_step =
+        std::span(window).subspan(static_cast<size_t>(row.step % kWindow) * n_chosen, n_chosen);
+    const std::span<const int32_t> ids = row.layer_i32(layer);
+    for (size_t i = 0; i < n_chosen; ++i) {
+      const int32_t left = of_step[i];
+      if (left >= 0) --counts[static_cast<size_t>(left)];
+      of_step[i] = i < ids.size() && ids[i] >= 0 && ids[i] < router.n_experts ? ids[i] : -1;
+      if (of_step[i] >= 0) ++counts[static_cast<size_t>(of_step[i])];
     }
+    // Shares of a part of a window say nothing; all are looked at, so that those that cool are seen to.
     if (last - first + 1 < kWindow) return;
-    touched.insert(touched.end(), ids.begin(), ids.end());
-    if (last - first + 1 == kWindow) {  // the first whole window: all may be hot
-      touched.resize(n_experts);
-      for (size_t i = 0; i < n_experts; ++i) touched[i] = static_cast<int32_t>(i);
-    }
-    for (const int32_t id : touched) {
-      const auto expert = static_cast<size_t>(id);
-      if (hot[expert]) {
-        hot[expert] = share_of(expert) > HotExperts::kEnds * uniform;
-      } else if (share_of(expert) > HotExperts::kTimes * uniform) {
-        hot[expert] = true;
-        marks.push_back({.step = row.step,
-                         .kind = "hot expert",
-                         .text = "expert " + std::to_string(id) + " of " + layer_name(history.info(), layer) + " got " +
-                                 format_percent(share_of(expert)) + " of the last " + std::to_string(kWindow) +
-                                 " tokens, more than " + format_tick(HotExperts::kTimes) +
-                                 " times its equal share of " + format_percent(uniform),
-                         .layer = layer,
-                         .expert = id});
-      }
-    }
+    for (size_t expert = 0; expert < n_experts; ++expert) look_at(expert);
   });
   return marks;
 }

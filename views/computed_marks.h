@@ -29,7 +29,7 @@ struct HotExperts {
   static constexpr int64_t kWindow = 64;
   static constexpr double kTimes = 3;
   static constexpr double kEnds = 2;
-  static constexpr int64_t kMostSteps = 16384;  // the newest; a longer run is not counted anew for every picture
+  static constexpr int64_t kMostSteps = 4096;  // the newest; a longer run is not counted anew for every picture
 };
 std::vector<ComputedMark> hot_expert_marks(const FrameHistory& history, int32_t layer);
 

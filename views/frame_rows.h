@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "probes/frame_history.h"
+#include "views/bins.h"
+#include "views/view_state.h"
 
 namespace orrery {
 
@@ -27,6 +29,16 @@ void for_each_row(const FrameHistory& history, const Probe& probe, int64_t begin
     while (gap < gaps.size() && gaps[gap].second <= step) ++gap;
     if (gap < gaps.size()) step = gaps[gap].second - 1;
   }
+}
+
+// The last held step of each column of steps_per_col steps from begin on; -1: none.
+inline std::vector<int64_t> last_steps(const FrameHistory& history, const Probe& probe, StepRange steps,
+                                       int64_t steps_per_col) {
+  std::vector<int64_t> last(static_cast<size_t>(ceil_div(std::max<int64_t>(steps.size(), 0), steps_per_col)), -1);
+  for_each_row(history, probe, steps.begin, steps.end, [&](const FrameRow& row) {
+    last[static_cast<size_t>((row.step - steps.begin) / steps_per_col)] = row.step;
+  });
+  return last;
 }
 
 }  // namespace orrery

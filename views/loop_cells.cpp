@@ -16,6 +16,14 @@ std::vector<float> values_of(const FrameRow& row) {
   return {row.f32().begin(), row.f32().end()};
 }
 
+// Calls fn(column, row) with the last recorded step of every column that has one.
+template <typename Fn>
+void for_each_last(const FrameHistory& history, const Probe& probe, const LoopMap& map, Fn&& fn) {
+  for (const int64_t step : last_steps(history, probe, map.steps, map.steps_per_col)) {
+    if (step >= 0) fn(static_cast<size_t>((step - map.steps.begin) / map.steps_per_col), history.row(probe, step));
+  }
+}
+
 // Columns that hold nothing, as maximal ranges of steps.
 std::vector<StepRange> missing_columns(const std::vector<std::vector<float>>& columns, const LoopMap& map) {
   std::vector<StepRange> missing;
@@ -38,8 +46,8 @@ LoopMap loop_map(const FrameHistory& history, const Probe& probe, StepRange step
   map.cols = static_cast<int>(ceil_div(n_steps, map.steps_per_col));
   map.rows = probe.has_axis(Axis::kIteration) ? history.info().config.loop.n_iterations : 1;
   std::vector<std::vector<float>> columns(static_cast<size_t>(map.cols));
-  for_each_row(history, probe, steps.begin, steps.end, [&](const FrameRow& row) {
-    columns[static_cast<size_t>((row.step - steps.begin) / map.steps_per_col)] = values_of(row);
+  for_each_last(history, probe, map, [&](size_t col, const FrameRow& row) {
+    columns[col] = values_of(row);
     map.row = row;
   });
   map.values.assign(static_cast<size_t>(map.rows) * columns.size(), std::numeric_limits<float>::quiet_NaN());
@@ -62,11 +70,9 @@ LoopMap what_if_map(const FrameHistory& history, const WhatIf& what, StepRange s
   map.cols = static_cast<int>(ceil_div(std::max<int64_t>(steps.size(), 0), map.steps_per_col));
   std::vector<std::vector<float>> columns(static_cast<size_t>(map.cols));
   const LoopConfig& loop = history.info().config.loop;
-  for_each_row(history, *find_probe(what_if_probe(what.rule)), steps.begin, steps.end, [&](const FrameRow& row) {
+  for_each_last(history, *find_probe(what_if_probe(what.rule)), map, [&](size_t col, const FrameRow& row) {
     const int32_t depth = depth_if(what, loop, row.f32());
-    auto& column = columns[static_cast<size_t>((row.step - steps.begin) / map.steps_per_col)];
-    column.clear();
-    if (depth > 0) column.push_back(static_cast<float>(depth));
+    if (depth > 0) columns[col].push_back(static_cast<float>(depth));
     map.row = row;
   });
   for (const std::vector<float>& column : columns) {

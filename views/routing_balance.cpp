@@ -69,13 +69,10 @@ RoutingChange routing_change(const FrameHistory& history, StepRange steps, int m
   change.steps_per_col = bin_size(n_steps, max_cols);
   change.cols = static_cast<int>(ceil_div(n_steps, change.steps_per_col));
   const Probe& probe = *find_probe("moe.experts");
-  std::vector<FrameRow> columns(static_cast<size_t>(change.cols));
-  for_each_row(history, probe, steps.begin, steps.end, [&](const FrameRow& row) {
-    columns[static_cast<size_t>((row.step - steps.begin) / change.steps_per_col)] = row;
-  });
+  const std::vector<int64_t> columns = last_steps(history, probe, steps, change.steps_per_col);
   change.values.assign(change.layers.size() * columns.size(), kNan);
   for (size_t col = 0; col < columns.size(); ++col) {
-    const FrameRow& now = columns[col];
+    const FrameRow now = columns[col] >= 0 ? history.row(probe, columns[col]) : FrameRow{};
     const FrameRow before = now && now.step > 0 ? history.row(probe, now.step - 1) : FrameRow{};
     if (now && before) {
       change.row = now;

@@ -46,9 +46,16 @@ void count_shares(const FrameHistory& history, RoutingCells& cells) {
   for_each_row(history, *find_probe("moe.experts"), cells.counted.begin, cells.counted.end, [&](const FrameRow& found) {
     ++cells.n_tokens;
     if (!cells.chosen_row) cells.chosen_row = found;
+    // As a rule a frame has the layers with experts, all and in order.
+    const bool as_rows = found.frame->layers == cells.layers;
+    const std::span<const int32_t> all = found.i32();
+    const size_t stride = as_rows ? all.size() / cells.layers.size() : 0;
     for (size_t row = 0; row < cells.layers.size(); ++row) {
-      for (const int32_t id : found.layer_i32(cells.layers[row])) {
-        if (id >= 0 && id < cells.n_experts[row]) ++counts[cell(cells, row, id)];
+      const std::span<const int32_t> ids =
+          as_rows ? all.subspan(row * stride, stride) : found.layer_i32(cells.layers[row]);
+      int32_t* const of_row = counts.data() + cell(cells, row, 0);
+      for (const int32_t id : ids) {
+        if (id >= 0 && id < cells.n_experts[row]) ++of_row[id];
       }
     }
   });

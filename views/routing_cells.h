@@ -13,7 +13,7 @@ namespace orrery {
 // Layers x experts.
 struct RoutingCells {
   // Steps that are counted at most, the newest: a longer run is not counted anew for every picture.
-  static constexpr int64_t kMostSteps = 16384;
+  static constexpr int64_t kMostSteps = 4096;
 
   std::vector<int32_t> layers;               // with experts; rows
   std::vector<int32_t> n_experts, n_chosen;  // of each layer

@@ -144,7 +144,8 @@ void RoutingLayer::tokens_of_expert(const Rect& area) {
 
 // The greatest weight of each column of steps.
 void RoutingLayer::lane(const Rect& plot, int scale) {
-  const StepRange steps = visible_range(state_.steps, history_.n_processed());
+  StepRange steps = visible_range(state_.steps, history_.n_processed());
+  steps.begin = std::max(steps.begin, steps.end - RoutingCells::kMostSteps);
   const std::vector<float> weights =
       token_values(find_token_scalar("moe.expert"), history_, steps.begin, steps.end, place_of(now_, state_));
   const int64_t per_cell = bin_size(std::max<int64_t>(steps.size(), 1), static_cast<int>(plot.width / kLeastCell));

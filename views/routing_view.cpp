@@ -152,7 +152,8 @@ class RoutingView final : public View {
     if (state.selected.expert < 0 || history.n_steps() == 0) return wanted;
     const auto [first, last] = layout_window(history.tokens(), std::clamp<int64_t>(step, 0, history.n_steps() - 1));
     for (const char* name : {"moe.experts", "moe.weights"}) wanted.push_back({find_probe(name), first, last});
-    wanted.push_back({find_probe("moe.weights"), steps.begin, steps.end});
+    wanted.push_back(
+        {find_probe("moe.weights"), std::max(steps.begin, steps.end - RoutingCells::kMostSteps), steps.end});
     return wanted;
   }
   Scene scene(const SceneInput& input) const override { return RoutingPicture(input).draw(); }

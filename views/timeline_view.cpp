@@ -211,7 +211,7 @@ class TimelinePicture {
       if (x - last_x < 3) continue;
       last_x = x;
       const bool is_hot = mark.kind == "hot expert";
-      const Rect rect{x - 2, plot_.bottom() - kBandHeight - 2, 4, kBandHeight + 2};
+      const Rect rect{x - 3, plot_.bottom() - kBandHeight - 4, 6, kBandHeight + 4};
       b_.box(rect, Paint::of(ColourRole::kPanel), Paint::of(is_hot ? ColourRole::kSeries2 : ColourRole::kSeries4),
              1.5f);
       Select select{.step = mark.step, .layer = mark.layer};
