@@ -93,7 +93,9 @@ class MixingPicture {
     has_bars_ = area.height >= kLeastWithBars;
     for (const MixingLane& lane : lanes_) gutter_ = std::max(gutter_, b_.width(lane.name, TextSize::kLabel));
     gutter_ = std::max(std::min(gutter_, area.width * 0.35f), b_.width("-0.000", TextSize::kLabel)) + 8;
-    tags_ = area.width >= kLeastTags ? b_.width("implied, signed, recomputed", TextSize::kLabel) + 8 : 2;
+    const bool has_state = std::ranges::find(lanes_, LaneKind::kState, &MixingLane::kind) != lanes_.end();
+    const char* longest = has_state ? "implied, signed, recomputed" : "no row is defined";
+    tags_ = area.width >= kLeastTags ? b_.width(longest, TextSize::kLabel) + 8 : 2;
     const float foot = b_.label() + 4 + (has_bars_ ? b_.scale_bar_height() + 4 : 0);
     area_ = area;
     plot_ = area.inset(gutter_, heading(), tags_, foot);
@@ -201,8 +203,9 @@ class MixingPicture {
     const MixingLane& lane = lanes_[i];
     const LaneCells& cells = cells_[i - first_];
     const Rect rect = lane_rect(i);
-    HitRegion region{.rect = rect, .rows = 1, .wheel_zooms_keys = true};
-    region.base.layer = lane.layer;
+    const int row_axis = b_.scene.add_axis(
+        {.name = "mixer", .means = SceneAxis::Means::kLayer, .ids = {lane.layer}, .labels = {lane.name}});
+    HitRegion region{.rect = rect, .rows = 1, .row_axis = row_axis, .wheel_zooms_keys = true};
     if (cells.form == LaneForm::kMissing) {
       b_.hatch(keys_rect(rect, keys_.begin, now_.step + 1));
       region.cols = static_cast<int>(ceil_div(keys_.size(), per_col_));
@@ -218,6 +221,7 @@ class MixingPicture {
                .cols = cells.cols,
                .values = cells.values,
                .scale = scales_[look_of(lane.kind)],
+               .row_axis = row_axis,
                .col_axis = region.col_axis,
                .probe = std::string(cells.row.frame->probe->name)});
       region.rect = std::get<Tile>(b_.scene.items.back()).rect;

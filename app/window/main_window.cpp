@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 #include "app/library/stage_folder.h"
 #include "app/window/appearance.h"
@@ -43,7 +44,7 @@ constexpr std::array<std::pair<const char*, const char*>, 3> kTabs{
     {{"convolution", "state"}, {"mixing", "attention"}, {"lens", "output"}}};
 
 // Not closed, nor a tab behind another.
-bool in_sight(const QWidget& widget) { return widget.isVisible() && !widget.visibleRegion().isEmpty(); }
+bool is_in_sight(const QWidget& widget) { return widget.isVisible() && !widget.visibleRegion().isEmpty(); }
 
 }  // namespace
 
@@ -166,12 +167,6 @@ void MainWindow::build_docks() {
     QDockWidget* dock = add_dock(QStringLiteral("dock_") + canvas->objectName(), title, canvas);
     dock->setTitleBarWidget(new DockGrip(title));  // the view names itself
     canvases_.back().dock = dock;
-    // What a tab that comes to the front wants was not fetched behind.
-    connect(dock, &QDockWidget::visibilityChanged, this, [this](bool shown) {
-      if (!shown) return;
-      view_dirty_ = true;
-      wake_clock();
-    });
     return dock;
   };
   // What a layer mixes with, and beside it what else goes on, the output first; the timeline below both.
@@ -434,6 +429,7 @@ void MainWindow::tick() {
     const FrameTimes::Scope time(times_);
     controller_.tick();
   }
+  find_views_in_sight();
   const bool changed = view_dirty_ || controller_.history().version() != shown_version_;
   if (changed) mark_views_stale();
   draw_stale_views();
@@ -459,6 +455,14 @@ void MainWindow::wake_clock() {
   if (clock_.intervalAsDuration() != kFrame) clock_.setInterval(kFrame);
 }
 
+// What comes into sight, a tab that is brought to the front too, was neither fetched nor drawn behind.
+void MainWindow::find_views_in_sight() {
+  for (ViewCanvas& one : canvases_) {
+    const bool before = std::exchange(one.in_sight, is_in_sight(*one.canvas));
+    view_dirty_ |= one.in_sight && !before;
+  }
+}
+
 void MainWindow::mark_views_stale() {
   const FrameTimes::Scope time(times_);
   shown_version_ = controller_.history().version();
@@ -467,7 +471,7 @@ void MainWindow::mark_views_stale() {
   if (controller_.mode() == SessionController::Mode::kEmpty) return;
   for (ViewCanvas& one : canvases_) {
     one.stale = true;
-    if (in_sight(*one.canvas)) controller_.want(*one.view);
+    if (one.in_sight) controller_.want(*one.view);
   }
   controller_.want_inspector();
 }
@@ -482,7 +486,7 @@ void MainWindow::draw_stale_views() {
     const size_t index = (first + i) % n;
     ViewCanvas& one = canvases_[index];
     if (!one.stale) continue;
-    const bool visible = in_sight(*one.canvas);
+    const bool visible = one.in_sight;
     if (visible && planned_ns > 0 && planned_ns + one.canvas->cost_ns() > kFrameBudgetNs) {
       next_view_ = index;
       return;

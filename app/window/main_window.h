@@ -64,6 +64,7 @@ class MainWindow final : public QMainWindow {
     bool stale = false;        // waits for its turn to be drawn
     bool absent = false;       // the model has nothing to show in it: the dock is hidden, whatever the user chose
     bool was_visible = false;  // what the user chose, while absent
+    bool in_sight = false;     // neither closed nor a tab behind another, at the last tick
   };
 
   // main_window.cpp: construction and behaviour; window_status.cpp: refresh_page, refresh_status and what they call
@@ -79,6 +80,7 @@ class MainWindow final : public QMainWindow {
   void connect_controller();
   void tick();
   void wake_clock();
+  void find_views_in_sight();
   void mark_views_stale();
   void draw_stale_views();
   void refresh_status();

@@ -143,6 +143,11 @@ TEST(SessionStore, GivesBackTheRunRecord) {
   const RunInfo info = run_info(*back);
   EXPECT_EQ(info.level, "light");
   EXPECT_EQ(info.fingerprint, "another");
+  ASSERT_TRUE(info.sampling);
+  EXPECT_EQ(info.sampling->top_k, record.settings.top_k);
+  EXPECT_EQ(info.sampling->top_p, record.settings.top_p);
+  EXPECT_EQ(info.sampling->temperature, record.settings.temperature);
+  EXPECT_EQ(info.sampling->seed, record.settings.seed);
 }
 
 TEST(SessionStore, TextThatIsNotUtf8IsKeptAsJson) {

@@ -197,7 +197,7 @@ TEST(MixingView, AClickSelectsLayerAndKeyAndTheWheelZoomsKeys) {
     const auto hit = hit_test(scene, p);
     ASSERT_TRUE(hit && hit->click);
     EXPECT_EQ(std::get<Select>(*hit->click), (Select{.layer = 2, .key = 4}));
-    EXPECT_NE(hit->tooltip.find("state.row"), std::string::npos);
+    EXPECT_NE(hit->tooltip.find("mixer 2 Mamba-2, key 4\nstate.row"), std::string::npos) << hit->tooltip;
     ASSERT_TRUE(std::holds_alternative<ZoomKeys>(*wheel_at(scene, p, 1)));
     ViewState zoomed = at(15, 3);
     apply(zoomed, ZoomKeys{{4, 12}});
