@@ -186,6 +186,20 @@ const char* lane_form_name(LaneForm form) {
   return "";
 }
 
+const char* why_missing(LaneKind kind) {
+  switch (kind) {
+    case LaneKind::kState:
+      return "implied rows are computed again: shot --model, or export --recompute of state.row";
+    case LaneKind::kFastWeights:
+      return "nothing says which tokens weights that learn read from";
+    case LaneKind::kAttention:
+      return "neither attention.row nor attention.mass is recorded at this step";
+    case LaneKind::kTaps:
+      break;
+  }
+  return "conv.taps is not recorded at this step";
+}
+
 std::vector<MixingLane> mixing_lanes(const ModelConfig& config) {
   std::vector<MixingLane> lanes;
   for (int32_t layer = 0; layer < config.n_layers(); ++layer) {

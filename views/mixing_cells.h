@@ -32,6 +32,8 @@ enum class LaneForm : uint8_t {
   kTaps,       // conv.taps, each at the key that it reads
 };
 const char* lane_form_name(LaneForm form);  // "exact"
+// Why a lane is missing, and how to get it.
+const char* why_missing(LaneKind kind);
 
 // A lane over keys: its heads together (the weight that is greatest in size, with its sign), in bins.
 struct LaneCells {

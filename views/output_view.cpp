@@ -80,7 +80,9 @@ class OutputPicture {
   // What came next, and what is known of why.
   std::string outcome() const {
     if (next_ == nullptr) return "Nothing was chosen yet.";
-    const char* how = next_->segment == Segment::kGenerated ? "Sampled: " : "Next in the prompt: ";
+    const char* how = next_->segment == Segment::kGenerated ? "Sampled: "
+                      : next_->segment == Segment::kForced  ? "Given: "
+                                                            : "Next in the prompt: ";
     std::string text = how + token_label(next_->bytes);
     const auto found = std::ranges::find(candidates_, next_->id, &OutputCandidate::id);
     if (found == candidates_.end()) return text + ", outside the 64 likeliest";

@@ -129,6 +129,8 @@ TEST(OutputView, DoesNotExplainATokenThatWasGiven) {
   const json scene = draw_json("output", run, at(0), {900, 700});
   EXPECT_FALSE(says(scene, "top-k"));
   EXPECT_TRUE(named(scene["series"], "probability after the samplers").is_null());
+  EXPECT_TRUE(says(scene, "Next in the prompt: <b>"));
+  EXPECT_TRUE(says(draw_json("output", history({}, Segment::kForced, 101), at(0), {900, 700}), "Given: <b>"));
 }
 
 TEST(OutputView, AClickOnACandidatePinsItForTheLens) {

@@ -1,0 +1,53 @@
+#include "views/mixing_keys.h"
+
+#include <algorithm>
+
+namespace orrery {
+
+float MixingKeys::x(double key) const {
+  const auto span = static_cast<double>(std::max<int64_t>(end - keys.begin, 1));
+  return plot.x + static_cast<float>((key - static_cast<double>(keys.begin)) / span) * plot.width;
+}
+
+Rect MixingKeys::within(const Rect& rect, int64_t from, int64_t to) const {
+  const float left = x(static_cast<double>(std::clamp(from, keys.begin, end)));
+  const float right = x(static_cast<double>(std::clamp(to, keys.begin, end)));
+  return {left, rect.y, right - left, rect.height};
+}
+
+int MixingKeys::add_axis(SceneBuilder& builder, int64_t per_cell, std::vector<Tick> ticks) const {
+  return builder.scene.add_axis({.name = "key",
+                                 .unit = "token",
+                                 .means = SceneAxis::Means::kKey,
+                                 .begin = keys.begin,
+                                 .end = keys.end,
+                                 .per_cell = per_cell,
+                                 .ticks = std::move(ticks)});
+}
+
+std::vector<Tick> MixingKeys::draw_ticks(SceneBuilder& builder, const Rect& below) const {
+  const auto low = static_cast<double>(keys.begin);
+  const auto high = static_cast<double>(end);
+  return builder.axis({.plot = below,
+                       .low = low,
+                       .high = high,
+                       .ticks = round_ticks(low, high - 1, static_cast<int>(below.width / 70), true),
+                       .grid = false,
+                       .cells = true});
+}
+
+void MixingKeys::draw_marks(SceneBuilder& builder, const Rect& chart, const ViewState& state, int64_t selected) const {
+  const auto mark = [&](int64_t key, Paint paint) {
+    if (key < keys.begin || key >= keys.end) return;
+    const float at = x(static_cast<double>(key) + 0.5);
+    builder.rule({at, chart.y}, {at, chart.bottom()}, paint);
+  };
+  mark(state.hovered.key, Paint::of(ColourRole::kHover, 0.7f));
+  mark(selected, Paint::of(ColourRole::kAccent, 0.8f));
+}
+
+void MixingKeys::draw_later(SceneBuilder& builder, const Rect& chart, int64_t step) const {
+  builder.box(within(chart, step + 1, end), Paint::of(ColourRole::kGrid, 0.35f));
+}
+
+}  // namespace orrery

@@ -1,0 +1,42 @@
+// What the mixers of the selected layer read, head by head, as bars by key: a part of the mixing view.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "views/mixing_cells.h"
+#include "views/mixing_keys.h"
+#include "views/scene_builder.h"
+
+namespace orrery {
+
+class MixingRows {
+ public:
+  // axis: of the keys, in cells of keys.per_col. All must outlive this.
+  MixingRows(SceneBuilder& builder, const FrameHistory& history, const ViewState& state, const Selection& now,
+             std::span<const MixingLane> lanes, const MixingKeys& keys, int axis)
+      : b_(builder), history_(history), state_(state), now_(now), lanes_(lanes), keys_(keys), axis_(axis) {}
+
+  // One below the other, as many as fit.
+  void draw(const Rect& area);
+
+ private:
+  float heading() const { return 1.5f * b_.label() + 1; }
+  int32_t head_of(const MixingLane& lane) const;
+  std::string row_name(const MixingLane& lane) const;
+  std::string row_heading(const MixingLane& lane, const LaneRow& row) const;
+  void row(const MixingLane& lane, const Rect& plot, Point heading_at);
+  template <typename Y>
+  void value_bars(const LaneRow& row, const Rect& plot, const Y& y_of, Paint paint);
+  void record(const MixingLane& lane, const LaneRow& row);
+
+  SceneBuilder& b_;
+  const FrameHistory& history_;
+  const ViewState& state_;
+  const Selection& now_;
+  const std::span<const MixingLane> lanes_;
+  const MixingKeys& keys_;
+  const int axis_;
+};
+
+}  // namespace orrery
