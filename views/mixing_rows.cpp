@@ -96,7 +96,14 @@ void MixingRows::row(const MixingLane& lane, const Rect& plot, Point heading_at)
   };
   const bool behind = row.form == LaneForm::kBlockMass;
   const Paint paint = Paint::of(kMixingLooks[mixing_look_of(lane.kind)].bars);
-  value_bars(row, plot, y_of, behind ? Paint::of(ColourRole::kSeries1, 0.25f) : paint);
+  // Signed ones have the colours of their map, half way to its ends.
+  const bool is_signed = lane.kind == LaneKind::kState;
+  const float half = b_.scene.scales[static_cast<size_t>(signed_scale_)].high / 2;
+  value_bars(row, plot, y_of,
+             is_signed ? Paint::mapped(signed_scale_, half)
+             : behind  ? Paint::of(ColourRole::kSeries1, 0.25f)
+                       : paint,
+             Paint::mapped(signed_scale_, -half));
   for (const auto& [key, weight] : row.top) {
     if (key < keys_.keys.begin || key >= keys_.keys.end) continue;
     const float x = keys_.x(static_cast<double>(key));
@@ -121,7 +128,7 @@ void MixingRows::row(const MixingLane& lane, const Rect& plot, Point heading_at)
 
 // One bar a value, or the greatest and the least of those that share a pixel.
 template <typename Y>
-void MixingRows::value_bars(const LaneRow& row, const Rect& plot, const Y& y_of, Paint paint) {
+void MixingRows::value_bars(const LaneRow& row, const Rect& plot, const Y& y_of, Paint up, Paint down) {
   const int64_t first = keys_.keys.begin / row.keys_per_value;
   const int64_t end = std::min(ceil_div(keys_.keys.end, row.keys_per_value), std::ssize(row.values));
   const float pitch = keys_.x(static_cast<double>(row.keys_per_value)) - keys_.x(0);
@@ -145,8 +152,8 @@ void MixingRows::value_bars(const LaneRow& row, const Rect& plot, const Y& y_of,
         b_.box({left, std::min(a, b), std::min(width, plot.right() - left), std::fabs(a - b)}, with);
       }
     };
-    if (most > 0) bar(most, paint);
-    if (least < 0) bar(least, Paint::of(ColourRole::kSeries3));
+    if (most > 0) bar(most, up);
+    if (least < 0) bar(least, down);
   }
 }
 

@@ -12,10 +12,17 @@ namespace orrery {
 
 class MixingRows {
  public:
-  // axis: of the keys, in cells of keys.per_col. All must outlive this.
+  // axis: of the keys, in cells of keys.per_col. signed_scale: of implied weights. All must outlive this.
   MixingRows(SceneBuilder& builder, const FrameHistory& history, const ViewState& state, const Selection& now,
-             std::span<const MixingLane> lanes, const MixingKeys& keys, int axis)
-      : b_(builder), history_(history), state_(state), now_(now), lanes_(lanes), keys_(keys), axis_(axis) {}
+             std::span<const MixingLane> lanes, const MixingKeys& keys, int axis, int signed_scale)
+      : b_(builder),
+        history_(history),
+        state_(state),
+        now_(now),
+        lanes_(lanes),
+        keys_(keys),
+        axis_(axis),
+        signed_scale_(signed_scale) {}
 
   // One below the other, as many as fit.
   void draw(const Rect& area);
@@ -27,7 +34,7 @@ class MixingRows {
   std::string row_heading(const MixingLane& lane, const LaneRow& row) const;
   void row(const MixingLane& lane, const Rect& plot, Point heading_at);
   template <typename Y>
-  void value_bars(const LaneRow& row, const Rect& plot, const Y& y_of, Paint paint);
+  void value_bars(const LaneRow& row, const Rect& plot, const Y& y_of, Paint up, Paint down);
   void record(const MixingLane& lane, const LaneRow& row);
 
   SceneBuilder& b_;
@@ -37,6 +44,7 @@ class MixingRows {
   const std::span<const MixingLane> lanes_;
   const MixingKeys& keys_;
   const int axis_;
+  const int signed_scale_;
 };
 
 }  // namespace orrery

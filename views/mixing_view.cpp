@@ -55,7 +55,9 @@ class MixingPicture {
     if (!place(upper)) return b_.finish();
     read();
     lanes();
-    if (!lower.empty()) MixingRows(b_, history_, state_, now_, lanes_, keys_, axis_).draw(lower);
+    if (!lower.empty())
+      MixingRows(b_, history_, state_, now_, lanes_, keys_, axis_, scales_[mixing_look_of(LaneKind::kState)])
+          .draw(lower);
     notes();
     return b_.finish();
   }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "engine/sampler.h"
 #include "tests/views/sample_run.h"
 #include "tests/views/scene_json.h"
 #include "views/json_renderer.h"
@@ -86,6 +87,52 @@ TEST(Sampling, SaysWhereItCannotBeExact) {
   few.resize(10);
   EXPECT_EQ(sampling_of(open, few, {}).approximate, "");
   EXPECT_EQ(sampling_of(open, few, {}).n_left, 10);
+}
+
+TEST(Sampling, AgreesWithWhatTheSamplerDraws) {
+  // 500 tokens, of which the 64 likeliest are recorded; ids in no order.
+  std::vector<float> logits(500);
+  for (size_t id = 0; id < logits.size(); ++id) logits[id] = 3.5f * std::sin(static_cast<float>(id * id % 977)) + 1.0f;
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+  std::vector<OutputCandidate> candidates;
+  for (size_t id = 0; id < logits.size(); ++id) {
+    candidates.push_back({static_cast<int32_t>(id), std::exp(static_cast<double>(logits[id])) / sum});
+  }
+  std::ranges::stable_sort(candidates, std::greater<>(), &OutputCandidate::probability);
+  candidates.resize(64);
+  const std::vector<int32_t> before{candidates[5].id, candidates[20].id, 3};
+  for (const SamplingInfo& info : {SamplingInfo{.temperature = 0.8, .top_k = 40, .top_p = 0.95},
+                                   SamplingInfo{.temperature = 1.3, .top_k = 12, .top_p = 1},
+                                   SamplingInfo{.temperature = 1, .top_k = 0, .top_p = 0.3},
+                                   SamplingInfo{.temperature = 0.5, .top_k = 64, .top_p = 1, .min_p = 0.3},
+                                   SamplingInfo{.temperature = 1, .top_k = 5, .top_p = 1, .repeat_penalty = 1.5},
+                                   SamplingInfo{.temperature = 0}}) {
+    const Sampling said = sampling_of(info, candidates, tokens(before));
+    EXPECT_EQ(said.approximate, "");
+    Sampler sampler({.temperature = info.temperature,
+                     .top_k = info.top_k,
+                     .top_p = info.top_p,
+                     .min_p = info.min_p,
+                     .repeat_penalty = info.repeat_penalty,
+                     .seed = 7});
+    std::vector<bool> drawn(candidates.size(), false);
+    for (int draw = 0; draw < 2000; ++draw) {
+      const Result<SampledToken> token = sampler.sample(logits, before);
+      ASSERT_TRUE(token);
+      const auto found = std::ranges::find(candidates, token->id, &OutputCandidate::id);
+      ASSERT_NE(found, candidates.end());
+      const auto i = static_cast<size_t>(found - candidates.begin());
+      drawn[i] = true;
+      EXPECT_EQ(said.cut[i], CutBy::kNothing);
+      EXPECT_NEAR(said.probabilities[i], static_cast<double>(token->probability), 1e-6);
+    }
+    for (size_t i = 0; i < candidates.size(); ++i) {
+      if (said.probabilities[i] > 0.01) {
+        EXPECT_TRUE(drawn[i]) << "one of " << said.n_left;
+      }
+    }
+  }
 }
 
 FrameHistory history(const SamplingInfo& settings, Segment segment, int32_t next_id) {
