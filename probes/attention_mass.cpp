@@ -1,5 +1,6 @@
 // attention.mass: a row's weights summed per block of 64 keys, the pages of the key/value cache.
 #include "probes/definitions.h"
+#include "probes/head_scalar.h"
 #include "probes/model_axes.h"
 
 namespace orrery {
@@ -25,6 +26,7 @@ std::span<const Probe> attention_mass_probes() {
           },
       .width = [](const ModelConfig& config) { return FieldWidth{.per_block = longest(config, attention_heads_in)}; },
       .size_in = attention_heads_in,
+      .fraction_bits = kWeightFractionBits,
   }};
   return kProbes;
 }

@@ -29,6 +29,7 @@ std::span<const Probe> attention_top_probes() {
                 return FieldWidth{.fixed = longest(config, attention_heads_in) * kAttentionTopKeys * 2};
               },
           .size_in = attention_heads_in,
+          .fraction_bits = kWeightFractionBits,
       },
       head_scalar("attention.rest", "The sum of a head's weights outside its 32 largest.", "", Quantity::kAttentionRest,
                   Level::kStandard),

@@ -18,6 +18,10 @@ extern const HeadAxis kAttentionHeads;  // query heads
 extern const HeadAxis kStateHeads;      // of recurrences; groups of Mamba-1's channels
 extern const HeadAxis kFastHeads;       // of layers with fast weights
 
+// Of summaries of attention weights, which are bulky: off by 2^-21 = 4.8e-7 at most, a hundredth of what two correct
+// computations of a weight may differ by.
+inline constexpr int kWeightFractionBits = 20;
+
 // An exact f32 probe over [t, layer, head]. The texts must live as long as the program.
 Probe head_scalar(std::string_view name, std::string_view description, std::string_view unit, Quantity quantity,
                   Level level, const HeadAxis& heads = kAttentionHeads);

@@ -64,6 +64,9 @@ struct Probe {
   int32_t (*size_in)(const LayerConfig& layer) = nullptr;
   // Whether a model has what belongs to no layer; null: every model has.
   bool (*is_in)(const ModelConfig& config) = nullptr;
+  // Values (of lists of tops their weights) are multiples of 2^-fraction_bits: rounded when the Frame is cut, so that
+  // live, recorded and recomputed ones are the same. 0: as computed.
+  int fraction_bits = 0;
 
   bool has_layers() const { return axes.size() > 1 && axes[1] == Axis::kLayer; }
   bool has_axis(Axis axis) const {

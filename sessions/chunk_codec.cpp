@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "sessions/byte_shuffle.h"
+#include "sessions/fixed_point.h"
 
 namespace orrery {
 namespace {
@@ -90,9 +91,10 @@ bool ascending(const std::vector<int32_t>& ids) {
 }
 
 // What a chunk of the probe may look like in a model: the largest form.
-ChunkForm largest_form(const Probe& probe, const ModelConfig& config) {
+ChunkForm largest_form(const Probe& probe, const ModelConfig& config, int32_t level) {
   ChunkForm form;
   form.probe = &probe;
+  form.level = level;
   if (probe.has_layers()) form.layers = probe.layers(config);
   form.inner = probe.inner_shape(config, 1);
   const auto axes = inner_axes(probe);
@@ -125,21 +127,51 @@ Result<void> check_form(const ChunkForm& form, const ChunkForm& largest) {
   return {};
 }
 
-Result<size_t> shuffle_of(std::string_view codec) {
-  size_t n = 0;
-  const bool framed = codec.starts_with(kShuffle) && codec.ends_with(kZstd) && codec.size() > 12;
-  if (framed) {
-    const std::string_view digits = codec.substr(kShuffle.size(), codec.size() - kShuffle.size() - kZstd.size());
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
-    if (error != std::errc() || end != digits.data() + digits.size()) n = 0;
+struct Codec {
+  Words words = Words::kPlain;
+  size_t record_bytes = 0;
+};
+
+Result<Codec> parse_codec(std::string_view text) {
+  Codec codec;
+  for (const Words words : {Words::kFixed, Words::kRanked}) {
+    const std::string_view prefix = words_name(words);
+    if (!text.starts_with(prefix)) continue;
+    codec.words = words;
+    text.remove_prefix(prefix.size());
   }
-  if (n < 1 || n > 64) return Error{ErrorCode::kUnsupported, "a chunk has an unknown codec"};
-  return n;
+  const bool framed = text.starts_with(kShuffle) && text.ends_with(kZstd) && text.size() > 12;
+  if (framed) {
+    const std::string_view digits = text.substr(kShuffle.size(), text.size() - kShuffle.size() - kZstd.size());
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), codec.record_bytes);
+    if (error != std::errc() || end != digits.data() + digits.size()) codec.record_bytes = 0;
+  }
+  if (codec.record_bytes < 1 || codec.record_bytes > 64) {
+    return Error{ErrorCode::kUnsupported, "a chunk has an unknown codec"};
+  }
+  return codec;
+}
+
+bool is_ranked_list(const ChunkForm& form) {
+  return form.level == 0 && form.probe->has_axis(Axis::kTop) && form.inner.size() > 1 && form.inner.back() == 2;
+}
+
+// The lists of one chunk, for Words::kRanked.
+RankedLists lists_of(const ChunkForm& form, int64_t step_begin) {
+  const int64_t list_pairs = form.inner[form.inner.size() - 2];
+  return {.list_pairs = static_cast<size_t>(list_pairs),
+          .lists_per_step = static_cast<size_t>(fixed_values(form) / (2 * list_pairs)),
+          .step_begin = step_begin};
+}
+
+Words words_for(const ChunkForm& form) {
+  if (form.probe->fraction_bits != kFixedPointBits || form.level != 0) return Words::kPlain;
+  return is_ranked_list(form) ? Words::kRanked : Words::kFixed;
 }
 
 }  // namespace
 
-size_t ChunkForm::value_bytes() const { return probe->dtype == DType::kI64 ? 8 : 4; }
+size_t ChunkForm::value_bytes() const { return dtype() == DType::kI64 ? 8 : 4; }
 
 Result<ChunkForm> ChunkForm::of(const Frame& frame) {
   const Probe& probe = *frame.probe;
@@ -149,9 +181,13 @@ Result<ChunkForm> ChunkForm::of(const Frame& frame) {
   if (frame.step_begin < 0 || frame.step_end <= frame.step_begin || frame.step_end > kMaxSteps) {
     return wrong("steps beyond what a session holds");
   }
-  if (frame.shape.size() != probe.axes.size() || frame.shape[0] != frame.n_steps()) return wrong("the wrong shape");
+  if (frame.shape.size() != probe.axes.size() || frame.n_rows() * steps_per_cell(frame.level) != frame.n_steps() ||
+      frame.step_begin % steps_per_cell(frame.level) != 0 || (frame.level != 0 && !has_levels(probe))) {
+    return wrong("the wrong shape");
+  }
   ChunkForm form;
   form.probe = &probe;
+  form.level = frame.level;
   form.layers = frame.layers;
   form.heads = frame.heads;
   if (probe.has_layers() && frame.shape[1] != static_cast<int64_t>(frame.layers.size()))
@@ -189,10 +225,13 @@ Result<size_t> ChunkForm::bytes_of(int64_t step_begin, int64_t step_end) const {
                    std::to_string(step_end));
   }
   const Axis axis = keyed_axis(*probe);
-  const int64_t n =
-      axis == Axis::kStep ? step_end - step_begin : keyed_sum(axis, step_end) - keyed_sum(axis, step_begin);
+  if (step_begin % row_steps() != 0 || step_end % row_steps() != 0) {
+    return invalid("a chunk of a coarse level does not begin and end with a cell");
+  }
+  const int64_t n_rows = (step_end - step_begin) / row_steps();
+  const int64_t n = axis == Axis::kStep ? n_rows : keyed_sum(axis, step_end) - keyed_sum(axis, step_begin);
   int64_t n_bytes = 0;
-  const size_t limit = step_end - step_begin > 1 ? kMaxChunkBytes : kMaxStepBytes;
+  const size_t limit = n_rows > 1 ? kMaxChunkBytes : kMaxStepBytes;
   if (__builtin_mul_overflow(n, fixed_values(*this) * static_cast<int64_t>(value_bytes()), &n_bytes) ||
       static_cast<uint64_t>(n_bytes) > limit) {
     return invalid("a chunk is larger than a session may hold");
@@ -202,7 +241,8 @@ Result<size_t> ChunkForm::bytes_of(int64_t step_begin, int64_t step_end) const {
 
 void append_step(const Frame& frame, const ChunkForm& form, int64_t step, std::vector<std::byte>& raw) {
   const size_t frame_step_bytes = static_cast<size_t>(frame.values_per_step()) * form.value_bytes();
-  const std::byte* from = frame.payload.get() + static_cast<size_t>(step - frame.step_begin) * frame_step_bytes;
+  const std::byte* from =
+      frame.payload.get() + static_cast<size_t>((step - frame.step_begin) / form.row_steps()) * frame_step_bytes;
   const size_t n_bytes = form.bytes_at(step);
   const size_t at = raw.size();
   raw.resize(at + n_bytes);
@@ -225,7 +265,7 @@ ChunkEncoder::ChunkEncoder() : context_(ZSTD_createCCtx()) {
   ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, kZstdLevel);
 }
 
-ChunkEncoder::Encoded ChunkEncoder::encode(const ChunkForm& form, std::span<const std::byte> raw) {
+ChunkEncoder::Encoded ChunkEncoder::encode(const ChunkForm& form, int64_t step_begin, std::span<const std::byte> raw) {
   plain_.clear();
   append_u32(plain_, kLayoutVersion);
   append_u32(plain_, static_cast<uint32_t>(form.layers.size()));
@@ -236,29 +276,41 @@ ChunkEncoder::Encoded ChunkEncoder::encode(const ChunkForm& form, std::span<cons
   for (const int64_t size : form.inner) append_u32(plain_, static_cast<uint32_t>(size));
   const size_t n_header = plain_.size();
   const size_t record = record_bytes(*form.probe, form);
+  // Values that a device or an older build did not round are stored as they are.
+  Words words = words_for(form);
+  if (words != Words::kPlain) {
+    words_.resize(raw.size());
+    const bool fits = words == Words::kFixed ? to_fixed(raw, words_.data())
+                                             : to_ranked(raw, lists_of(form, step_begin), words_.data());
+    if (fits) raw = words_;
+    if (!fits) words = Words::kPlain;
+  }
   plain_.resize(n_header + raw.size());
   shuffle_bytes(raw, record, plain_.data() + n_header);
 
   compressed_.resize(ZSTD_compressBound(plain_.size()));
   const size_t n = ZSTD_compress2(context_.get(), compressed_.data(), compressed_.size(), plain_.data(), plain_.size());
   CHECK(ZSTD_isError(n) == 0, "zstd failed in a buffer that is large enough");
-  return {record == 8    ? "shuffle8+zstd"
-          : record == 16 ? "shuffle16+zstd"
-                         : "shuffle4+zstd",
+  return {words == Words::kFixed    ? "fixed20+shuffle4+zstd"
+          : words == Words::kRanked ? "ranked20+shuffle8+zstd"
+          : record == 8             ? "shuffle8+zstd"
+          : record == 16            ? "shuffle16+zstd"
+                                    : "shuffle4+zstd",
           std::span(compressed_).first(n)};
 }
 
-Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config, int64_t step_begin, int64_t step_end,
-                                   std::string_view codec, std::span<const std::byte> data) {
-  ORRERY_ASSIGN_OR_RETURN(const size_t record, shuffle_of(codec));
-  const ChunkForm largest = largest_form(probe, config);
+Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config, int32_t level, int64_t step_begin,
+                                   int64_t step_end, std::string_view codec, std::span<const std::byte> data) {
+  ORRERY_ASSIGN_OR_RETURN(const Codec stored, parse_codec(codec));
+  if (!is_level(level) || (level != 0 && !has_levels(probe))) return invalid("a chunk has a level that cannot be");
+  const ChunkForm largest = largest_form(probe, config, level);
   const size_t n_most_header =
       16 + 4 * (largest.layers.size() + (largest.inner.empty() ? 0 : static_cast<size_t>(largest.inner[0])) +
                 largest.inner.size());
   // The largest form may be beyond the bounds where the chunk itself, with fewer layers or heads, is not.
   const auto most = largest.bytes_of(step_begin, step_end);
   if (step_begin < 0 || step_end <= step_begin || step_end > kMaxSteps) return most.error();
-  const size_t n_most = most ? *most : (step_end - step_begin > 1 ? kMaxChunkBytes : kMaxStepBytes);
+  const size_t n_most = most ? *most : (step_end - step_begin > largest.row_steps() ? kMaxChunkBytes : kMaxStepBytes);
 
   const unsigned long long declared = ZSTD_getFrameContentSize(data.data(), data.size());
   if (declared == ZSTD_CONTENTSIZE_ERROR || declared == ZSTD_CONTENTSIZE_UNKNOWN) {
@@ -275,6 +327,7 @@ Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config
   WordReader words{plain};
   if (words.next() != kLayoutVersion) return Error{ErrorCode::kUnsupported, "a chunk has an unknown layout"};
   chunk.form.probe = &probe;
+  chunk.form.level = level;
   chunk.form.layers = words.list<int32_t>(plain.size());
   chunk.form.heads = words.list<int32_t>(plain.size());
   chunk.form.inner = words.list<int64_t>(8);
@@ -283,25 +336,32 @@ Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config
   ORRERY_ASSIGN_OR_RETURN(const size_t n_values_bytes, chunk.form.bytes_of(step_begin, step_end));
   if (words.bytes.size() != n_values_bytes) return invalid("a chunk's size does not fit its steps");
   chunk.raw.resize(n_values_bytes);
-  unshuffle_bytes(words.bytes, record, chunk.raw.data());
+  unshuffle_bytes(words.bytes, stored.record_bytes, chunk.raw.data());
+  if (stored.words != Words::kPlain && chunk.form.dtype() != DType::kF32) {
+    return invalid("a chunk's codec does not fit its probe");
+  }
+  if (stored.words == Words::kFixed) from_fixed(chunk.raw);
+  if (stored.words == Words::kRanked) {
+    if (!is_ranked_list(chunk.form)) return invalid("a chunk's codec does not fit its probe");
+    from_ranked(chunk.raw, lists_of(chunk.form, step_begin));
+  }
   return chunk;
 }
 
-Frame cut_chunk(const std::shared_ptr<const UnpackedChunk>& chunk, int64_t run, int32_t level, int64_t begin,
-                int64_t end) {
+Frame cut_chunk(const std::shared_ptr<const UnpackedChunk>& chunk, int64_t run, int64_t begin, int64_t end) {
   const ChunkForm& form = chunk->form;
   CHECK(begin >= chunk->step_begin && begin < end && end <= chunk->step_end);
   Frame frame;
   frame.run = run;
   frame.probe = form.probe;
-  frame.level = level;
+  frame.level = form.level;
   frame.step_begin = begin;
   frame.step_end = end;
   frame.layers = form.layers;
   frame.heads = form.heads;
   frame.origin = Origin::kRecorded;
   frame.shape = form.step_shape(end - 1);
-  frame.shape.insert(frame.shape.begin(), end - begin);
+  frame.shape.insert(frame.shape.begin(), (end - begin) / form.row_steps());
   frame.payload_bytes = static_cast<size_t>(frame.n_values()) * form.value_bytes();
 
   size_t offset = 0;

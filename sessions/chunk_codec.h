@@ -25,6 +25,7 @@ inline constexpr int64_t kMaxSteps = int64_t{1} << 22;
 // The form of one step's values: what all steps of a chunk have in common.
 struct ChunkForm {
   const Probe* probe = nullptr;
+  int32_t level = 0;            // rows are steps, or cells of several (probes/levels.h)
   std::vector<int32_t> layers;  // ascending; empty where the probe has no layer axis
   std::vector<int32_t> heads;   // as Frame::heads
   std::vector<int64_t> inner;   // sizes after [t, layer]; 0 for kKey and kKeyBlock, which the step gives
@@ -32,33 +33,37 @@ struct ChunkForm {
 
   // The form of a frame; kInvalidArgument where its shape does not fit its probe and its steps.
   static Result<ChunkForm> of(const Frame& frame);
+  int64_t row_steps() const { return steps_per_cell(level); }
+  DType dtype() const { return level == 0 ? probe->dtype : DType::kF32; }
   // Sizes after t of a Frame whose last step is `step`.
   std::vector<int64_t> step_shape(int64_t step) const;
-  int64_t values_at(int64_t step) const;  // stored for that step
+  int64_t values_at(int64_t step) const;  // stored for the row of that step
   size_t value_bytes() const;
   size_t bytes_at(int64_t step) const { return static_cast<size_t>(values_at(step)) * value_bytes(); }
-  // Bytes of steps [begin, end), exactly; kInvalidFile where that is beyond the bounds above.
+  // Bytes of steps [begin, end), whole rows, exactly; kInvalidFile where that is beyond the bounds above.
   Result<size_t> bytes_of(int64_t step_begin, int64_t step_end) const;
 };
 
 // Appends the stored bytes of one row of a frame (its key axis cut to what the row may see).
 void append_step(const Frame& frame, const ChunkForm& form, int64_t step, std::vector<std::byte>& raw);
 
-// Encodes raw steps into `data`. Buffers are kept between calls. One thread at a time.
+// Encodes raw rows into `data`. Buffers are kept between calls. One thread at a time.
 class ChunkEncoder {
  public:
   ChunkEncoder();
   struct Encoded {
-    std::string_view codec;           // "shuffle4+zstd"
+    std::string_view codec;           // "fixed20+shuffle4+zstd": schema.h
     std::span<const std::byte> data;  // valid until the next call
   };
-  Encoded encode(const ChunkForm& form, std::span<const std::byte> raw);
+  // The rows from step_begin on.
+  Encoded encode(const ChunkForm& form, int64_t step_begin, std::span<const std::byte> raw);
 
  private:
   struct FreeContext {
     void operator()(ZSTD_CCtx_s* context) const;
   };
   std::unique_ptr<ZSTD_CCtx_s, FreeContext> context_;
+  std::vector<std::byte> words_;
   std::vector<std::byte> plain_;
   std::vector<std::byte> compressed_;
 };
@@ -71,12 +76,11 @@ struct UnpackedChunk {
   std::vector<std::byte> raw;
 };
 
-// Steps [begin, end) of a chunk as a Frame, rectangular again; may share the chunk's memory.
-Frame cut_chunk(const std::shared_ptr<const UnpackedChunk>& chunk, int64_t run, int32_t level, int64_t begin,
-                int64_t end);
+// Steps [begin, end), whole rows, of a chunk as a Frame, rectangular again; may share the chunk's memory.
+Frame cut_chunk(const std::shared_ptr<const UnpackedChunk>& chunk, int64_t run, int64_t begin, int64_t end);
 
 // Checks everything against the probe's axes, the model and the step range before memory is taken. kInvalidFile.
-Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config, int64_t step_begin, int64_t step_end,
-                                   std::string_view codec, std::span<const std::byte> data);
+Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config, int32_t level, int64_t step_begin,
+                                   int64_t step_end, std::string_view codec, std::span<const std::byte> data);
 
 }  // namespace orrery

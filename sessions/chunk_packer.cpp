@@ -10,6 +10,16 @@ constexpr size_t kTargetBytes = size_t{96} << 10;  // compressed
 }  // namespace
 
 Result<void> ChunkPacker::add(const Frame& frame) {
+  ORRERY_RETURN_IF_ERROR(add_rows(frame));
+  if (!has_levels(*frame.probe)) return {};
+  Result<void> done;
+  levels_[frame.probe].add(frame, [&](const Frame& cell) {
+    if (done) done = add_rows(cell);
+  });
+  return done;
+}
+
+Result<void> ChunkPacker::add_rows(const Frame& frame) {
   ORRERY_ASSIGN_OR_RETURN(ChunkForm form, ChunkForm::of(frame));
   Tail& tail = tails_[{frame.probe, frame.level}];
   if (frame.step_begin < tail.step_end) {
@@ -22,7 +32,7 @@ Result<void> ChunkPacker::add(const Frame& frame) {
     tail.step_begin = tail.step_end = tail.flushed_end = frame.step_begin;
     tail.form = std::move(form);
   }
-  for (int64_t step = frame.step_begin; step < frame.step_end; ++step) {
+  for (int64_t step = frame.step_begin; step < frame.step_end; step += tail.form.row_steps()) {
     const size_t n_bytes = tail.form.bytes_at(step);
     if (n_bytes > kMaxStepBytes) {
       return Error{ErrorCode::kUnsupported, "one step of " + std::string(frame.probe->name) +
@@ -33,7 +43,7 @@ Result<void> ChunkPacker::add(const Frame& frame) {
       ORRERY_RETURN_IF_ERROR(seal_tail(tail, frame.level));
     }
     append_step(frame, tail.form, step, tail.raw);
-    tail.step_end = step + 1;
+    tail.step_end = step + tail.form.row_steps();
     if (tail.raw.size() >= tail.seal_bytes) ORRERY_RETURN_IF_ERROR(seal_tail(tail, frame.level));
   }
   return {};
@@ -76,7 +86,7 @@ Result<void> ChunkPacker::seal_tail(Tail& tail, int32_t level) {
 
 Result<size_t> ChunkPacker::write(int32_t level, const ChunkForm& form, int64_t begin, int64_t end,
                                   std::span<const std::byte> raw) {
-  const ChunkEncoder::Encoded encoded = encoder_.encode(form, raw);
+  const ChunkEncoder::Encoded encoded = encoder_.encode(form, begin, raw);
   ORRERY_RETURN_IF_ERROR(store_.put_chunk({.run = run_,
                                            .probe = form.probe->name,
                                            .level = level,

@@ -9,6 +9,7 @@
 
 #include "kernels/base/result.h"
 #include "probes/frame.h"
+#include "probes/levels.h"
 #include "sessions/chunk_codec.h"
 #include "sessions/session_store.h"
 
@@ -23,9 +24,11 @@ class ChunkPacker {
  public:
   ChunkPacker(SessionStore& store, int64_t run) : store_(store), run_(run) {}
 
-  // Copies the rows; writes full chunks as they fill (a transaction must be open). kInvalidArgument where the frame's
-  // shape does not fit its probe, or where it repeats steps.
+  // Copies the rows, and those of the coarse levels that they complete; writes full chunks as they fill (a transaction
+  // must be open). kInvalidArgument where the frame's shape does not fit its probe, or where it repeats steps.
   Result<void> add(const Frame& frame);
+  // Before the first frame of a run that goes on: what LevelBuilder::resume says.
+  void resume_levels(const Frame& means, const Frame& maxima) { levels_[means.probe].resume(means, maxima); }
   // Writes what was added since the last flush as small chunks.
   Result<void> flush();
   // Writes the rest, replacing the small chunks of each probe by one.
@@ -42,6 +45,7 @@ class ChunkPacker {
     std::vector<std::byte> raw;
     size_t seal_bytes = kSealBytes;  // adapted to the probe's ratio
   };
+  Result<void> add_rows(const Frame& frame);
   Result<void> seal_tail(Tail& tail, int32_t level);
   // Returns the compressed size.
   Result<size_t> write(int32_t level, const ChunkForm& form, int64_t begin, int64_t end,
@@ -50,6 +54,7 @@ class ChunkPacker {
   SessionStore& store_;
   const int64_t run_;
   std::map<std::pair<const Probe*, int32_t>, Tail> tails_;  // by probe and level
+  std::map<const Probe*, LevelBuilder> levels_;
   ChunkEncoder encoder_;
 };
 

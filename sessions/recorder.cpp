@@ -1,9 +1,11 @@
 #include "sessions/recorder.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "sessions/json_fields.h"
+#include "sessions/session_reader.h"
 
 namespace orrery {
 namespace {
@@ -66,10 +68,34 @@ Result<void> Recorder::continue_run(const RunRecord& record, int64_t n_steps) {
   if (run_ != 0) return {};
   run_ = record.run;
   packer_ = std::make_unique<ChunkPacker>(*store_, run_);
+  ORRERY_RETURN_IF_ERROR(resume_levels(record, n_steps));
   seen_steps_ = taken_steps_ = n_steps;
   taken_tokens_ = taken_gaps_ = 0;
   const std::lock_guard lock(status_mutex_);
   status_ = {.recording = true, .failure = std::nullopt, .run = run_, .n_steps = n_steps, .n_bytes = store_->n_bytes()};
+  return {};
+}
+
+// The cells of coarse levels that were open when the run ended go on from what the file has of them.
+Result<void> Recorder::resume_levels(const RunRecord& record, int64_t n_steps) {
+  ORRERY_ASSIGN_OR_RETURN(const auto reader, SessionReader::open(path_));
+  for (const Probe* probe : offered_probes(record.config)) {
+    if (!has_levels(*probe)) continue;
+    for (const LevelSpan& span : LevelBuilder::resume_spans(n_steps)) {
+      if (span.depth == kMaxDepth) continue;  // whole
+      std::array<std::vector<Frame>, kStatistics.size()> cells;
+      for (const Statistic statistic : kStatistics) {
+        ORRERY_ASSIGN_OR_RETURN(
+            cells[static_cast<size_t>(statistic)],
+            reader->frames(*probe, record.run, span.begin, span.end, level_of(statistic, span.depth)));
+      }
+      const auto& [means, maxima] = cells;
+      for (size_t i = 0; i < std::min(means.size(), maxima.size()); ++i) {
+        const bool alike = means[i].step_begin == maxima[i].step_begin && means[i].step_end == maxima[i].step_end;
+        if (alike) packer_->resume_levels(means[i], maxima[i]);
+      }
+    }
+  }
   return {};
 }
 

@@ -75,6 +75,7 @@ class Recorder {
   Recorder(std::unique_ptr<SessionStore> store, std::shared_ptr<FrameRing> ring, RecorderOptions options);
   void thread_main();
   void drain();  // waits until the thread has taken everything that was published before the call
+  Result<void> resume_levels(const RunRecord& record, int64_t n_steps);
   bool write_is_due() const;
   void write_pending();  // in one short transaction, so that notes can be written meanwhile
   Result<void> take(const FrameBatch& batch);

@@ -30,16 +30,18 @@ struct Row {
   int64_t step_end = 0;
 };
 
-// Merges the chunks of one probe of one run that lie next to each other, up to the size of a full one.
+// Merges the chunks of one probe and level of one run that lie next to each other, up to the size of a full one.
 class Merger {
  public:
-  Merger(Database& db, const Probe& probe, const ModelConfig& config) : db_(db), probe_(probe), config_(config) {}
+  Merger(Database& db, const Probe& probe, int32_t level, const ModelConfig& config)
+      : db_(db), probe_(probe), level_(level), config_(config) {}
 
   Result<void> add(const Row& row) {
     ORRERY_ASSIGN_OR_RETURN(Statement statement, db_.prepare("SELECT codec, data FROM chunk WHERE rowid = ?1"));
     ORRERY_ASSIGN_OR_RETURN(const bool found, statement.bind(1, row.id).step());
     if (!found) return {};
-    auto chunk = decode_chunk(probe_, config_, row.step_begin, row.step_end, statement.text(0), statement.blob(1));
+    auto chunk =
+        decode_chunk(probe_, config_, level_, row.step_begin, row.step_end, statement.text(0), statement.blob(1));
     if (!chunk) return finish();  // left as it is
     const bool continues = !rows_.empty() && row.step_begin == rows_.back().step_end && chunk->form == form_ &&
                            raw_.size() + chunk->raw.size() <= kMaxSealBytes;
@@ -52,7 +54,7 @@ class Merger {
 
   Result<void> finish() {
     if (rows_.size() > 1) {
-      const ChunkEncoder::Encoded encoded = encoder_.encode(form_, raw_);
+      const ChunkEncoder::Encoded encoded = encoder_.encode(form_, rows_.front().step_begin, raw_);
       ORRERY_ASSIGN_OR_RETURN(Statement erase, db_.prepare("DELETE FROM chunk WHERE rowid = ?1"));
       for (size_t i = 1; i < rows_.size(); ++i) ORRERY_RETURN_IF_ERROR(erase.bind(1, rows_[i].id).run());
       ORRERY_ASSIGN_OR_RETURN(Statement update,
@@ -68,6 +70,7 @@ class Merger {
  private:
   Database& db_;
   const Probe& probe_;
+  const int32_t level_;
   const ModelConfig& config_;
   std::vector<Row> rows_;
   ChunkForm form_;
@@ -96,10 +99,13 @@ Result<std::vector<Row>> small_chunks(Database& db, int64_t run, std::string_vie
 
 Result<void> merge_run(Database& db, int64_t run, const ModelConfig& config) {
   for (const Probe* probe : all_probes()) {
-    ORRERY_ASSIGN_OR_RETURN(const std::vector<Row> rows, small_chunks(db, run, probe->name, 0));
-    Merger merger(db, *probe, config);
-    for (const Row& row : rows) ORRERY_RETURN_IF_ERROR(merger.add(row));
-    ORRERY_RETURN_IF_ERROR(merger.finish());
+    for (int32_t level = 0; level < 2 * kLevelsPerStatistic; ++level) {
+      if (!is_level(level) || (level != 0 && !has_levels(*probe))) continue;
+      ORRERY_ASSIGN_OR_RETURN(const std::vector<Row> rows, small_chunks(db, run, probe->name, level));
+      Merger merger(db, *probe, level, config);
+      for (const Row& row : rows) ORRERY_RETURN_IF_ERROR(merger.add(row));
+      ORRERY_RETURN_IF_ERROR(merger.finish());
+    }
   }
   return {};
 }

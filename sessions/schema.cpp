@@ -37,7 +37,10 @@ CREATE INDEX chunk_by_step ON chunk(run, probe, level, step_begin, step_end);
 PRAGMA application_id = 0x4F525259;
 )sql";
 
-constexpr std::array kMigrations = {Migration{1, kFirstSchema}};
+// Schema 2 has the same tables: its chunks have coarse levels and further codecs, which its number tells.
+constexpr std::string_view kSecondSchema = "";
+
+constexpr std::array kMigrations = {Migration{1, kFirstSchema}, Migration{2, kSecondSchema}};
 static_assert(kMigrations.back().to == kSchemaVersion);
 
 struct Table {

@@ -1,4 +1,4 @@
-// The session file, schema 1: what `*.orrery` holds, byte by byte.
+// The session file, schema 2: what `*.orrery` holds, byte by byte.
 //
 // One SQLite database. application_id 0x4F525259 ("ORRY"), user_version the schema number, pages of 8 KiB, mode 0600.
 // While it is recorded it is in WAL mode (FILE-wal and FILE-shm beside it); closed, it is one file with a rollback
@@ -37,11 +37,15 @@
 //   note   (id, run, step, view_state JSON, text, created_ns)
 //   chunk  the bulk: one probe over the steps [step_begin, step_end) and all its layers
 //     run, probe    the probe's name, as in the README
-//     level         0: every step; coarser maps later
-//     step_begin, step_end
-//     codec         text, "shuffle<N>+zstd"
+//     level         0: every step. 1 to 7: the means over cells of 8, 32, 128, 512, 2048, 8192, 32768 steps; 17 to 23:
+//                   the greatest values over the same
+//     step_begin, step_end   of a coarse level: multiples of its cells
+//     codec         text, "shuffle<N>+zstd", from schema 2 on "fixed20+shuffle4+zstd", "ranked20+shuffle8+zstd" too
 //     data          blob
-//   Chunks of a probe do not overlap. Steps in no chunk were not recorded.
+//   Chunks of a probe and level do not overlap. Steps in no chunk were not recorded.
+//   Coarse levels, from schema 2 on: of probes whose numbers belong to a step, layer, head, iteration or tap (not of
+//   lists, nor of rows over keys); float32, of the measured steps of a cell, NaN where none was. A cell is written when
+//   its last step is: what is left at a run's end is read from finer levels.
 //
 // chunk.data is one zstd frame with its content size. Inside, little endian:
 //     u32 version = 1
@@ -51,6 +55,10 @@
 //     values                                 shuffled; step after step, each [layer, inner...] row major
 //   Ragged: at step t an axis of keys has t + 1 entries and an axis of blocks of 64 keys ceil((t + 1) / 64); what lies
 //   beyond (zeros in an export) is not stored. Values have the probe's dtype, float32, int32 or int64.
+//   fixed20: values are multiples of 2^-20, and stored as i32, that many of them; -2^31 is NaN. ranked20: pairs (id,
+//   weight) of lists, stored as two u32: the step minus the id, and by how many 2^-20 the weight is less than that of
+//   the pair before (of a list's first: minus its own), both modulo 2^32. Values that are no such multiples are stored
+//   as they are. Probe::fraction_bits says of which probes the values are rounded before anyone sees them.
 //   shuffle<N>: seen as records of N bytes, all first bytes come first, then all second ones, and so on. N is the size
 //   of a value, or of a pair where the probe's last axis holds pairs (id, probability). Bytes beyond the last whole
 //   record follow as they are.
@@ -67,7 +75,7 @@
 namespace orrery {
 
 inline constexpr int64_t kApplicationId = 0x4F525259;
-inline constexpr int64_t kSchemaVersion = 1;
+inline constexpr int64_t kSchemaVersion = 2;
 
 // What a file under a session's name turned out to be.
 enum class FileKind : uint8_t { kMissing, kEmpty, kSession };

@@ -249,7 +249,7 @@ Result<std::shared_ptr<const UnpackedChunk>> SessionReader::unpack(const Probe& 
     return hit->chunk;
   }
   ORRERY_ASSIGN_OR_RETURN(const ModelConfig* config, config_of(run));
-  auto decoded = decode_chunk(probe, *config, begin, end, row.text(2), row.blob(3));
+  auto decoded = decode_chunk(probe, *config, level, begin, end, row.text(2), row.blob(3));
   if (!decoded) {
     return damaged("run " + std::to_string(run) + ", " + std::string(probe.name) + " at step " + std::to_string(begin) +
                    ": " + decoded.error().message);
@@ -266,24 +266,49 @@ Result<std::shared_ptr<const UnpackedChunk>> SessionReader::unpack(const Probe& 
   return chunk;
 }
 
+// The cells of [step_begin, step_end) made of its steps. False where `take` has enough.
+Result<bool> SessionReader::make_cells(const Probe& probe, int64_t run, int64_t step_begin, int64_t step_end,
+                                       int32_t level, const std::function<bool(const Frame&)>& take) {
+  if (!has_levels(probe)) return true;
+  LevelBuilder builder;
+  builder.begin_whole();
+  bool wanted = true;
+  ORRERY_RETURN_IF_ERROR(for_each_frame(probe, run, step_begin, step_end, 0, [&](const Frame& frame) {
+    builder.add(frame, [&](const Frame& cell) {
+      if (wanted && cell.level == level) wanted = take(cell);
+    });
+    return wanted;
+  }));
+  return wanted;
+}
+
 Result<void> SessionReader::for_each_frame(const Probe& probe, int64_t run, int64_t step_begin, int64_t step_end,
                                            int32_t level, const std::function<bool(const Frame&)>& take) {
+  if (!is_level(level)) return {};
   auto statement = db_.prepare(kNextChunk);
   if (!statement) return session_error(path_, statement.error());
-  int64_t at = std::max<int64_t>(step_begin, 0);
-  const int64_t last = std::min(step_end, kMaxSteps);
+  const int64_t cell = steps_per_cell(level);
+  int64_t at = (std::max<int64_t>(step_begin, 0) + cell - 1) / cell * cell;
+  const int64_t last = std::min(step_end, kMaxSteps) / cell * cell;
   while (at < last) {
     statement->bind(1, run).bind(2, probe.name).bind(3, int64_t{level}).bind(4, at).bind(5, last);
     const auto row = statement->step();
     if (!row) return session_error(path_, row.error());
-    if (!*row) return {};
-    auto chunk = unpack(probe, run, level, *statement);
+    int64_t begin = last;
+    std::shared_ptr<const UnpackedChunk> chunk;
+    if (*row) {
+      ORRERY_ASSIGN_OR_RETURN(chunk, unpack(probe, run, level, *statement));
+      begin = std::max(at, chunk->step_begin);
+    }
     // No read transaction stays open while the caller works: it would keep a recorder from folding in its log.
     statement->reset();
-    if (!chunk) return chunk.error();
-    const int64_t begin = std::max(at, (*chunk)->step_begin);
-    const int64_t end = std::min(last, (*chunk)->step_end);
-    if (!take(cut_chunk(*chunk, run, level, begin, end))) return {};
+    if (level != 0 && begin > at) {
+      ORRERY_ASSIGN_OR_RETURN(const bool wanted, make_cells(probe, run, at, begin, level, take));
+      if (!wanted) return {};
+    }
+    if (!chunk) return {};
+    const int64_t end = std::min(last, chunk->step_end);
+    if (!take(cut_chunk(chunk, run, begin, end))) return {};
     at = end;
   }
   return {};
@@ -331,17 +356,26 @@ Result<void> SessionReader::summarise_chunks(RunSummary& run) {
     const int64_t level = statement->i64(1);
     const int64_t begin = statement->i64(2);
     const int64_t end = statement->i64(3);
-    if (begin < 0 || end <= begin || end > kMaxSteps || level < 0 || level > 64 || name.size() > 256) {
+    if (begin < 0 || end <= begin || end > kMaxSteps || !is_level(level) || name.size() > 256) {
       return damaged("run " + std::to_string(run.record.run) + " has a chunk that cannot be, at step " +
                      std::to_string(begin));
     }
-    if (run.probes.empty() || run.probes.back().name != name || run.probes.back().level != level) {
-      run.probes.push_back({.name = std::string(name), .level = static_cast<int32_t>(level), .step_ranges = {}});
-    }
+    if (run.probes.empty() || run.probes.back().name != name)
+      run.probes.push_back({.name = std::string(name), .step_ranges = {}, .levels = {}});
     ProbeSummary& probe = run.probes.back();
-    probe.n_chunks += 1;
-    probe.n_bytes += statement->i64(4);
-    extend(probe.step_ranges, begin, end);
+    const auto count = [&](auto& summary) {
+      summary.n_chunks += 1;
+      summary.n_bytes += statement->i64(4);
+      extend(summary.step_ranges, begin, end);
+    };
+    if (level == 0) {
+      count(probe);
+    } else {
+      if (probe.levels.empty() || probe.levels.back().level != level) {
+        probe.levels.push_back({.level = static_cast<int32_t>(level), .step_ranges = {}});
+      }
+      count(probe.levels.back());
+    }
   }
 }
 

@@ -27,12 +27,20 @@ namespace orrery {
 
 inline constexpr int64_t kAllSteps = std::numeric_limits<int64_t>::max();
 
-struct ProbeSummary {
-  std::string name;  // as stored; may be one that this build does not know
-  int32_t level = 0;
+struct LevelSummary {
+  int32_t level = 0;  // probes/levels.h
   int64_t n_chunks = 0;
   int64_t n_bytes = 0;                                   // compressed
   std::vector<std::pair<int64_t, int64_t>> step_ranges;  // maximal half-open ranges, ascending
+};
+
+struct ProbeSummary {
+  std::string name;  // as stored; may be one that this build does not know
+  // Of every step.
+  int64_t n_chunks = 0;
+  int64_t n_bytes = 0;
+  std::vector<std::pair<int64_t, int64_t>> step_ranges;
+  std::vector<LevelSummary> levels;  // the coarse ones, ascending
 };
 
 struct RunSummary {
@@ -73,7 +81,8 @@ class SessionReader {
   Result<std::vector<Note>> notes(int64_t run);
 
   // What was recorded of a probe within [step_begin, step_end): Frames ascending by step, cut to the range, origin
-  // recorded; steps that were not recorded are absent. Frames may share memory.
+  // recorded; steps that were not recorded are absent. Frames may share memory. Of a coarse level: the whole cells
+  // within the range; those that the file lacks (of an older schema) are made of its steps.
   Result<std::vector<Frame>> frames(const Probe& probe, int64_t run, int64_t step_begin, int64_t step_end,
                                     int32_t level = 0);
   // The same one Frame at a time, holding one chunk; ends early where `take` returns false.
@@ -95,6 +104,8 @@ class SessionReader {
   };
   SessionReader() = default;
   Result<RunRecord> read_run_row(Statement& statement);
+  Result<bool> make_cells(const Probe& probe, int64_t run, int64_t step_begin, int64_t step_end, int32_t level,
+                          const std::function<bool(const Frame&)>& take);
   Result<std::shared_ptr<const UnpackedChunk>> unpack(const Probe& probe, int64_t run, int32_t level, Statement& row);
   Result<const ModelConfig*> config_of(int64_t run);
   Result<void> summarise_chunks(RunSummary& run);

@@ -1,6 +1,7 @@
 // export: what was recorded of a probe, as an array in a file; with --recompute, what was not, too.
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "app/commands/commands.h"
@@ -201,6 +202,9 @@ nlohmann::json describe(const OpenedRun& run, const Plan& plan) {
           {"unit", probe.unit},
           {"dtype", dtype_name(probe.dtype)},
           {"exact", probe.exact},
+          {"rounded_to",
+           probe.fraction_bits == 0 ? nlohmann::json(nullptr) : nlohmann::json(std::ldexp(1.0, -probe.fraction_bits))},
+          {"greatest_rounding_error", probe.fraction_bits == 0 ? 0.0 : std::ldexp(0.5, -probe.fraction_bits)},
           {"level", level_name(probe.level)},
           {"recorded_steps", plan.recorded},
           {"missing_steps", plan.missing}};

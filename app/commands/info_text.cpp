@@ -1,5 +1,6 @@
 #include "app/commands/info_text.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -9,6 +10,7 @@
 #include "app/fingerprint.h"
 #include "app/open_model.h"
 #include "engine/model.h"
+#include "probes/levels.h"
 #include "probes/probe.h"
 
 namespace orrery {
@@ -120,10 +122,21 @@ json describe_run(const RunSummary& run) {
   for (const ProbeSummary& probe : run.probes) {
     n_bytes += probe.n_bytes;
     described["probes"].push_back({{"name", probe.name},
-                                   {"level", probe.level},
+                                   {"level", 0},
                                    {"chunks", probe.n_chunks},
                                    {"bytes", probe.n_bytes},
-                                   {"steps", probe.step_ranges}});
+                                   {"steps", probe.step_ranges},
+                                   {"coarse", json::array()}});
+    for (const LevelSummary& level : probe.levels) {
+      n_bytes += level.n_bytes;
+      described["probes"].back()["coarse"].push_back(
+          {{"level", level.level},
+           {"statistic", statistic_of(level.level) == Statistic::kMean ? "mean" : "greatest"},
+           {"steps_per_cell", steps_per_cell(level.level)},
+           {"chunks", level.n_chunks},
+           {"bytes", level.n_bytes},
+           {"steps", level.step_ranges}});
+    }
   }
   described["bytes"] = n_bytes;
   for (const Gap& gap : run.gaps) {
@@ -222,6 +235,22 @@ std::string model_text(const json& model) {
   return text;
 }
 
+// ", cells of 8 to 512 steps 3.1 KiB"; nothing where a run was too short for any.
+std::string coarse_text(const json& levels) {
+  int64_t n_bytes = 0;
+  int64_t least = 0;
+  int64_t most = 0;
+  for (const json& level : levels) {
+    n_bytes += level["bytes"].get<int64_t>();
+    const auto steps = level["steps_per_cell"].get<int64_t>();
+    least = least == 0 ? steps : std::min(least, steps);
+    most = std::max(most, steps);
+  }
+  if (n_bytes == 0) return {};
+  return ", cells of " + std::to_string(least) + (most > least ? " to " + std::to_string(most) : "") + " steps " +
+         bytes_text(n_bytes);
+}
+
 std::string run_text(const json& run) {
   std::string text = "\n" + line("run", text_of(run["run"]) + ", " + text_of(run["end"]));
   text += line("model", text_of(run["model"]) + " (" + text_of(run["architecture"]) + ")");
@@ -234,7 +263,8 @@ std::string run_text(const json& run) {
     for (const json& range : probe["steps"]) {
       steps += (steps.empty() ? "" : ", ") + text_of(range[0]) + ":" + text_of(range[1]);
     }
-    text += line("  " + text_of(probe["name"]), "  steps " + steps + ", " + bytes_text(probe["bytes"].get<int64_t>()));
+    text += line("  " + text_of(probe["name"]),
+                 "  steps " + steps + ", " + bytes_text(probe["bytes"].get<int64_t>()) + coarse_text(probe["coarse"]));
   }
   for (const json& gap : run["gaps"]) {
     text += line("gap", text_of(gap["begin"]) + ":" + text_of(gap["end"]) + ", " + text_of(gap["reason"]));

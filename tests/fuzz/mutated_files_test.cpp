@@ -156,7 +156,7 @@ std::vector<Kind> kinds() {
       {"gguf_with_text", 2, 250, assets / "models/tiny-text.q8_0.gguf", "", 40000, false, model},
       {"config", 3, 150, assets / "models/tiny-llama-e", "config.json", 1 << 20, true, model},
       {"safetensors", 4, 150, assets / "models/tiny-llama-e", "model.safetensors", 3000, false, model},
-      {"session", 5, 200, assets / "sessions/schema1.orrery", "", 1 << 20, false, session},
+      {"session", 5, 200, assets / "sessions/schema2.orrery", "", 1 << 20, false, session},
   };
 }
 

@@ -60,7 +60,7 @@ int64_t number_at(FileBytes bytes, size_t place) {
 }
 
 std::string sample_session() {
-  std::ifstream in(std::filesystem::path(ORRERY_SOURCE_DIR) / "assets/sessions/schema1.orrery", std::ios::binary);
+  std::ifstream in(std::filesystem::path(ORRERY_SOURCE_DIR) / "assets/sessions/schema2.orrery", std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
@@ -85,6 +85,7 @@ bool put_out_of_place(const std::filesystem::path& path, const Place& place, Fil
 struct Sample {
   struct Chunk {
     const Probe* probe;
+    int32_t level;
     int64_t step_begin, step_end;
     std::string codec;
     std::vector<std::byte> data;
@@ -101,14 +102,15 @@ Sample read_sample(const std::string& path) {
   reader = Error{ErrorCode::kCancelled, ""};  // closed
   auto db = Database::open(path, Database::Mode::kRead);
   CHECK(db);
-  auto rows = db->prepare("SELECT probe, step_begin, step_end, codec, data FROM chunk ORDER BY rowid");
+  auto rows = db->prepare("SELECT probe, level, step_begin, step_end, codec, data FROM chunk ORDER BY rowid");
   CHECK(rows);
   while (*rows->step()) {
-    const auto data = rows->blob(4);
+    const auto data = rows->blob(5);
     sample.chunks.push_back({find_probe(rows->text(0)),
-                             rows->i64(1),
+                             static_cast<int32_t>(rows->i64(1)),
                              rows->i64(2),
-                             std::string(rows->text(3)),
+                             rows->i64(3),
+                             std::string(rows->text(4)),
                              {data.begin(), data.end()}});
   }
   return sample;
@@ -121,10 +123,11 @@ void decode_damaged(Sample::Chunk chunk, const ModelConfig& config, char letter,
     chunk.step_begin = number_at(bytes, 0);
     chunk.step_end = number_at(bytes, 1);
   }
-  auto decoded = decode_chunk(*chunk.probe, config, chunk.step_begin, chunk.step_end, chunk.codec, chunk.data);
+  auto decoded =
+      decode_chunk(*chunk.probe, config, chunk.level, chunk.step_begin, chunk.step_end, chunk.codec, chunk.data);
   if (!decoded) return;
   const auto whole = std::make_shared<const UnpackedChunk>(std::move(*decoded));
-  (void)cut_chunk(whole, 1, 0, whole->step_begin, whole->step_end);
+  (void)cut_chunk(whole, 1, whole->step_begin, whole->step_end);
 }
 
 void read_everything(const std::string& path) {

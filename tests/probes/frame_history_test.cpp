@@ -82,15 +82,16 @@ TEST(FrameHistory, ARowStaysWhatItWasWhileStepsAreAdded) {
   EXPECT_EQ(history.row(norm(), 599).f32()[1], 649);
 }
 
-TEST(FrameHistory, LeavesOutOtherRunsAndCoarserLevels) {
+TEST(FrameHistory, LeavesOutOtherRunsAndLevelsThatThereAreNot) {
   FrameHistory history;
   Frame other = make_frame(norm(), 0, 1);
   other.run = 2;
   history.add_frame(other);
-  Frame coarse = make_frame(norm(), 0, 1);
-  coarse.level = 1;
+  Frame coarse = make_frame(norm(), 0, 8);
+  coarse.level = 8;
   history.add_frame(coarse);
   EXPECT_FALSE(history.row(norm(), 0));
+  EXPECT_EQ(history.used_bytes(), 0u);
 }
 
 TEST(FrameHistory, EvictsTheFramesFarthestFromTheCursor) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -36,6 +37,25 @@ void fill(ProbeBuffer& buffer, Quantity quantity, int64_t n_words) {
       }
     }
   }
+}
+
+// What rounding makes alike stands in the order of ties, and padding behind everything.
+TEST(CutFrames, RoundsWeightsAndKeepsListsInOrder) {
+  const ModelConfig config = mixed_model();
+  const ProbePlan plan = compile(TapMask::of(Level::kStandard), config);
+  ProbeBuffer buffer(make_cpu_backend(1));
+  ASSERT_TRUE(buffer.prepare(plan, 1, 70));
+  const std::array<float, 12> list{40, 0.5f, 30, 0.3f + 2e-8f, 20, 0.3f + 1e-8f, 10, 0.3f, 7, 1e-9f, -1, 0};
+  float* const top = buffer.slot(Quantity::kAttentionTop, 1).row(0);
+  std::ranges::copy(list, top);
+  buffer.slot(Quantity::kAttentionMass, 1).row(0)[0] = 0.1f;
+  buffer.slot(Quantity::kAttentionRest, 1).row(0)[0] = 0.1f;
+  const std::vector<Frame> frames = cut_frames(buffer, config, 7, 69);
+  const float third = std::round(std::ldexp(0.3f, 20)) / (1 << 20);
+  EXPECT_THAT(frame_of(frames, "attention.top").values<float>().subspan(0, 12),
+              ElementsAre(40, 0.5f, 10, third, 20, third, 30, third, 7, 0, -1, 0));
+  EXPECT_EQ(frame_of(frames, "attention.mass").values<float>()[0], std::round(std::ldexp(0.1f, 20)) / (1 << 20));
+  EXPECT_EQ(frame_of(frames, "attention.rest").values<float>()[0], 0.1f) << "as computed";
 }
 
 TEST(CutFrames, GivesEveryProbeItsValuesByStepAndLayer) {

@@ -127,7 +127,7 @@ TEST(DamagedSession, ANewerSchemaIsRefusedNamingBothVersions) {
   const TempFolder folder;
   const std::string path = small_session(folder);
   execute(path, "PRAGMA user_version = 7");
-  expect_refused(path, "knows session schemas up to 1, the file has schema 7");
+  expect_refused(path, "knows session schemas up to 2, the file has schema 7");
 }
 
 TEST(DamagedSession, MissingTablesAndColumnsAndViewsInTheirPlaceAreRefused) {

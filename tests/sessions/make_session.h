@@ -164,6 +164,17 @@ inline Frame make_frame(const Probe& probe, const ModelConfig& config, int64_t r
   return frame;
 }
 
+// As a model's Frames come: weights that are bulky are multiples of a step.
+inline Frame rounded(Frame frame) {
+  const int bits = frame.probe->fraction_bits;
+  if (bits == 0) return frame;
+  auto memory = std::make_shared<std::byte[]>(frame.payload_bytes);
+  std::memcpy(memory.get(), frame.payload.get(), frame.payload_bytes);
+  round_to_multiples({reinterpret_cast<float*>(memory.get()), frame.payload_bytes / sizeof(float)}, bits);
+  frame.payload = std::shared_ptr<const std::byte>(memory, memory.get());
+  return frame;
+}
+
 inline std::vector<const Probe*> probes_of(Level level, const ModelConfig& config) {
   std::vector<const Probe*> probes;
   for (const Probe* probe : offered_probes(config)) {

@@ -216,7 +216,7 @@ TEST(SessionStore, SummarisesRunsProbesAndGaps) {
   ASSERT_TRUE(reader);
   const auto summary = (*reader)->summary();
   ASSERT_TRUE(summary) << summary.error().message;
-  EXPECT_EQ(summary->schema, 1);
+  EXPECT_EQ(summary->schema, 2);
   EXPECT_EQ(summary->n_bytes, static_cast<int64_t>(std::filesystem::file_size(path)));
   ASSERT_EQ(summary->runs.size(), 1u);
   const RunSummary& run = summary->runs[0];
@@ -238,13 +238,13 @@ TEST(SessionStore, MigratesForwardStepByStepOrNotAtAll) {
   testing::record_run(path, testing::llama_like(1, 1), Level::kLight, 1, 3);
   auto db = Database::open(path, Database::Mode::kWrite);
   ASSERT_TRUE(db);
-  const Migration broken[] = {{1, "never run"}, {2, "CREATE TABLE extra(x)"}, {3, "CREATE TABLE extra(x)"}};
+  const Migration broken[] = {{2, "never run"}, {3, "CREATE TABLE extra(x)"}, {4, "CREATE TABLE extra(x)"}};
   EXPECT_FALSE(migrate(*db, broken));
-  EXPECT_EQ(*db->query_i64("PRAGMA user_version"), 1);
+  EXPECT_EQ(*db->query_i64("PRAGMA user_version"), kSchemaVersion);
   EXPECT_EQ(*db->query_i64("SELECT count(*) FROM sqlite_schema WHERE name = 'extra'"), 0);
-  const Migration good[] = {{1, "never run"}, {2, "CREATE TABLE extra(x)"}, {3, "ALTER TABLE extra ADD COLUMN y"}};
+  const Migration good[] = {{2, "never run"}, {3, "CREATE TABLE extra(x)"}, {4, "ALTER TABLE extra ADD COLUMN y"}};
   ASSERT_TRUE(migrate(*db, good));
-  EXPECT_EQ(*db->query_i64("PRAGMA user_version"), 3);
+  EXPECT_EQ(*db->query_i64("PRAGMA user_version"), 4);
   EXPECT_EQ(*db->query_i64("SELECT count(*) FROM token"), 3);
 }
 
