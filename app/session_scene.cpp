@@ -11,8 +11,8 @@ namespace {
 constexpr size_t kHistoryBytes = size_t{4} << 30;
 
 Result<void> add_recorded(SessionReader& reader, const Probe& probe, int64_t run, int64_t begin, int64_t end,
-                          FrameHistory& history) {
-  ORRERY_ASSIGN_OR_RETURN(const std::vector<Frame> frames, reader.frames(probe, run, begin, end));
+                          FrameHistory& history, int32_t level = 0) {
+  ORRERY_ASSIGN_OR_RETURN(const std::vector<Frame> frames, reader.frames(probe, run, begin, end, level));
   for (const Frame& frame : frames) history.add_frame(frame);
   return {};
 }
@@ -40,11 +40,12 @@ Result<void> fetch_wanted(SessionReader& reader, const RunRecord& record, const 
   history.set_cursor(resolve(history, state).step);
   for (const Wanted& wanted : view.wanted(history, state)) {
     if (!is_offered(*wanted.probe, record.config)) continue;
-    const int64_t end = std::min(wanted.end, n_processed);
-    for (const auto& [from, to] : history.missing(*wanted.probe, wanted.begin, end)) {
-      ORRERY_RETURN_IF_ERROR(add_recorded(reader, *wanted.probe, record.run, from, to, history));
+    const int64_t cell = steps_per_cell(wanted.level);
+    const int64_t end = std::min(wanted.end, n_processed / cell * cell);
+    for (const auto& [from, to] : history.missing(*wanted.probe, wanted.begin, end, wanted.level)) {
+      ORRERY_RETURN_IF_ERROR(add_recorded(reader, *wanted.probe, record.run, from, to, history, wanted.level));
     }
-    const auto missing = history.missing(*wanted.probe, wanted.begin, end);
+    const auto missing = history.missing(*wanted.probe, wanted.begin, end, wanted.level);
     if (missing.empty() || !open_model) continue;
     ORRERY_ASSIGN_OR_RETURN(const OpenedModel* opened, open_model());
     ExtraTaps taps;

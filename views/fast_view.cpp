@@ -87,10 +87,7 @@ class FastView final : public View {
     return "This model has no layers with fast weights.";
   }
   std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
-    const StepRange steps = visible_range(state.steps, history.n_steps());
-    std::vector<Wanted> wanted;
-    for (const HeadLook& look : kLooks) wanted.push_back({find_probe(look.quantity.probe), steps.begin, steps.end});
-    return wanted;
+    return HeadMaps::wanted(history, state, kLooks);
   }
   Scene scene(const SceneInput& input) const override { return FastPicture(input).draw(); }
 };

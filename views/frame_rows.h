@@ -12,22 +12,25 @@
 
 namespace orrery {
 
-// Calls fn(const FrameRow&) for every held step of [begin, end), ascending; steps that are not held are left out.
+// Calls fn(const FrameRow&) for every held step of [begin, end), ascending; steps that are not held are left out. Of a
+// coarse level: for every cell, with its first step; begin and end are multiples of cells.
 template <typename Fn>
-void for_each_row(const FrameHistory& history, const Probe& probe, int64_t begin, int64_t end, Fn&& fn) {
+void for_each_row(const FrameHistory& history, const Probe& probe, int64_t begin, int64_t end, Fn&& fn,
+                  int32_t level = 0) {
   FrameRow row;
   std::vector<std::pair<int64_t, int64_t>> gaps;  // asked for once, at the first step that is not held
   size_t gap = 0;
-  for (int64_t step = begin; step < end; ++step) {
-    if (!row || step >= row.frame->step_end) row = history.row(probe, step);
+  const int64_t row_steps = steps_per_cell(level);
+  for (int64_t step = begin; step < end; step += row_steps) {
+    if (!row || step >= row.frame->step_end) row = history.row(probe, step, level);
     if (row) {
       row.step = step;
       fn(static_cast<const FrameRow&>(row));
       continue;
     }
-    if (gaps.empty()) gaps = history.missing(probe, step, end);
+    if (gaps.empty()) gaps = history.missing(probe, step, end, level);
     while (gap < gaps.size() && gaps[gap].second <= step) ++gap;
-    if (gap < gaps.size()) step = gaps[gap].second - 1;
+    if (gap < gaps.size()) step = gaps[gap].second - row_steps;
   }
 }
 

@@ -6,8 +6,8 @@
 
 #include "probes/model_axes.h"
 #include "views/bins.h"
-#include "views/frame_rows.h"
 #include "views/scene_builder.h"
+#include "views/step_cells.h"
 
 namespace orrery {
 namespace {
@@ -27,7 +27,12 @@ class Sum {
         sum_ += x * x;
         break;
       case Together::kGeometricMean:
-        sum_ += std::log(x);
+        // One logarithm for many heads: taken where the product would leave the range of a double.
+        product_ *= x;
+        if (product_ < 1e-200 || product_ > 1e200) {
+          sum_ += std::log(product_);
+          product_ = 1;
+        }
         break;
       case Together::kMean:
         sum_ += x;
@@ -40,7 +45,7 @@ class Sum {
       case Together::kRootOfSquares:
         return static_cast<float>(std::sqrt(sum_));
       case Together::kGeometricMean:
-        return static_cast<float>(std::exp(sum_ / n_));
+        return static_cast<float>(std::exp((sum_ + std::log(product_)) / n_));
       case Together::kMean:
         break;
     }
@@ -50,6 +55,7 @@ class Sum {
  private:
   Together together_;
   double sum_ = 0;
+  double product_ = 1;
   int n_ = 0;
 };
 
@@ -82,14 +88,12 @@ class MapBuilder {
   }
 
   void fill(int max_cols) {
+    cells_ = step_cells(probe_, map_.steps);
+    map_.steps.begin = cells_.steps.begin;
     const int64_t n_steps = std::max<int64_t>(map_.steps.size(), 0);
-    map_.steps_per_col = bin_size(n_steps, max_cols);
+    map_.steps_per_col = std::max(bin_size(n_steps, max_cols), cells_.cell_steps());
     map_.cols = static_cast<int>(ceil_div(n_steps, map_.steps_per_col));
-    find_columns();
-    map_.values.assign(sources_.size() * columns_.size(), kNan);
-    for (size_t col = 0; col < columns_.size(); ++col) {
-      if (columns_[col]) fill_column(col);
-    }
+    fill_columns();
     find_missing();
     find_range();
   }
@@ -115,24 +119,52 @@ class MapBuilder {
            (after == std::string::npos ? last : last.substr(after + dash.size()));
   }
 
-  // The last held step of each column.
-  void find_columns() {
-    columns_.resize(static_cast<size_t>(map_.cols));
-    for_each_row(history_, probe_, map_.steps.begin, map_.steps.end, [&](const FrameRow& row) {
-      columns_[static_cast<size_t>((row.step - map_.steps.begin) / map_.steps_per_col)] = row;
+  void fill_columns() {
+    columns_.assign(static_cast<size_t>(map_.cols), false);
+    map_.values.assign(sources_.size() * columns_.size(), kNan);
+    size_t n_heads = 0;
+    for (const Source& source : sources_) n_heads += static_cast<size_t>(source.head_end - source.head_begin);
+    size_t open = columns_.size();
+    for_each_cell(history_, probe_, cells_, [&](const FrameRow& row, int64_t n_steps) {
+      const auto col = static_cast<size_t>((row.step - map_.steps.begin) / map_.steps_per_col);
+      if (col != open) {
+        if (open < columns_.size()) fill_column(open);
+        open = col;
+        columns_[col] = true;
+        heads_.assign(n_heads, {});
+      }
+      map_.row = row;
+      add_row(row, static_cast<double>(n_steps));
     });
+    if (open < columns_.size()) fill_column(open);
+  }
+
+  // One more row of the column that is being filled. This is where drawing many steps spends its time.
+  void add_row(const FrameRow& row, double weight) {
+    const auto stride =
+        static_cast<int64_t>(probe_.has_axis(Axis::kField) ? probe_.fields.size() : 1);  // the first field
+    HeadMean* mean = heads_.data();
+    for (const Source& source : sources_) {
+      const std::span<const float> values = row.layer_f32(source.layer);
+      const int64_t n_here = ceil_div(static_cast<int64_t>(values.size()), stride);
+      const int64_t end = std::min<int64_t>(source.head_end, n_here);
+      for (int64_t head = source.head_begin; head < end; ++head) {
+        const auto value = static_cast<double>(values[static_cast<size_t>(head * stride)]);
+        const bool present = !std::isnan(value);
+        HeadMean& one = mean[head - source.head_begin];
+        one.sum += present ? weight * value : 0.0;
+        one.weight += present ? weight : 0.0;
+      }
+      mean += source.head_end - source.head_begin;
+    }
   }
 
   void fill_column(size_t col) {
-    const FrameRow& row = columns_[col];
-    map_.row = row;
-    const size_t stride = probe_.has_axis(Axis::kField) ? probe_.fields.size() : 1;  // the first field is drawn
+    auto head_mean = heads_.begin();
     for (size_t i = 0; i < sources_.size(); ++i) {
-      const std::span<const float> values = row.layer_f32(sources_[i].layer);
       Sum together(quantity_.together);
-      for (int32_t head = sources_[i].head_begin; head < sources_[i].head_end; ++head) {
-        const size_t at = static_cast<size_t>(head) * stride;
-        if (at < values.size()) together.add(values[at]);
+      for (int32_t head = sources_[i].head_begin; head < sources_[i].head_end; ++head, ++head_mean) {
+        if (head_mean->weight > 0) together.add(static_cast<float>(head_mean->sum / head_mean->weight));
       }
       map_.values[i * columns_.size() + col] =
           quantity_.shown == nullptr ? together.value() : quantity_.shown(together.value());
@@ -167,8 +199,14 @@ class MapBuilder {
   const HeadQuantity& quantity_;
   const Probe& probe_;
   HeadMap& map_;
-  std::vector<Source> sources_;    // of rows
-  std::vector<FrameRow> columns_;  // empty: nothing is held
+  struct HeadMean {
+    double sum = 0;
+    double weight = 0;
+  };
+  StepCells cells_;
+  std::vector<Source> sources_;  // of rows
+  std::vector<bool> columns_;    // whether anything is held
+  std::vector<HeadMean> heads_;  // of the column that is being filled, source after source
 };
 
 }  // namespace

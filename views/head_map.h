@@ -36,12 +36,13 @@ struct HeadQuantity {
 struct HeadMap {
   std::vector<int64_t> rows;        // layer ids, or the first head of each row
   std::vector<std::string> labels;  // of rows: "7 Mamba-2"; "3", or "4–7" where a row covers several heads
-  StepRange steps;
-  int64_t steps_per_col = 1;  // powers of two, so that cells keep their contents while the run grows
-  int64_t heads_per_row = 1;  // of rows of heads
+  StepRange steps;                  // of very many, the first is moved to the beginning of its cell (step_cells.h)
+  int64_t steps_per_col = 1;        // powers of two, so that cells keep their contents while the run grows
+  int64_t heads_per_row = 1;        // of rows of heads
   int cols = 0;
-  std::vector<float> values;  // [rows, cols]; NaN: not recorded. A column is as its last recorded step.
-  float low = 0;              // least and greatest value; low is 0 where the scale begins there
+  // [rows, cols]; NaN: not recorded. A column is the mean of its recorded steps, head by head, then the heads together.
+  std::vector<float> values;
+  float low = 0;  // least and greatest value; low is 0 where the scale begins there
   float high = 0;
   std::vector<StepRange> missing;  // columns without any recorded step, maximal, as steps
   FrameRow row;                    // the last one that was read; empty: none

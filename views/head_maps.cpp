@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "probes/model_axes.h"
+#include "views/step_cells.h"
 
 namespace orrery {
 namespace {
@@ -37,6 +38,19 @@ size_t row_of(const std::vector<int64_t>& rows, int64_t id, bool covering) {
 }
 
 }  // namespace
+
+std::vector<Wanted> HeadMaps::wanted(const FrameHistory& history, const ViewState& state,
+                                     std::span<const HeadLook> looks) {
+  const int64_t n = history.n_processed();
+  std::vector<Wanted> list;
+  const std::vector<LayerConfig>& layers = history.info().config.layers;
+  for (const HeadLook& look : looks) {
+    if (look.quantity.is_in != nullptr && std::ranges::none_of(layers, look.quantity.is_in)) continue;
+    const Probe& probe = *find_probe(look.quantity.probe);
+    want(list, probe, step_cells(probe, visible_range(state.steps, n)), n);
+  }
+  return list;
+}
 
 void HeadMaps::draw(const Rect& area) {
   const bool has_heads = now_.head >= 0;
@@ -222,7 +236,9 @@ void HeadMaps::add_provenance(const HeadLook& look, const HeadMap& map, std::opt
   p.step_end = map.steps.end;
   if (has_heads() && (!of_layer || map.heads_per_row > 1)) p.note = together_note(look.quantity.together);
   if (map.steps_per_col > 1) {
-    note_once("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.");
+    const std::string cells = cells_note(Statistic::kMean, map.steps_per_col);
+    p.note += (p.note.empty() ? "" : ", ") + cells;
+    note_once("Each column shows the " + cells + ", head by head.");
   }
   if (!map.missing.empty()) note_once("Hatched: not recorded, or not held.");
   if (std::ranges::any_of(map.values, [](float value) { return std::isinf(value); })) {

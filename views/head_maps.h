@@ -9,6 +9,7 @@
 
 #include "views/head_map.h"
 #include "views/scene_builder.h"
+#include "views/view.h"
 
 namespace orrery {
 
@@ -27,6 +28,9 @@ class HeadMaps {
   HeadMaps(SceneBuilder& builder, const SceneInput& input, const Selection& now, std::span<const HeadLook> looks)
       : b_(builder), history_(input.history), state_(input.state), now_(now), looks_(looks) {}
 
+  // What the maps are made of now.
+  static std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state,
+                                    std::span<const HeadLook> looks);
   // Both columns where there is room; else the heads where a layer is chosen, the layers where none is. As many maps as
   // fit.
   void draw(const Rect& area);

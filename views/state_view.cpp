@@ -87,14 +87,8 @@ class StateView final : public View {
     return "This model has no layers with a recurrent state.";
   }
   std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
-    const StepRange steps = visible_range(state.steps, history.n_steps());
     const int64_t step = std::max<int64_t>(resolve(history, state).step, 0);
-    std::vector<Wanted> wanted;
-    for (const HeadLook& look : kLooks) {
-      const std::vector<LayerConfig>& layers = history.info().config.layers;
-      if (look.quantity.is_in != nullptr && std::ranges::none_of(layers, look.quantity.is_in)) continue;
-      wanted.push_back({find_probe(look.quantity.probe), steps.begin, steps.end});
-    }
+    std::vector<Wanted> wanted = HeadMaps::wanted(history, state, kLooks);
     wanted.push_back({find_probe("state.row"), step, step + 1});
     const Selection now = resolve_for(MixerKind::kMatrixState, history, state);
     if (now.layer < 0 || !history.info().config.layers[static_cast<size_t>(now.layer)].has(MixerKind::kAttention)) {

@@ -6,9 +6,11 @@
 #include <limits>
 
 #include "probes/model_axes.h"
+#include "views/bins.h"
 #include "views/computed_marks.h"
 #include "views/registry.h"
 #include "views/scene_builder.h"
+#include "views/step_cells.h"
 #include "views/token_scalars.h"
 
 namespace orrery {
@@ -35,6 +37,44 @@ std::vector<const TokenScalar*> chosen_scalars(const FrameHistory& history, cons
     if (std::find(list.begin(), list.end(), scalar) == list.end()) list.push_back(scalar);
   }
   return list;
+}
+
+// Many steps are read from cells of several. Numbers of heads are taken together over a layer, so their means are
+// shown, of the others the greatest values. Scalars of what has no coarse levels are read from every step.
+StepCells strip_cells(const TokenScalar& scalar, int64_t n) {
+  const Probe& probe = *find_probe(scalar.probe);
+  if (scalar.every_step) return {.steps = {0, n}};
+  return step_cells(probe, {0, n}, probe.has_axis(Axis::kHead) ? Statistic::kMean : Statistic::kMax);
+}
+
+// Scalars of what has no coarse levels: of a long run only the steps around the selected one.
+constexpr int64_t kMostSteps = 8192;
+
+StepRange strip_steps(const StepCells& cells, int64_t cursor) {
+  const StepRange all = cells.steps;
+  if (cells.depth > 0 || all.size() <= kMostSteps) return all;
+  const int64_t begin =
+      std::clamp<int64_t>(cursor / (kMostSteps / 4) * (kMostSteps / 4) - kMostSteps / 2, 0, all.end - kMostSteps);
+  return {begin, begin + kMostSteps};
+}
+
+// One value per step, or per cell, of all.
+std::vector<float> strip_values(const TokenScalar& scalar, const FrameHistory& history, const StepCells& cells,
+                                int64_t cursor, const TokenPlace& place) {
+  if (cells.depth == 0) {
+    const StepRange steps = strip_steps(cells, cursor);
+    const std::vector<float> some = token_values(scalar, history, steps.begin, steps.end, place);
+    std::vector<float> values(static_cast<size_t>(cells.steps.end), std::numeric_limits<float>::quiet_NaN());
+    std::ranges::copy(some, values.begin() + steps.begin);
+    return values;
+  }
+  const FrameHistory of_cells =
+      history.cells_as_steps(*find_probe(scalar.probe), level_of(cells.statistic, cells.depth));
+  const int64_t n_whole = history.n_processed() / cells.cell_steps();
+  std::vector<float> values = token_values(scalar, of_cells, 0, n_whole, place);
+  values.resize(static_cast<size_t>(ceil_div(cells.steps.end, cells.cell_steps())),
+                std::numeric_limits<float>::quiet_NaN());
+  return values;
 }
 
 class TimelinePicture {
@@ -119,24 +159,23 @@ class TimelinePicture {
     }
   }
 
-  // The largest value of each pixel column; gaps where nothing is held.
+  // The largest value, or the mean, of each pixel column; gaps where nothing is held.
   void strip(const TokenScalar& scalar, const Rect& rect, float gutter, float values_width) {
-    const std::vector<float> values = token_values(scalar, history_, 0, n_, place_of(now_, state_));
-    const auto columns = static_cast<int64_t>(std::clamp(rect.width / 1.5f, 1.0f, static_cast<float>(n_)));
+    const StepCells cells = strip_cells(scalar, n_);
+    const std::vector<float> values = strip_values(scalar, history_, cells, now_.step, place_of(now_, state_));
+    const auto n_values = static_cast<int64_t>(values.size());
+    const auto columns = static_cast<int64_t>(std::clamp(rect.width / 1.5f, 1.0f, static_cast<float>(n_values)));
     Series series{.name = std::string(scalar.title),
                   .probe = std::string(scalar.probe),
                   .unit = std::string(scalar.unit),
                   .x_name = "step"};
     float high = scalar.fixed_high;
     for (int64_t c = 0; c < columns; ++c) {
-      const int64_t begin = c * n_ / columns;
-      const int64_t end = std::max((c + 1) * n_ / columns, begin + 1);
-      float most = std::numeric_limits<float>::quiet_NaN();
-      for (int64_t step = begin; step < end; ++step) {
-        const float value = values[static_cast<size_t>(step)];
-        if (!std::isnan(value) && !(value <= most)) most = value;
-      }
-      series.x.push_back(static_cast<double>(begin));
+      const int64_t begin = c * n_values / columns;
+      const int64_t end = std::max((c + 1) * n_values / columns, begin + 1);
+      const float most = column_value(
+          std::span(values).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)), cells.statistic);
+      series.x.push_back(static_cast<double>(begin * cells.cell_steps()));
       series.y.push_back(static_cast<double>(most));
       if (scalar.fixed_high <= 0 && std::isfinite(most) && most > high) high = most;
     }
@@ -145,14 +184,28 @@ class TimelinePicture {
     lines(series, rect, high);
     if (gutter > 0) b_.label({rect.x - 8, rect.centre().y}, scalar.title, gutter - 8, Align::kRight);
     if (values_width > 0 && now_.step >= 0 && now_.step < n_) {
-      const auto value = static_cast<double>(values[static_cast<size_t>(now_.step)]);
+      const auto value = static_cast<double>(
+          token_values(scalar, history_, now_.step, now_.step + 1, place_of(now_, state_))[0]);
       b_.label({rect.right() + 8, rect.centre().y}, std::isnan(value) ? "–" : token_scalar_text(scalar, value),
                values_width - 8, Align::kLeft, Paint::of(ColourRole::kForeground), TextRole::kValue);
     }
     if (n_ > columns)
-      b_.note(std::string(scalar.title) + ": the largest of every " + std::to_string((n_ + columns - 1) / columns) +
-              " steps.");
+      b_.note(std::string(scalar.title) + ": the " + cells_note(cells.statistic, ceil_div(n_, columns)) + " a point" +
+              (strip_steps(cells, now_.step) == cells.steps ? "." : ", around the selected step."));
     b_.scene.series.push_back(std::move(series));
+  }
+
+  static float column_value(std::span<const float> values, Statistic statistic) {
+    float most = std::numeric_limits<float>::quiet_NaN();
+    double sum = 0;
+    int n = 0;
+    for (const float value : values) {
+      if (std::isnan(value)) continue;
+      if (!(value <= most)) most = value;
+      sum += static_cast<double>(value);
+      ++n;
+    }
+    return statistic == Statistic::kMax || n == 0 ? most : static_cast<float>(sum / n);
   }
 
   void lines(const Series& series, const Rect& rect, float high) {
@@ -252,8 +305,15 @@ class TimelineView final : public View {
   std::optional<std::string> unavailable(const RunInfo&) const override { return std::nullopt; }
   std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
     std::vector<Wanted> list;
+    const int64_t step = std::max<int64_t>(resolve(history, state).step, 0);
     for (const TokenScalar* scalar : chosen_scalars(history, state)) {
-      for (const Probe* probe : probes_of(*scalar)) list.push_back({probe, 0, history.n_steps()});
+      const StepCells cells = strip_cells(*scalar, std::max(history.n_steps(), history.n_processed()));
+      const int64_t n_whole = history.n_processed() / cells.cell_steps() * cells.cell_steps();
+      const StepRange steps = strip_steps(cells, step);
+      for (const Probe* probe : probes_of(*scalar)) {
+        list.push_back({probe, steps.begin, std::min(steps.end, n_whole), level_of(cells.statistic, cells.depth)});
+        if (cells.depth > 0) list.push_back({probe, step, step + 1});
+      }
     }
     // Where nothing has been dropped up to the newest step, nothing was before.
     const ModelConfig& config = history.info().config;

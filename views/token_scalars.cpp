@@ -197,6 +197,7 @@ constexpr std::array<TokenScalar, 14> kTokenScalars{{
      .per_layer = true,
      .transfer = Transfer::kLogarithm,
      .infinite = kNeverDecays,
+     .every_step = true,
      .fill = fill_half_life},
     {.name = "moe.expert",
      .title = "weight of the selected expert",
@@ -204,6 +205,7 @@ constexpr std::array<TokenScalar, 14> kTokenScalars{{
      .probe = "moe.weights",
      .per_layer = true,
      .also = "moe.experts",
+     .every_step = true,
      .fill = fill_expert},
     {.name = "moe.entropy",
      .title = "router entropy",
@@ -226,11 +228,13 @@ constexpr TokenScalar kDepthIfGate{.name = "loop.depth",
                                    .title = "what-if loop depth",
                                    .unit = "iterations",
                                    .probe = "loop.exit",
+                                   .every_step = true,
                                    .fill = fill_depth_if};
 constexpr TokenScalar kDepthIfStep{.name = "loop.depth",
                                    .title = "what-if loop depth",
                                    .unit = "iterations",
                                    .probe = "loop.step",
+                                   .every_step = true,
                                    .fill = fill_depth_if};
 
 constexpr std::array<HeadScalar, 5> kHeadScalars{{

@@ -32,6 +32,7 @@ struct TokenScalar {
   float fixed_high = 0;            // 0: the scale ends at the largest value shown
   std::string_view infinite = {};  // what an infinite value says
   std::string_view also = {};      // a second probe that it needs
+  bool every_step = false;         // it cannot be read from the means or the greatest values of several steps
   // Fills out[i] with the value of step begin + i; leaves what is not held as it is.
   void (*fill)(const FrameHistory& history, const Probe& probe, int64_t begin, const TokenPlace& place,
                std::span<float> out);

@@ -32,8 +32,9 @@ struct SceneInput {
 // Steps of a probe that a view would draw now: what to fetch of a recording, and what to tap of a live run.
 struct Wanted {
   const Probe* probe = nullptr;
-  int64_t begin = 0;  // half-open
+  int64_t begin = 0;  // half-open; of a coarse level: multiples of its cells
   int64_t end = 0;
+  int32_t level = 0;  // probes/levels.h
 };
 
 // UI thread, or any one thread with a history of its own. Stateless: equal inputs give equal scenes.

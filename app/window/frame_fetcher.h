@@ -1,11 +1,13 @@
-// FrameFetcher: asks a FrameSource for what the views want and the history lacks, from the cursor outwards, a few steps
-// at a time, so that a moved cursor is never behind a long request. UI thread only.
+// FrameFetcher: asks a FrameSource for what the views want and the history lacks, from the cursor outwards, a few
+// megabytes at a time, so that a moved cursor is never behind a long request; what is no longer wanted is cancelled. UI
+// thread only.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -17,32 +19,38 @@ namespace orrery {
 class FrameFetcher {
  public:
   using Clock = std::chrono::steady_clock;
-  // Within `max_bytes` of the history it fetches all that is wanted; near the limit only what is around the cursor.
-  FrameFetcher(std::unique_ptr<FrameSource> source, size_t max_bytes);
+  explicit FrameFetcher(std::unique_ptr<FrameSource> source) : source_(std::move(source)) {}
 
-  // One request at most per probe is under way. Steps that the source answered without Frames are not asked for again,
-  // unless `growing` (a run that is being recorded): then after a second.
-  void want(const FrameHistory& history, const Probe& probe, int64_t begin, int64_t end, int64_t cursor, bool growing,
-            Clock::time_point now);
-  // Moves what was read into the history; true where there was any.
+  // `wanted`: all that is wanted now. One request at most per probe and level is under way; one that touches nothing of
+  // it any more is cancelled. Beyond the history's limit only what is around the cursor is asked for. Steps that the
+  // source answered without Frames are not asked for again, unless `growing` (a run that is being recorded): then after
+  // a second.
+  void ask(const FrameHistory& history, std::span<const FrameRange> wanted, int64_t cursor, bool growing,
+           Clock::time_point now);
+  // Moves what was read into the history, for at most about two milliseconds; true where there was any.
   bool take(FrameHistory& history);
   bool busy() const;
+  int64_t n_answered() const { return n_answered_; }
+  int64_t n_cancelled() const { return n_cancelled_; }
 
  private:
-  using Range = std::pair<int64_t, int64_t>;  // half-open
-  struct PerProbe {
+  using Key = std::pair<const Probe*, int32_t>;  // probe and level
+  using Range = std::pair<int64_t, int64_t>;     // half-open
+  struct PerLevel {
     uint64_t tag = 0;
     bool in_flight = false;
     Range asked{0, 0};
     std::vector<Range> absent;  // sorted, disjoint
     Clock::time_point absent_since;
   };
-  PerProbe& of(const Probe& probe);
-  static void add_absent(PerProbe& per_probe, Range range);
+  PerLevel& of(Key key);
+  static void add_absent(PerLevel& per_level, Range range);
+  void cancel_stale(std::span<const FrameRange> wanted);
 
   std::unique_ptr<FrameSource> source_;
-  size_t max_bytes_;
-  std::map<const Probe*, PerProbe> probes_;
+  std::map<Key, PerLevel> levels_;
+  int64_t n_answered_ = 0;
+  int64_t n_cancelled_ = 0;
 };
 
 // The part of `missing` nearest to `cursor`, at most `most` steps long, that does not touch `absent` (sorted,

@@ -474,6 +474,7 @@ void MainWindow::mark_views_stale() {
     if (one.in_sight) controller_.want(*one.view);
   }
   controller_.want_inspector();
+  controller_.fetch_wanted();
 }
 
 // Views are drawn in turn until a frame's share of time is used up; the others come in the next frames. So a frame

@@ -3,6 +3,7 @@
 #include <QMetaObject>
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "app/library/installed_models.h"
 #include "app/window/session_files.h"
@@ -126,7 +127,7 @@ void SessionController::show_stored(StoredRun run) {
   for (const Token& token : stored_tokens_) history_.add_token(token);
   for (const RunEvent& event : stored_events_) history_.add_event(event);
   for (const Frame& frame : run.skeleton) history_.add_frame(frame);
-  fetcher_.emplace(std::move(run.source), kHistoryBytes);
+  fetcher_.emplace(std::move(run.source));
   const ThemeKind theme = view_.theme;
   view_ = ViewState{};
   view_.theme = theme;
@@ -419,7 +420,11 @@ bool SessionController::tick() {
     changed = true;
   }
   changed |= drain_ring();
-  if (fetcher_) changed |= fetcher_->take(history_);
+  if (fetcher_) {
+    const int64_t n_answered = fetcher_->n_answered();
+    changed |= fetcher_->take(history_);
+    if (fetcher_->n_answered() != n_answered) ask_for_missing();
+  }
   if (mode_ == Mode::kReplay) {
     const ReplayState state = replay_->state();
     if (state.error) {
@@ -435,35 +440,44 @@ bool SessionController::tick() {
 void SessionController::ensure_fetcher() {
   if (fetcher_ || session_path_.empty()) return;
   auto source = open_frame_source(session_path_);
-  if (source) fetcher_.emplace(std::move(*source), kHistoryBytes);
+  if (source) fetcher_.emplace(std::move(*source));
 }
 
 void SessionController::want(const View& view) {
   if (mode_ == Mode::kEmpty) return;
-  const int64_t cursor = resolve(history_, view_).step;
   for (const Wanted& wanted : view.wanted(history_, view_)) {
     // What no recording has is not asked for.
     if (wanted.probe->level == Level::kRecomputed || !is_offered(*wanted.probe, history_.info().config)) continue;
-    const int64_t end = std::min(wanted.end, history_.n_processed());
-    if (end <= wanted.begin) continue;
-    if (!fetcher_) {
-      // Live, nothing is missing until something was dropped or evicted: the file is opened then.
-      if (history_.missing(*wanted.probe, wanted.begin, end).empty()) continue;
-      ensure_fetcher();
-      if (!fetcher_) return;
-    }
-    fetcher_->want(history_, *wanted.probe, wanted.begin, end, cursor, running_, FrameFetcher::Clock::now());
+    const int64_t cell = steps_per_cell(wanted.level);
+    const int64_t end = std::min(wanted.end, history_.n_processed() / cell * cell);
+    if (end > wanted.begin) gathered_.push_back({wanted.probe, wanted.begin, end, wanted.level});
   }
 }
 
 void SessionController::want_inspector() {
+  on_screen_ = gathered_;
   if (mode_ == Mode::kEmpty || !fetcher_) return;
   const int64_t step = resolve(history_, view_).step;
   if (step < 0 || step >= history_.n_processed()) return;
   for (const Probe* probe : offered_probes(history_.info().config)) {
-    if (probe->level >= Level::kFull) continue;
-    fetcher_->want(history_, *probe, step, step + 1, step, running_, FrameFetcher::Clock::now());
+    if (probe->level < Level::kFull) gathered_.push_back({probe, step, step + 1});
   }
+}
+
+void SessionController::fetch_wanted() {
+  wanted_ = std::exchange(gathered_, {});
+  history_.set_on_screen(on_screen_);
+  // Live, nothing is missing until something was dropped or evicted: the file is opened then.
+  const bool lacks = std::ranges::any_of(on_screen_, [this](const FrameRange& range) {
+    return !history_.missing(*range.probe, range.begin, range.end, range.level).empty();
+  });
+  if (!fetcher_ && lacks) ensure_fetcher();
+  ask_for_missing();
+}
+
+void SessionController::ask_for_missing() {
+  if (!fetcher_ || mode_ == Mode::kEmpty) return;
+  fetcher_->ask(history_, wanted_, resolve(history_, view_).step, running_, FrameFetcher::Clock::now());
 }
 
 }  // namespace orrery

@@ -95,10 +95,13 @@ class SessionController final : public QObject, public TokenTexts {
 
   // The window's clock: moves what has arrived into the history. True where anything changed.
   bool tick();
-  // Asks for what a view wants and the history lacks.
+  // What is on the screen: gathered view by view, and for the inspector every probe at the selected step; then what the
+  // history lacks of all that is asked for, and what nobody wants any more is not.
   void want(const View& view);
-  // The same for the inspector: every probe at the selected step.
   void want_inspector();
+  void fetch_wanted();
+  // How much of a run is held in memory, in bytes: what is farthest from the cursor and not on the screen goes first.
+  void set_memory_limit(size_t n_bytes) { history_.set_max_bytes(n_bytes); }
   // Steps moved from the ring to the history since the beginning; for tests.
   int64_t n_batches_taken() const { return n_batches_taken_; }
 
@@ -123,6 +126,7 @@ class SessionController final : public QObject, public TokenTexts {
   void end_replay();
   bool drain_ring();
   void ensure_fetcher();
+  void ask_for_missing();
   void finish_save();
 
   EngineThread engine_;
@@ -155,6 +159,9 @@ class SessionController final : public QObject, public TokenTexts {
   std::optional<std::filesystem::path> save_target_;
 
   std::optional<FrameFetcher> fetcher_;
+  std::vector<FrameRange> gathered_;   // since the last fetch_wanted()
+  std::vector<FrameRange> on_screen_;  // of the views
+  std::vector<FrameRange> wanted_;     // those, and of the inspector
   std::shared_ptr<const Tokenizer> stored_tokenizer_;
   std::unique_ptr<Replay> replay_;
   std::shared_ptr<FrameRing> replay_ring_;

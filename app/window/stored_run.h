@@ -19,7 +19,7 @@ struct StoredRun {
   RunInfo info;
   std::vector<Token> tokens;
   std::vector<RunEvent> events;
-  std::vector<Frame> skeleton;                 // the cheap scalars of every step: shown before anything else arrives
+  std::vector<Frame> skeleton;                 // the scalars of every step, and the newest step: shown at once
   std::unique_ptr<FrameSource> source;         // for the rest
   std::shared_ptr<const Tokenizer> tokenizer;  // of the model where it is still at its place; else null
 };

@@ -28,7 +28,7 @@ TEST(NearestMissing, LeavesOutWhatIsKnownToBeAbsent) {
 class ScriptedSource final : public FrameSource {
  public:
   void request(const FrameRequest& request) override { requests.push_back(request); }
-  void cancel(uint64_t) override {}
+  void cancel(uint64_t tag) override { cancelled.push_back(tag); }
   bool poll(FrameReply& reply) override {
     if (replies.empty()) return false;
     reply = std::move(replies.front());
@@ -37,6 +37,7 @@ class ScriptedSource final : public FrameSource {
   }
   std::vector<FrameRequest> requests;
   std::deque<FrameReply> replies;
+  std::vector<uint64_t> cancelled;
 };
 
 Frame entropy_frame(int64_t begin, int64_t end) {
@@ -56,11 +57,12 @@ class FetcherTest : public ::testing::Test {
   FetcherTest() : history_(size_t{1} << 20) {
     auto source = std::make_unique<ScriptedSource>();
     source_ = source.get();
-    fetcher_ = std::make_unique<FrameFetcher>(std::move(source), size_t{1} << 20);
+    fetcher_ = std::make_unique<FrameFetcher>(std::move(source));
     history_.reset(RunInfo{});
   }
   void want(int64_t begin, int64_t end, bool growing = false, FrameFetcher::Clock::time_point now = {}) {
-    fetcher_->want(history_, *find_probe("output.entropy"), begin, end, begin, growing, now);
+    const std::vector<FrameRange> wanted{{find_probe("output.entropy"), begin, end}};
+    fetcher_->ask(history_, wanted, begin, growing, now);
   }
   void answer(std::vector<Frame> frames) {
     source_->replies.push_back({source_->requests.back().tag, source_->requests.back(), std::move(frames), true});
@@ -91,6 +93,31 @@ TEST_F(FetcherTest, GoesOnUntilAllIsThere) {
     answer({entropy_frame(last.step_begin, last.step_end)});
   }
   EXPECT_TRUE(history_.missing(*find_probe("output.entropy"), 0, 1000).empty());
+}
+
+TEST_F(FetcherTest, CancelsWhatNobodyWantsAnyMore) {
+  want(0, 50);
+  want(40, 90);
+  EXPECT_TRUE(source_->cancelled.empty()) << "a part of it is still wanted";
+  want(500, 550);
+  ASSERT_EQ(source_->cancelled.size(), 1u);
+  EXPECT_EQ(source_->cancelled[0], source_->requests[0].tag);
+  EXPECT_EQ(fetcher_->n_cancelled(), 1);
+  ASSERT_EQ(source_->requests.size(), 2u);
+  EXPECT_EQ(source_->requests[1].step_begin, 500);
+}
+
+TEST_F(FetcherTest, AsksForCoarseLevelsInWholeCells) {
+  const std::vector<FrameRange> wanted{
+      {find_probe("output.entropy"), 0, 640, level_of(Statistic::kMean, 1)},
+      {find_probe("output.entropy"), 640, 643},
+  };
+  fetcher_->ask(history_, wanted, 100, false, {});
+  ASSERT_EQ(source_->requests.size(), 2u) << "one of each level";
+  EXPECT_EQ(source_->requests[0].level, level_of(Statistic::kMean, 1));
+  EXPECT_EQ(source_->requests[0].step_begin % 8, 0);
+  EXPECT_EQ(source_->requests[0].step_end % 8, 0);
+  EXPECT_EQ(source_->requests[1].level, 0);
 }
 
 TEST_F(FetcherTest, DoesNotAskAgainForWhatWasNotRecorded) {
