@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "probes/model_axes.h"
 #include "views/bins.h"
@@ -14,50 +15,60 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-// Several heads taken together.
-class Sum {
- public:
-  explicit Sum(Together together) : together_(together) {}
-  void add(float value) {
-    if (std::isnan(value)) return;
-    ++n_;
-    const auto x = static_cast<double>(value);
-    switch (together_) {
-      case Together::kRootOfSquares:
-        sum_ += x * x;
-        break;
-      case Together::kGeometricMean:
-        // One logarithm for many heads: taken where the product would leave the range of a double.
-        product_ *= x;
-        if (product_ < 1e-200 || product_ > 1e200) {
-          sum_ += std::log(product_);
-          product_ = 1;
-        }
-        break;
-      case Together::kMean:
-        sum_ += x;
-        break;
-    }
-  }
-  float value() const {
-    if (n_ == 0) return kNan;
-    switch (together_) {
-      case Together::kRootOfSquares:
-        return static_cast<float>(std::sqrt(sum_));
-      case Together::kGeometricMean:
-        return static_cast<float>(std::exp((sum_ + std::log(product_)) / n_));
-      case Together::kMean:
-        break;
-    }
-    return static_cast<float>(sum_ / n_);
-  }
-
- private:
-  Together together_;
-  double sum_ = 0;
-  double product_ = 1;
-  int n_ = 0;
+// The mean of one head over the steps of a column.
+struct HeadMean {
+  double sum = 0;
+  double weight = 0;
 };
+
+// Several heads taken together; those of which nothing is held do not count. One function for each way, so that drawing
+// many columns does not choose anew for every head.
+template <Together kTogether>
+float together(std::span<const HeadMean> heads) {
+  double sum = 0;
+  double product = 1;
+  int n = 0;
+  double weight = 1;  // mostly the same for all heads: divided by once
+  double share = 1;
+  for (const HeadMean& head : heads) {
+    if (!(head.weight > 0)) continue;
+    if (head.weight != weight) {
+      weight = head.weight;
+      share = 1 / weight;
+    }
+    const auto x = static_cast<double>(static_cast<float>(head.sum * share));
+    ++n;
+    if constexpr (kTogether == Together::kRootOfSquares) {
+      sum += x * x;
+    } else if constexpr (kTogether == Together::kGeometricMean) {
+      // One logarithm for many heads: taken where the product would leave the range of a double.
+      product *= x;
+      if (product < 1e-200 || product > 1e200) {
+        sum += std::log(product);
+        product = 1;
+      }
+    } else {
+      sum += x;
+    }
+  }
+  if (n == 0) return kNan;
+  if constexpr (kTogether == Together::kRootOfSquares) return static_cast<float>(std::sqrt(sum));
+  if constexpr (kTogether == Together::kGeometricMean)
+    return static_cast<float>(std::exp((sum + std::log(product)) / n));
+  return static_cast<float>(sum / n);
+}
+
+float together(Together how, std::span<const HeadMean> heads) {
+  switch (how) {
+    case Together::kRootOfSquares:
+      return together<Together::kRootOfSquares>(heads);
+    case Together::kGeometricMean:
+      return together<Together::kGeometricMean>(heads);
+    case Together::kMean:
+      break;
+  }
+  return together<Together::kMean>(heads);
+}
 
 class MapBuilder {
  public:
@@ -160,14 +171,12 @@ class MapBuilder {
   }
 
   void fill_column(size_t col) {
-    auto head_mean = heads_.begin();
+    std::span<const HeadMean> rest = heads_;
     for (size_t i = 0; i < sources_.size(); ++i) {
-      Sum together(quantity_.together);
-      for (int32_t head = sources_[i].head_begin; head < sources_[i].head_end; ++head, ++head_mean) {
-        if (head_mean->weight > 0) together.add(static_cast<float>(head_mean->sum / head_mean->weight));
-      }
-      map_.values[i * columns_.size() + col] =
-          quantity_.shown == nullptr ? together.value() : quantity_.shown(together.value());
+      const auto n = static_cast<size_t>(sources_[i].head_end - sources_[i].head_begin);
+      const float value = together(quantity_.together, rest.first(n));
+      map_.values[i * columns_.size() + col] = quantity_.shown == nullptr ? value : quantity_.shown(value);
+      rest = rest.subspan(n);
     }
   }
 
@@ -199,10 +208,6 @@ class MapBuilder {
   const HeadQuantity& quantity_;
   const Probe& probe_;
   HeadMap& map_;
-  struct HeadMean {
-    double sum = 0;
-    double weight = 0;
-  };
   StepCells cells_;
   std::vector<Source> sources_;  // of rows
   std::vector<bool> columns_;    // whether anything is held

@@ -4,6 +4,7 @@
     python3 tests/bench/make_model.py SHAPE DTYPE FILE
 
 Shapes: 1b (1.2 billion weights: 16 layers of 2048, output tied), 8b (32 layers of 4096), tiny (for trying it out);
+30x16 (30 layers of 16 heads: for sizes of recordings);
 lfm2-350m (short convolutions and attention), granite-350m-h (Mamba-2 and attention), and lfm2-350m-dense,
 granite-350m-h-dense: as many bytes of weights in layers of attention and feed-forward alone.
 Dtypes: BF16, Q4_K, Q8_0. The same arguments give the same bytes. Needs nothing but Python.
@@ -20,6 +21,7 @@ SHAPES = {
     "granite-350m-h": {"family": "granitehybrid", "layers": 32, "attention": [10, 13, 17, 27], "d": 768, "ffn": 2048,
                        "heads": 12, "kv_heads": 4, "vocab": 100352, "tied": True, "taps": 4, "d_inner": 1536,
                        "d_state": 128, "ssm_heads": 48, "groups": 1},
+    "30x16": {"layers": 30, "d": 1024, "ffn": 2048, "heads": 16, "kv_heads": 4, "vocab": 8192, "tied": True},
     "1b": {"layers": 16, "d": 2048, "ffn": 8192, "heads": 32, "kv_heads": 8, "vocab": 128256, "tied": True},
     "8b": {"layers": 32, "d": 4096, "ffn": 14336, "heads": 32, "kv_heads": 8, "vocab": 128256, "tied": False},
 }
