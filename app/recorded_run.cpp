@@ -74,6 +74,7 @@ Result<void> RecordedRun::begin(std::shared_ptr<FrameRing> screen) {
     ORRERY_ASSIGN_OR_RETURN(record_.run, recorder_->begin_run(record_));
   }
   request_.run = record_.run;
+  request_.takes_checkpoints = recorder_ != nullptr;
   RunSinks sinks = sinks_;
   sinks.publish = [this](const SharedBatch& batch) {
     bus_->publish(batch);
@@ -124,6 +125,13 @@ Result<RunResult> RecordedRun::go_on(std::vector<Token> given, int64_t n_new_tok
   if (text) record_.prompt.turns.push_back(*text);
   if (recorder_) ORRERY_RETURN_IF_ERROR(recorder_->continue_run(record_, n_processed));
   return keep(loop_->go_on(std::move(turn)));
+}
+
+Result<void> RecordedRun::pin(const std::vector<PinnedHead>& heads) {
+  const int64_t begin = loop_->pin(heads);
+  record_.settings.schedule.pin(begin, heads);
+  if (recorder_) return recorder_->continue_run(record_, loop_->n_processed());
+  return {};
 }
 
 Result<void> RecordedRun::pause_recording() {

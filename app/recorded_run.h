@@ -60,11 +60,15 @@ class RecordedRun {
   // Ends the run in the session as its last turn ended, and closes the file: whole, and one. What recording failed of,
   // now or before; generation is not concerned.
   Result<void> pause_recording();
+  // The exact rows of these heads are measured and recorded from the next pass on; between passes. The session's
+  // settings say so, so that a re-run repeats it.
+  Result<void> pin(const std::vector<PinnedHead>& heads);
   // The session has another name now; between pause_recording() and go_on().
   void move_to(const std::string& path) { where_.path = path; }
 
   const RunRecord& record() const { return record_; }
   std::span<const int32_t> ids() const { return loop_->ids(); }
+  int64_t n_processed() const { return loop_->n_processed(); }
   bool ended_itself() const { return last_ && last_->reason == StopReason::kEndToken; }  // the last answer
   std::shared_ptr<Recorder> recorder() const { return recorder_; }  // null where nothing is being written
   RecorderStatus status() const { return status_; }                 // as of the last pause_recording()

@@ -23,8 +23,6 @@ std::vector<RunTurn> turns_of(const RunSettings& settings, const std::vector<Tok
   return {{.begin = 0, .given_end = drawn - tokens.begin(), .n_new_tokens = settings.n_new_tokens}};
 }
 
-namespace {
-
 std::vector<std::string> other_conditions(const RunRecord& record, const OpenedModel& opened) {
   const Backend& backend = *opened.model->backend();
   std::vector<std::string> other;
@@ -41,6 +39,8 @@ std::vector<std::string> other_conditions(const RunRecord& record, const OpenedM
   hold("cache type", record.settings.kv, kv_name(opened.kv));
   return other;
 }
+
+namespace {
 
 // What repeats the run as it went: the prompt in its batches, then the new tokens one by one, and so on with each turn.
 struct Repeat {
@@ -184,7 +184,8 @@ Result<VerifyReport> verify_run(SessionReader& reader, const RunRecord& record, 
 
 Result<void> recompute(const OpenedModel& opened, int64_t run, const std::vector<Token>& tokens, const ExtraTaps& taps,
                        const std::function<Result<void>(const Frame&)>& take,
-                       const std::function<void(const RunProgress&)>& on_progress, RunControl& control) {
+                       const std::function<void(const RunProgress&)>& on_progress, RunControl& control,
+                       const CheckpointSource* source) {
   CHECK(taps.begin < taps.end && std::cmp_less_equal(taps.end, tokens.size()));
   RunRequest request;
   request.run = run;
@@ -194,7 +195,11 @@ Result<void> recompute(const OpenedModel& opened, int64_t run, const std::vector
   request.extra = taps;
   request.origin = Origin::kRecomputed;
   Generator generator(opened.model, opened.kv);
-  request.batches = plan_batches(generator, taps.end, request.schedule, taps, false);
+  // What implied rows are made of is in no checkpoint.
+  if (source != nullptr && !taps.mask.needs_history()) {
+    request.n_fed = start_from_checkpoint(*source, opened, tokens, taps.begin, generator);
+  }
+  request.batches = plan_batches(generator, request.n_fed, taps.end, request.schedule, taps, false);
   Result<void> taken;
   RunSinks sinks;
   sinks.on_progress = on_progress;

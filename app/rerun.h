@@ -21,6 +21,9 @@ SamplerSettings sampler_of(const RunSettings& settings);  // not validated yet
 // The turns that the settings note; of a session that notes none: what was not generated was given. At least one.
 std::vector<RunTurn> turns_of(const RunSettings& settings, const std::vector<Token>& tokens);
 
+// In what this program, backend and cache type differ from those that recorded; where in nothing, bits must agree.
+std::vector<std::string> other_conditions(const RunRecord& record, const OpenedModel& opened);
+
 struct VerifyReport {
   // Why bits cannot be expected to agree ("another build", "another instruction set"); empty where they must.
   std::vector<std::string> other_conditions;
@@ -42,10 +45,27 @@ struct VerifyReport {
 Result<VerifyReport> verify_run(SessionReader& reader, const RunRecord& record, const OpenedModel& opened,
                                 const std::function<void(const RunProgress&)>& on_progress, RunControl& control);
 
-// Feeds tokens [0, taps.end) again and hands over the Frames of the steps in [taps.begin, taps.end), ascending, origin
-// recomputed. `take` says false to end early. kCancelled when control stops it.
+// Where a re-run may begin but at the first token: the recording's checkpoints.
+struct CheckpointSource {
+  SessionReader& reader;
+  const RunRecord& record;
+  // Told which was used ("from the checkpoint at step 256"), or why none was where the recording has some; may be
+  // empty.
+  std::function<void(const std::string&)> say;
+};
+
+// Takes up the last checkpoint at or before `step` that leads to what was recorded next, and returns its tokens; else
+// the generator is at 0. Only of recordings whose bits this program and backend repeat, and of models whose rotations
+// do not depend on what is fed together; so that what follows is bit for bit what a replay from the start gives.
+int64_t start_from_checkpoint(const CheckpointSource& source, const OpenedModel& opened,
+                              const std::vector<Token>& tokens, int64_t step, Generator& generator);
+
+// Feeds tokens [0, taps.end) again, or those from a checkpoint of `source` on, and hands over the Frames of the steps
+// in [taps.begin, taps.end), ascending, origin recomputed. `take` says false to end early. kCancelled when control
+// stops it.
 Result<void> recompute(const OpenedModel& opened, int64_t run, const std::vector<Token>& tokens, const ExtraTaps& taps,
                        const std::function<Result<void>(const Frame&)>& take,
-                       const std::function<void(const RunProgress&)>& on_progress, RunControl& control);
+                       const std::function<void(const RunProgress&)>& on_progress, RunControl& control,
+                       const CheckpointSource* source = nullptr);
 
 }  // namespace orrery

@@ -48,10 +48,28 @@ void RunControl::reset() {
   steps_ = 0;
 }
 
-bool RunControl::may_go_on() {
+void RunControl::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  changed_.notify_all();
+}
+
+bool RunControl::may_go_on(const std::function<bool()>& meanwhile) {
+  if (meanwhile) (void)meanwhile();
   std::unique_lock lock(mutex_);
   // A signal handler cannot wake a condition variable, so the flag is looked at in between.
-  while (!ended() && paused_ && steps_ == 0) changed_.wait_for(lock, std::chrono::milliseconds(100));
+  while (!ended() && paused_ && steps_ == 0) {
+    if (std::exchange(woken_, false) && meanwhile) {
+      lock.unlock();
+      const bool more = meanwhile();
+      lock.lock();
+      woken_ = woken_ || more;
+      continue;
+    }
+    changed_.wait_for(lock, std::chrono::milliseconds(100));
+  }
   if (ended()) return false;
   if (paused_) --steps_;
   return true;
@@ -111,11 +129,21 @@ class RunLoop::State {
     sampler_.skip(request_.n_drawn_before);
   }
 
+  // Batches of the turn that were not fed yet stay as they were planned.
+  int64_t pin(std::vector<PinnedHead> heads) {
+    int64_t begin = n_processed_;
+    for (const auto& batch : turn_.batches) begin = std::max(begin, batch.second);
+    request_.schedule.pin(begin, std::move(heads));
+    return begin;
+  }
+
   int64_t n_processed() const { return n_processed_; }
   std::span<const int32_t> ids() const { return history_; }
 
   Result<RunResult> start() {
-    generator_.reset();
+    if (request_.n_fed == 0) generator_.reset();
+    CHECK(generator_.length() == request_.n_fed && std::cmp_less(request_.n_fed, request_.prompt.size()));
+    n_processed_ = request_.n_fed;
     return take({.given = request_.prompt,
                  .batches = request_.batches,
                  .n_new_tokens = request_.n_new_tokens,
@@ -175,6 +203,8 @@ class RunLoop::State {
     frames_ = sinks_.publish ? cut_frames(generator_.probes(), generator_.model().config(), request_.run, begin)
                              : std::vector<Frame>{};
     for (Frame& frame : frames_) frame.origin = request_.origin;
+    if (!request_.takes_checkpoints || !sinks_.publish || !request_.schedule.recording) return {};
+    ORRERY_ASSIGN_OR_RETURN(checkpoint_, checkpoints_.take(generator_.cache(), request_.schedule.level_at(end - 1)));
     return {};
   }
 
@@ -190,6 +220,7 @@ class RunLoop::State {
     batch->tokens = std::move(tokens);
     batch->frames = std::move(frames);
     batch->events = std::move(events);
+    if (!batch->frames.empty()) batch->checkpoint = std::exchange(checkpoint_, nullptr);
     batch->count_bytes();
     sinks_.publish(batch);
   }
@@ -224,7 +255,7 @@ class RunLoop::State {
     const int64_t first = n_processed_;
     auto batch = turn_.batches.begin();
     for (int64_t begin = first; begin < n_given;) {
-      if (!control_.may_go_on()) {
+      if (!control_.may_go_on(sinks_.meanwhile)) {
         result_.reason = StopReason::kStopped;
         return false;
       }
@@ -307,7 +338,7 @@ class RunLoop::State {
       result_.reason = StopReason::kContextFull;
       return true;
     }
-    if (!control_.may_go_on()) {
+    if (!control_.may_go_on(sinks_.meanwhile)) {
       result_.reason = StopReason::kStopped;
       return true;
     }
@@ -331,7 +362,7 @@ class RunLoop::State {
   using Clock = std::chrono::steady_clock;
 
   Generator& generator_;
-  const RunRequest request_;
+  RunRequest request_;
   const RunSinks sinks_;
   RunControl& control_;
   const Tokenizer* tokenizer_;
@@ -343,6 +374,8 @@ class RunLoop::State {
   int64_t n_processed_ = 0;       // of them, fed
   Matrix<const float> logits_;    // of the last one fed
   std::vector<Frame> frames_;     // of the last pass, not published yet
+  CheckpointTaker checkpoints_;
+  std::shared_ptr<const StateCheckpoint> checkpoint_;  // after the last pass, not published yet
   std::vector<RunEvent> pending_events_;
   int64_t elapsed_ns_ = 0;  // in the turns before
   std::optional<Clock::time_point> turn_start_;
@@ -362,6 +395,7 @@ RunLoop::RunLoop(Generator& generator, const Tokenizer* tokenizer, RunRequest re
 RunLoop::~RunLoop() = default;
 Result<RunResult> RunLoop::start() { return state_->start(); }
 Result<RunResult> RunLoop::go_on(Turn turn) { return state_->take(std::move(turn)); }
+int64_t RunLoop::pin(std::vector<PinnedHead> heads) { return state_->pin(std::move(heads)); }
 int64_t RunLoop::n_processed() const { return state_->n_processed(); }
 std::span<const int32_t> RunLoop::ids() const { return state_->ids(); }
 

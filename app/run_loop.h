@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/checkpoint_taker.h"
 #include "engine/generator.h"
 #include "engine/sampler.h"
 #include "engine/tokenizer.h"
@@ -39,8 +40,12 @@ class RunControl {
   // Where a signal handler may say "stop" too; null for none. Looked at by the engine thread.
   void watch(const std::atomic<bool>* flag) { flag_ = flag; }
 
-  // Engine thread: waits while paused; false where the run is to end.
-  bool may_go_on();
+  // A run that waits because it is paused looks again at what it can do meanwhile.
+  void wake();
+
+  // Engine thread: waits while paused; false where the run is to end. `meanwhile`, where there is one, is called before
+  // anything else, and while it waits whenever it is woken; it says whether it has more to do at once.
+  bool may_go_on(const std::function<bool()>& meanwhile = {});
 
  private:
   bool ended() const { return stopped() || (flag_ != nullptr && flag_->load(std::memory_order_relaxed)); }
@@ -50,6 +55,7 @@ class RunControl {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool paused_ = false;
+  bool woken_ = false;
   int64_t steps_ = 0;
 };
 
@@ -75,6 +81,9 @@ struct RunRequest {
   TapSchedule schedule;
   ExtraTaps extra;
   Origin origin = Origin::kLive;
+  // The first tokens that the generator has taken in already (Generator::restore): the run begins behind them.
+  int64_t n_fed = 0;
+  bool takes_checkpoints = false;  // of its states, as the schedule's level says (CheckpointTaker)
 };
 
 // What a run goes on with once its answer has ended or was stopped.
@@ -99,6 +108,9 @@ struct RunSinks {
   std::function<void(const Token&, const std::string& text)>
       on_token;  // a new token, and the whole characters it completes
   std::function<void(const RunProgress&)> on_progress;
+  // Between passes, and while the run is paused again and again: other work of this thread, a little at a time. It says
+  // whether there is more of it.
+  std::function<bool()> meanwhile;
 };
 
 enum class StopReason : uint8_t { kLength, kEndToken, kStopped, kContextFull };
@@ -143,6 +155,9 @@ class RunLoop {
   Result<RunResult> start();
   // A further turn. kInvalidArgument where the context cannot hold what is given: the run is then as it was.
   Result<RunResult> go_on(Turn turn);
+
+  // attention.row of these heads is measured from the next pass on that is not planned yet; returns its step.
+  int64_t pin(std::vector<PinnedHead> heads);
 
   int64_t n_processed() const;           // steps that were fed
   std::span<const int32_t> ids() const;  // of all steps, those included that are not fed yet

@@ -35,7 +35,8 @@ Result<FrameHistory> open_history(SessionReader& reader, const RunRecord& record
 }
 
 Result<void> fetch_wanted(SessionReader& reader, const RunRecord& record, const View& view, const ViewState& state,
-                          const ModelOpener& open_model, RunControl& control, FrameHistory& history) {
+                          const ModelOpener& open_model, RunControl& control, FrameHistory& history,
+                          const std::function<void(const std::string&)>& say) {
   const int64_t n_processed = history.n_processed();
   history.set_cursor(resolve(history, state).step);
   for (const Wanted& wanted : view.wanted(history, state)) {
@@ -53,13 +54,14 @@ Result<void> fetch_wanted(SessionReader& reader, const RunRecord& record, const 
     taps.begin = missing.front().first;
     taps.end = missing.back().second;
     const std::vector<Token> tokens(history.tokens().begin(), history.tokens().end());
+    const CheckpointSource source{.reader = reader, .record = record, .say = say};
     ORRERY_RETURN_IF_ERROR(recompute(
         *opened, record.run, tokens, taps,
         [&](const Frame& frame) -> Result<void> {
           history.add_frame(frame);
           return {};
         },
-        {}, control));
+        {}, control, &source));
   }
   return {};
 }

@@ -22,9 +22,11 @@ Result<FrameHistory> open_history(SessionReader& reader, const RunRecord& record
 // Hands over the model that made the run, opened when it is first asked for.
 using ModelOpener = std::function<Result<const OpenedModel*>()>;
 
-// Adds the recorded frames that the view would draw. With `open_model`, what was not recorded is recomputed.
+// Adds the recorded frames that the view would draw. With `open_model`, what was not recorded is recomputed, from a
+// checkpoint where there is one: `say` is told (CheckpointSource).
 Result<void> fetch_wanted(SessionReader& reader, const RunRecord& record, const View& view, const ViewState& state,
-                          const ModelOpener& open_model, RunControl& control, FrameHistory& history);
+                          const ModelOpener& open_model, RunControl& control, FrameHistory& history,
+                          const std::function<void(const std::string&)>& say = {});
 
 // The texts of ids by a tokenizer.
 class TokenizerTexts final : public TokenTexts {

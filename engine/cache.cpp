@@ -89,7 +89,7 @@ Result<void> Cache::reserve(int64_t n, bool keeps_history) {
 }
 
 Result<void> Cache::reserve_pages(KvSlot& slot, int64_t n) {
-  for (int64_t page = length_ / kKvPageTokens; page < n_pages(length_ + n); ++page) {
+  for (int64_t page = std::max(length_ / kKvPageTokens, slot.first_page); page < n_pages(length_ + n); ++page) {
     const Page* old = page < slot.end_page() ? slot.pages[static_cast<size_t>(page - slot.first_page)].get() : nullptr;
     if (old != nullptr && slot.pages[static_cast<size_t>(page - slot.first_page)].use_count() == 1) continue;
     ORRERY_ASSIGN_OR_RETURN(std::shared_ptr<Page> fresh,
@@ -141,7 +141,36 @@ float* Cache::history(int32_t layer, int32_t iteration) {
 
 void Cache::advance(int64_t n) {
   length_ += n;
-  for (auto& [key, slot] : kv_) slot.drop_before(first_visible(slot.spec, length_) / kKvPageTokens);
+  move_retained();
+  for (auto& [key, slot] : kv_) {
+    slot.drop_before(std::min(first_visible(slot.spec, length_) / kKvPageTokens, retained_from_));
+  }
+}
+
+// The first page that is retained is the first with which all that is retained stays within the limit.
+void Cache::move_retained() {
+  const auto retained_bytes = [&](int64_t from) {
+    size_t n_bytes = 0;
+    for (const auto& [key, slot] : kv_) {
+      const int64_t n = first_visible(slot.spec, length_) / kKvPageTokens - std::max(from, slot.first_page);
+      n_bytes +=
+          static_cast<size_t>(std::max<int64_t>(n, 0)) * (key_page_bytes(slot.spec) + value_page_bytes(slot.spec));
+    }
+    return n_bytes;
+  };
+  const int64_t end = n_pages(length_);
+  if (most_retained_bytes_ == 0) retained_from_ = end;
+  while (retained_from_ < end && retained_bytes(retained_from_) > most_retained_bytes_) ++retained_from_;
+}
+
+size_t Cache::fork_bytes() const {
+  size_t n_bytes = 0;
+  for (const auto& [key, slot] : kv_) {
+    const int64_t n_held = slot.spec.window > 0 ? n_pages(slot.spec.window) + 1 : 1;
+    n_bytes += static_cast<size_t>(n_held) * (key_page_bytes(slot.spec) + value_page_bytes(slot.spec));
+  }
+  for (const auto& [key, slot] : constant_) n_bytes += static_cast<size_t>(slot.spec.unit_bytes());
+  return n_bytes;
 }
 
 Result<void> Cache::truncate(int64_t length) {

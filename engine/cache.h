@@ -8,6 +8,8 @@
 //
 // The other kinds are one block of memory each, constant in the length and overwritten by every token: shared between
 // forks and copied before one of them goes on, and never cut back.
+//
+// To look back at a token (CacheTrail), a cache can be told to retain pages that have left their windows.
 #pragma once
 
 #include <array>
@@ -74,8 +76,17 @@ class Cache {
   // keys that have left a window together with their page, or a state that later tokens have changed. To return for
   // certain, fork before going on.
   Result<void> truncate(int64_t length);
-  // The same past, from here on independent, windows included: pages are shared until one of the two writes.
+  // The same past, from here on independent, windows included: pages are shared until one of the two writes. It retains
+  // nothing.
   Result<Cache> fork() const;
+
+  // From now on pages that have left a window are kept while they take at most max_bytes, the oldest given back first:
+  // a fork can then be cut back to any position whose window is still there. No row ever sees them.
+  void retain(size_t max_bytes) { most_retained_bytes_ = max_bytes; }
+  // Whether it has states that later tokens change, so that it cannot be cut back.
+  bool has_constant_states() const { return !constant_.empty(); }
+  // What a fork takes for itself once this cache has gone on: its constant states, the pages being written, windows.
+  size_t fork_bytes() const;
 
   // The key and value pages of a layer, for attention. Valid until the next reserve, advance or truncate.
   KvPages pages(int32_t layer, int32_t iteration) const;
@@ -96,6 +107,25 @@ class Cache {
   float* history(int32_t layer, int32_t iteration);
 
   const StateSpec& spec(CacheKey key) const;
+
+  // --- as bytes of the host, to be kept elsewhere (StateCheckpoint); layouts follow from the states and the length ---
+  // What is constant in the length: states, and of windowed layers the keys and values that the next row may see. In
+  // order of CacheKey, keys' vectors [n_kv_heads, tokens, d] before values'.
+  Result<std::vector<std::byte>> save_states() const;
+  // Keys and values of positions [begin, end) of the layers that keep all of them; empty where there are none.
+  Result<std::vector<std::byte>> save_keys(int64_t begin, int64_t end) const;
+  size_t states_bytes(int64_t length) const;
+  size_t keys_bytes(int64_t begin, int64_t end) const;
+  bool keeps_all_keys() const;  // whether any layer does
+  // What save_keys gave of positions [begin, end).
+  struct SavedKeys {
+    int64_t begin = 0;
+    int64_t end = 0;
+    std::vector<std::byte> bytes;
+  };
+  // An empty cache becomes one of `length` tokens out of their bytes: `keys` cover [0, length), ascending. kInvalidFile
+  // where sizes do not fit; it is then empty still.
+  Result<void> restore(int64_t length, std::span<const std::byte> states, std::span<const SavedKeys> keys);
 
  private:
   struct Page {
@@ -134,6 +164,24 @@ class Cache {
   std::map<CacheKey, ConstantSlot> constant_;
   std::map<CacheKey, CacheKey> shared_;
   int64_t length_ = 0;
+  size_t most_retained_bytes_ = 0;
+  int64_t retained_from_ = 0;  // pages from this one on are retained
+
+  void move_retained();
+
+  // A run of bytes of this cache's memory that is saved as it is: a state, or a head's vectors within a page.
+  struct Piece {
+    CacheKey key;
+    int64_t position = -1;  // of the first token, in keys and values; -1: a state
+    size_t offset = 0;      // in the page
+    size_t n_bytes = 0;
+  };
+  void add_pieces(CacheKey key, const StateSpec& spec, int64_t begin, int64_t end, std::vector<Piece>& pieces) const;
+  std::vector<Piece> state_pieces(int64_t length) const;
+  std::vector<Piece> key_pieces(int64_t begin, int64_t end) const;
+  std::byte* address(const Piece& piece);
+  Result<std::vector<std::byte>> save(const std::vector<Piece>& pieces) const;
+  Result<void> load(const std::vector<Piece>& pieces, std::span<const std::byte> bytes);
 };
 
 // What a layer's own states hold once position t was processed: cache.bytes, cache.entries, cache.evicted.

@@ -55,7 +55,25 @@ Generator::Generator(std::shared_ptr<const Model> model, DType kv_dtype)
   CHECK(kv_dtype == DType::kF16 || kv_dtype == DType::kF32);
 }
 
-void Generator::reset() { cache_ = Cache(states_, model_->backend()); }
+void Generator::reset() {
+  cache_ = Cache(states_, model_->backend());
+  trail_ = CacheTrail(past_bytes_);
+  if (!cache_.has_constant_states()) cache_.retain(past_bytes_);
+}
+
+Result<void> Generator::restore(int64_t length, std::span<const std::byte> states,
+                                std::span<const Cache::SavedKeys> keys) {
+  reset();
+  return cache_.restore(length, states, keys);
+}
+
+Result<Cache> Generator::past(int64_t length) const {
+  CHECK(length >= 0 && length <= cache_.length());
+  ORRERY_ASSIGN_OR_RETURN(Cache copy, cache_.fork());
+  if (copy.truncate(length)) return copy;
+  if (const Cache* kept = trail_.nearest(length)) return kept->fork();
+  return Cache(states_, model_->backend());
+}
 
 Result<void> Generator::check_tokens(std::span<const int32_t> tokens) const {
   const ModelConfig& config = model_->config();
@@ -131,8 +149,19 @@ Result<Matrix<const float>> Generator::feed(std::span<const int32_t> tokens, con
   fill_cache_probes(positions);
   if (is_looped) fill_loop_probes(n_rows);
   cache_.advance(n_rows);
+  ORRERY_RETURN_IF_ERROR(trail_.note(cache_));
   if (n_logits == 0) return Matrix<const float>();
   return Matrix<const float>(reinterpret_cast<const float*>(logits_->read()), n_logits, vocab);
+}
+
+Result<void> Generator::look_at(int32_t token, const ProbePlan& plan, int32_t last_layer) {
+  ORRERY_ASSIGN_OR_RETURN(Cache before, cache_.fork());
+  end_layer_ = last_layer + 1;
+  const auto fed = feed({&token, 1}, plan, LogitsWanted::kNone);
+  end_layer_ = 0;
+  cache_ = std::move(before);
+  if (!fed) return fed.error();
+  return {};
 }
 
 Result<void> Generator::run_layers(const Batch& batch, Matrix<float> residual) {
@@ -141,7 +170,7 @@ Result<void> Generator::run_layers(const Batch& batch, Matrix<float> residual) {
   const Workspace::Scope scope(workspace_);
   stack_.set_carried(workspace_.matrix(residual.n_rows, model_->parts().carried_width));
   if (!config.loop.any()) {
-    stack_.visit(batch, 0, 0, config.n_layers(), residual);
+    stack_.visit(batch, 0, 0, end_layer_ > 0 ? end_layer_ : config.n_layers(), residual);
     return {};
   }
   stack_.visit(batch, 0, 0, config.loop.begin, residual);

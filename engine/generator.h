@@ -8,6 +8,7 @@
 
 #include "engine/block.h"
 #include "engine/cache.h"
+#include "engine/cache_trail.h"
 #include "engine/layer_stack.h"
 #include "engine/looped_pass.h"
 #include "engine/model.h"
@@ -27,6 +28,7 @@ class Generator {
   Generator& operator=(const Generator&) = delete;
 
   const Model& model() const { return *model_; }
+  const std::shared_ptr<const Model>& shared_model() const { return model_; }
   DType kv_dtype() const { return kv_dtype_; }
   int64_t length() const { return cache_.length(); }
 
@@ -36,7 +38,11 @@ class Generator {
   // a text goes beyond.
   Result<Matrix<const float>> feed(std::span<const int32_t> tokens, const ProbePlan& plan, LogitsWanted wanted);
 
-  // What the last feed() measured: rows are its tokens.
+  // One token, to see what happens up to a layer: those behind it are left out (but in a model with a loop), nothing is
+  // said, and the sequence stays as it was.
+  Result<void> look_at(int32_t token, const ProbePlan& plan, int32_t last_layer);
+
+  // What the last feed() or look_at() measured: rows are its tokens.
   const ProbeBuffer& probes() const { return probes_; }
 
   // What is fed from here on makes the sequence at least `length` tokens long: a prompt that goes through in several
@@ -45,6 +51,18 @@ class Generator {
 
   // Starts an empty sequence.
   void reset();
+
+  // From the next reset() on, so much is kept that the sequence can be taken up again near any of its positions: pages
+  // that left windows, or forks of the states, within max_bytes.
+  void keep_past(size_t max_bytes) { past_bytes_ = max_bytes; }
+  // A cache of this sequence that holds at most `length` of its first tokens, as many as can be had without computing.
+  Result<Cache> past(int64_t length) const;
+  // Goes on from there: a cache of this model, of the same cache type.
+  void take_up(Cache cache) { cache_ = std::move(cache); }
+  const Cache& cache() const { return cache_; }
+  // Starts a sequence of `length` tokens out of what Cache::save_states and save_keys gave; an empty one where that
+  // fails.
+  Result<void> restore(int64_t length, std::span<const std::byte> states, std::span<const Cache::SavedKeys> keys);
 
   // Most rows that feed() takes at once with this plan if scratch and packed statistics are to stay below max_bytes.
   int64_t rows_within(const ProbePlan& plan, int64_t position, int64_t most, size_t max_bytes) const;
@@ -67,6 +85,9 @@ class Generator {
   DType kv_dtype_;
   std::vector<LayerState> states_;
   Cache cache_;
+  CacheTrail trail_;
+  size_t past_bytes_ = 0;
+  int32_t end_layer_ = 0;  // of a pass that is cut short; 0: all layers
   int64_t announced_length_ = 0;
   Workspace workspace_;
   ProbeBuffer probes_;

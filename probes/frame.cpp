@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "probes/model_axes.h"
+#include "probes/state_checkpoint.h"
 
 namespace orrery {
 namespace {
@@ -173,6 +174,7 @@ void FrameBatch::count_bytes() {
     n_bytes += sizeof(Frame) + frame.payload_bytes + (frame.layers.size() + frame.heads.size()) * sizeof(int32_t);
   }
   for (const Token& token : tokens) n_bytes += sizeof(Token) + token.bytes.size();
+  if (checkpoint) n_bytes += sizeof(StateCheckpoint) + checkpoint->states.size() + checkpoint->keys.size();
   for (const RunEvent& event : events) n_bytes += sizeof(RunEvent) + event.kind.size() + event.detail.size();
 }
 

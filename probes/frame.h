@@ -15,6 +15,8 @@
 
 namespace orrery {
 
+struct StateCheckpoint;
+
 enum class Origin : uint8_t { kLive, kRecorded, kRecomputed };
 const char* origin_name(Origin origin);  // "live"
 
@@ -63,7 +65,8 @@ struct FrameBatch {
   std::vector<Token> tokens;
   std::vector<Frame> frames;
   std::vector<RunEvent> events;
-  size_t n_bytes = 0;  // payload bytes plus bookkeeping, for bounded rings
+  std::shared_ptr<const StateCheckpoint> checkpoint;  // of the run after these steps; mostly none
+  size_t n_bytes = 0;                                 // payload bytes plus bookkeeping, for bounded rings
 
   void count_bytes();
 };

@@ -57,6 +57,11 @@ int64_t distance(const Frame& frame, int64_t step) {
   return step < frame.step_end ? 0 : step - frame.step_end + 1;
 }
 
+const Probe& attention_mass() {
+  static const Probe* const kProbe = find_probe("attention.mass");
+  return *kProbe;
+}
+
 template <typename T>
 std::span<const T> of_layer(const Frame& frame, std::span<const T> values, int32_t layer) {
   const int64_t i = frame.layer_index(layer);
@@ -91,6 +96,8 @@ void FrameHistory::reset(RunInfo info) {
   frames_.clear();
   builders_.clear();
   on_screen_.clear();
+  recalled_.clear();
+  mass_.reset();
   used_bytes_ = 0;
   n_processed_ = 0;
   cursor_ = 0;
@@ -125,7 +132,10 @@ void FrameHistory::add_frame(const Frame& frame) {
   if (frame.run != info_.run || frame.n_rows() <= 0 || frame.probe == nullptr || !is_level(frame.level)) return;
   ++version_;
   hold(frame);
-  if (frame.level == 0) n_processed_ = std::max(n_processed_, frame.step_end);
+  if (frame.level == 0) {
+    n_processed_ = std::max(n_processed_, frame.step_end);
+    if (mass_ && frame.probe == &attention_mass()) mass_->add(frame, frame.step_begin, frame.step_end);
+  }
   evict();
 }
 
@@ -233,6 +243,52 @@ FrameRow FrameHistory::row(const Probe& probe, int64_t step, int32_t level) cons
   const auto at = find(probe, level, step);
   if (at == frames_.end()) return {};
   return {.frame = at->second.frame, .step = step};
+}
+
+bool FrameHistory::gather_mass(int32_t layer, int32_t head, int64_t max_steps) {
+  if (gathered_mass(layer, head) == nullptr) {
+    mass_.emplace(layer, head);
+    gathered_from_ = n_processed_;
+  }
+  if (gathered_from_ == 0) return false;
+  int64_t n_left = max_steps;
+  auto at = frames_.lower_bound({&attention_mass(), 0, gathered_from_});
+  bool any = false;
+  while (n_left > 0 && at != frames_.begin()) {
+    --at;
+    if (at->first.probe != &attention_mass() || at->first.level != 0) break;
+    const Frame& frame = *at->second.frame;
+    const int64_t end = std::min(frame.step_end, gathered_from_);
+    const int64_t begin = std::max(frame.step_begin, end - n_left);
+    mass_->add(frame, begin, end);
+    n_left -= end - begin;
+    gathered_from_ = begin;
+    any = true;
+  }
+  if (n_left > 0) gathered_from_ = 0;
+  if (any) ++version_;
+  return gathered_from_ > 0;
+}
+
+const HeadMassMap* FrameHistory::gathered_mass(int32_t layer, int32_t head) const {
+  return mass_ && mass_->layer() == layer && mass_->head() == head ? &*mass_ : nullptr;
+}
+
+void FrameHistory::add_recalled(const Frame& frame) {
+  if (frame.run != info_.run) return;
+  recalled_.add(frame);
+  ++version_;
+}
+
+FrameRow FrameHistory::row_of(const Probe& probe, int64_t step, int32_t layer, int32_t head) const {
+  const auto has = [&](const Frame& frame) {
+    return frame.layer_index(layer) >= 0 && (frame.heads.empty() || std::ranges::binary_search(frame.heads, head));
+  };
+  if (const FrameRow recorded = row(probe, step); recorded && has(*recorded.frame)) return recorded;
+  if (auto recalled = recalled_.find(probe, step, layer); recalled != nullptr && has(*recalled)) {
+    return {.frame = std::move(recalled), .step = step};
+  }
+  return {};
 }
 
 std::vector<std::pair<int64_t, int64_t>> FrameHistory::missing(const Probe& probe, int64_t begin, int64_t end,

@@ -10,11 +10,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "probes/frame.h"
+#include "probes/head_mass_map.h"
+#include "probes/recalled_rows.h"
 
 namespace orrery {
 
@@ -70,6 +73,15 @@ class FrameHistory {
 
   // Empty where it was never seen or was evicted.
   FrameRow row(const Probe& probe, int64_t step, int32_t level = 0) const;
+  // Rows over keys of one step that were computed again for some layers: they stand beside what row() gives.
+  void add_recalled(const Frame& frame);
+  // A row over keys that has this layer and head: what was recorded, else what was computed again; empty where neither.
+  FrameRow row_of(const Probe& probe, int64_t step, int32_t layer, int32_t head) const;
+  // Gathers the block mass of one head over all steps: from now on of every frame that comes, and of those that are
+  // held at most max_steps a call, the newest first. False where nothing was left to do. Another head begins anew.
+  bool gather_mass(int32_t layer, int32_t head, int64_t max_steps);
+  // Null where another head, or none, is gathered.
+  const HeadMassMap* gathered_mass(int32_t layer, int32_t head) const;
   // The steps in [begin, end) of a probe that are not held, as maximal half-open ranges: what to fetch.
   std::vector<std::pair<int64_t, int64_t>> missing(const Probe& probe, int64_t begin, int64_t end,
                                                    int32_t level = 0) const;
@@ -115,6 +127,9 @@ class FrameHistory {
   Frames frames_;
   std::map<const Probe*, LevelBuilder> builders_;
   std::vector<FrameRange> on_screen_;
+  RecalledRows recalled_;
+  std::optional<HeadMassMap> mass_;
+  int64_t gathered_from_ = 0;  // of what was held when the head was chosen: steps from here on are in mass_
   size_t max_bytes_;
   size_t used_bytes_ = 0;
   int64_t n_processed_ = 0;

@@ -30,6 +30,11 @@ std::vector<int32_t> narrowed(std::vector<int32_t> values, const std::vector<int
   return values;
 }
 
+void add_sorted(std::vector<int32_t>& values, int32_t value) {
+  const auto at = std::ranges::lower_bound(values, value);
+  if (at == values.end() || *at != value) values.insert(at, value);
+}
+
 ProbeField row_field(const Probe& probe, const TapMask& mask, const ModelConfig& config) {
   ProbeField field;
   field.quantity = probe.quantity;
@@ -71,15 +76,39 @@ ProbePlan compile(const TapMask& mask, const ModelConfig& config) {
   return plan;
 }
 
-TapMask TapSchedule::mask_at(int64_t step) const {
-  if (!recording) return TapMask::none();
+Level TapSchedule::level_at(int64_t step) const {
   Level wanted = level;
   for (const Span& span : spans) {
     if (step >= span.begin && step < span.end) wanted = std::max(wanted, span.level);
   }
-  TapMask mask = TapMask::of(wanted);
+  return wanted;
+}
+
+TapMask TapSchedule::mask_at(int64_t step) const {
+  if (!recording) return TapMask::none();
+  TapMask mask = TapMask::of(level_at(step));
   if (step < pinned_steps) mask.probes.insert(&attention_row());
+  if (mask.probes.contains(&attention_row())) return mask;  // of all heads
+  for (const PinnedHead& pinned : pinned_at(step)) {
+    mask.probes.insert(&attention_row());
+    add_sorted(mask.row_layers, pinned.layer);
+    add_sorted(mask.row_heads, pinned.head);
+  }
   return mask;
+}
+
+std::vector<PinnedHead> TapSchedule::pinned_at(int64_t step) const {
+  std::vector<PinnedHead> heads;
+  for (const Pins& one : pins) {
+    if (one.begin <= step) heads = one.heads;
+  }
+  return heads;
+}
+
+void TapSchedule::pin(int64_t begin, std::vector<PinnedHead> heads) {
+  std::erase_if(pins, [begin](const Pins& one) { return one.begin >= begin; });
+  if (heads == pinned_at(begin)) return;
+  pins.push_back({.begin = begin, .heads = std::move(heads)});
 }
 
 int64_t TapSchedule::next_change(int64_t step) const {
@@ -94,6 +123,7 @@ int64_t TapSchedule::next_change(int64_t step) const {
     consider(span.end);
   }
   consider(pinned_steps);
+  for (const Pins& one : pins) consider(one.begin);
   return next;
 }
 

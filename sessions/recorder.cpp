@@ -247,6 +247,7 @@ Result<void> Recorder::take(const FrameBatch& batch) {
     }
     ORRERY_RETURN_IF_ERROR(packer_->add(frame));
   }
+  if (batch.checkpoint) ORRERY_RETURN_IF_ERROR(store_->put_checkpoint(run_, *batch.checkpoint));
   for (const Frame& frame : batch.frames) taken_steps_ = std::max(taken_steps_, frame.step_end);
   return {};
 }

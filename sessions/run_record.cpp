@@ -15,6 +15,7 @@ constexpr std::pair<RunEnd, std::string_view> kEnds[] = {
 };
 constexpr int64_t kMaxStep = int64_t{1} << 40;
 constexpr size_t kMaxRanges = 1 << 20;
+constexpr size_t kMaxPins = 4096;  // looked through at every step
 
 OrderedJson schedule_json(const TapSchedule& schedule) {
   OrderedJson spans = OrderedJson::array();
@@ -42,6 +43,42 @@ bool read_spans(const Json& json, std::vector<TapSchedule::Span>& spans) {
     const Json* level = fields.find("level");
     if (!fields.done() || level == nullptr || !read_level(*level, span.level)) return false;
     spans.push_back(span);
+  }
+  return true;
+}
+
+OrderedJson pins_json(const TapSchedule& schedule) {
+  OrderedJson pins = OrderedJson::array();
+  for (const TapSchedule::Pins& one : schedule.pins) {
+    OrderedJson heads = OrderedJson::array();
+    for (const PinnedHead& pinned : one.heads) heads.push_back({pinned.layer, pinned.head});
+    pins.push_back({{"begin", one.begin}, {"heads", std::move(heads)}});
+  }
+  return pins;
+}
+
+bool read_pinned_heads(const Json& json, std::vector<PinnedHead>& heads) {
+  constexpr int32_t kMost = 1 << 20;
+  if (!json.is_array() || json.size() > kMaxPins) return false;
+  for (const Json& item : json) {
+    PinnedHead pinned;
+    if (!item.is_array() || item.size() != 2) return false;
+    if (!JsonFields::integer(item[0], pinned.layer, 0, kMost)) return false;
+    if (!JsonFields::integer(item[1], pinned.head, 0, kMost)) return false;
+    heads.push_back(pinned);
+  }
+  return true;
+}
+
+bool read_pins(const Json& json, std::vector<TapSchedule::Pins>& pins) {
+  if (!json.is_array() || json.size() > kMaxPins) return false;
+  for (const Json& item : json) {
+    TapSchedule::Pins one;
+    JsonFields fields(item, "pin");
+    fields.read("begin", one.begin, pins.empty() ? int64_t{0} : pins.back().begin + 1, kMaxStep);
+    const Json* heads = fields.find("heads");
+    if (!fields.done() || heads == nullptr || !read_pinned_heads(*heads, one.heads)) return false;
+    pins.push_back(std::move(one));
   }
   return true;
 }
@@ -147,6 +184,7 @@ std::string settings_to_json(const RunSettings& settings) {
       {"turns", turns_json(settings.turns)},
       {"drawn_before", settings.n_drawn_before},
   };
+  if (!settings.schedule.pins.empty()) json["pins"] = pins_json(settings.schedule);
   if (settings.loop.any()) json["loop"] = loop_to_json(settings.loop);
   return json_text(json);
 }
@@ -191,6 +229,9 @@ Result<RunSettings> settings_from_json(std::string_view text) {
   }
   if (const Json* spans = fields.find("spans"); spans != nullptr && !read_spans(*spans, settings.schedule.spans)) {
     fields.complain("spans");
+  }
+  if (const Json* pins = fields.find("pins"); pins != nullptr && !read_pins(*pins, settings.schedule.pins)) {
+    fields.complain("pins");
   }
   if (const Json* batches = fields.find("batches"); batches != nullptr && !read_batches(*batches, settings.batches)) {
     fields.complain("batches");

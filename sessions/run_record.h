@@ -63,7 +63,7 @@ struct RunSettings {
   bool one_step = false;     // --steps: the prompt was fed token by token
   // Half-open step ranges of the prefill batches, ascending. Steps outside were fed one at a time.
   std::vector<std::pair<int64_t, int64_t>> batches;
-  TapSchedule schedule;  // level, spans, pinned_steps
+  TapSchedule schedule;  // level, spans, pinned_steps, pins
   // Ascending, the first from step 0. Empty in sessions of programs that knew one turn only: what is not of segment
   // generated was given.
   std::vector<RunTurn> turns;

@@ -132,6 +132,12 @@ Result<FileKind> look_at_session_path(const std::string& path) {
   return FileKind::kSession;
 }
 
+bool has_checkpoint_table(Database& db) {
+  const auto n = db.query_i64(
+      "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND name = 'checkpoint' AND type = 'table'");
+  return n.has_value() && *n == 1;
+}
+
 bool is_empty_database(Database& db) {
   const auto n_pages = db.query_i64("PRAGMA page_count");
   return n_pages.has_value() && *n_pages == 0;

@@ -46,6 +46,17 @@
 //   Coarse levels, from schema 2 on: of probes whose numbers belong to a step, layer, head, iteration or tap (not of
 //   lists, nor of rows over keys); float32, of the measured steps of a cell, NaN where none was. A cell is written when
 //   its last step is: what is left at a run's end is read from finer levels.
+//   checkpoint  what the run's cache held, so that a re-run of later steps can begin there; the table is there once a
+//               run has one (app/checkpoint_taker.h says which)
+//     run
+//     step          tokens processed: what was held after step - 1
+//     keys_begin    the first token whose keys and values are in `keys`, the last being step - 1; those before it are
+//                   in the checkpoints before
+//     codec         text, "shuffle4+zstd": as of a chunk, with zstd's checksum
+//     states        blob, constant in the length: recurrent and convolution states, token shifts, fast weights, and the
+//                   keys and values that windows still see
+//     keys          blob, of the layers that keep all; empty where there are none
+//     (both in the order and form of engine/cache.h, of this model in this cache type)
 //
 // chunk.data is one zstd frame with its content size. Inside, little endian:
 //     u32 version = 1
@@ -76,6 +87,13 @@ namespace orrery {
 
 inline constexpr int64_t kApplicationId = 0x4F525259;
 inline constexpr int64_t kSchemaVersion = 2;
+
+// Makes the table of checkpoints where there is none.
+inline constexpr std::string_view kCheckpointTable =
+    "CREATE TABLE IF NOT EXISTS checkpoint(run INTEGER NOT NULL, step INTEGER NOT NULL, keys_begin INTEGER NOT NULL, "
+    "codec TEXT NOT NULL, states BLOB NOT NULL, keys BLOB NOT NULL)";
+// Whether a session has it, and it is a table.
+bool has_checkpoint_table(Database& db);
 
 // What a file under a session's name turned out to be.
 enum class FileKind : uint8_t { kMissing, kEmpty, kSession };

@@ -406,6 +406,12 @@ Result<SessionSummary> SessionReader::summary() {
     run.duration_ns = std::max<int64_t>(counts->i64(2), 0);
     ORRERY_RETURN_IF_ERROR(summarise_chunks(run));
     ORRERY_ASSIGN_OR_RETURN(run.gaps, gaps(run.record.run));
+    // Without them the run is as whole as any.
+    if (auto entries = checkpoints(run.record.run)) {
+      run.checkpoints = std::move(*entries);
+    } else {
+      run.bad_checkpoints = entries.error().message;
+    }
     summary.runs.push_back(std::move(run));
   }
   return summary;

@@ -43,8 +43,17 @@ struct ProbeSummary {
   std::vector<LevelSummary> levels;  // the coarse ones, ascending
 };
 
+// One row of `checkpoint`.
+struct CheckpointEntry {
+  int64_t step = 0;
+  int64_t keys_begin = 0;
+  int64_t n_bytes = 0;  // packed
+};
+
 struct RunSummary {
   RunRecord record;
+  std::vector<CheckpointEntry> checkpoints;
+  std::string bad_checkpoints;  // why they cannot be used; mostly empty
   int64_t n_tokens = 0;
   int64_t n_prompt_tokens = 0;  // tokens whose segment is not generated
   int64_t duration_ns = 0;      // time of the last token
@@ -91,6 +100,12 @@ class SessionReader {
   // The steps of a probe that were recorded, maximal half-open ranges, ascending.
   Result<std::vector<std::pair<int64_t, int64_t>>> recorded_steps(const Probe& probe, int64_t run, int32_t level = 0);
 
+  // Ascending by step. kInvalidFile where one cannot be.
+  Result<std::vector<CheckpointEntry>> checkpoints(int64_t run);
+  // The states of a checkpoint, n_bytes of them, and its keys. kInvalidFile where they are damaged or of another size.
+  Result<std::vector<std::byte>> checkpoint_states(int64_t run, int64_t step, size_t n_bytes);
+  Result<std::vector<std::byte>> checkpoint_keys(int64_t run, int64_t step, size_t n_bytes);
+
   Result<SessionSummary> summary();
 
  private:
@@ -109,6 +124,7 @@ class SessionReader {
   Result<std::shared_ptr<const UnpackedChunk>> unpack(const Probe& probe, int64_t run, int32_t level, Statement& row);
   Result<const ModelConfig*> config_of(int64_t run);
   Result<void> summarise_chunks(RunSummary& run);
+  Result<std::vector<std::byte>> checkpoint_part(std::string_view sql, int64_t run, int64_t step, size_t n_bytes);
   Error damaged(const std::string& what) const;
 
   std::string path_;

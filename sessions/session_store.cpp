@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "sessions/checkpoint_codec.h"
 #include "sessions/json_fields.h"
 #include "sessions/model_json.h"
 #include "sessions/repair.h"
@@ -296,6 +297,20 @@ Result<void> SessionStore::put_chunk(const StoredChunk& chunk) {
   chunk_.bind(1, chunk.run).bind(2, chunk.probe).bind(3, int64_t{chunk.level});
   chunk_.bind(4, chunk.step_begin).bind(5, chunk.step_end).bind(6, chunk.codec).bind(7, chunk.data);
   return run(chunk_);
+}
+
+// The table is made with the first checkpoint: sessions without one stay as they were.
+Result<void> SessionStore::put_checkpoint(int64_t run_id, const StateCheckpoint& checkpoint) {
+  const Result<void> made = db_.execute(std::string(kCheckpointTable));
+  if (!made) return explain(made.error());
+  auto statement =
+      db_.prepare("INSERT INTO checkpoint(run, step, keys_begin, codec, states, keys) VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
+  if (!statement) return explain(statement.error());
+  const std::vector<std::byte> states = pack_checkpoint(checkpoint.states);
+  const std::vector<std::byte> keys = pack_checkpoint(checkpoint.keys);
+  statement->bind(1, run_id).bind(2, checkpoint.step).bind(3, checkpoint.keys_begin).bind(4, kCheckpointCodec);
+  statement->bind(5, std::span<const std::byte>(states)).bind(6, std::span<const std::byte>(keys));
+  return run(*statement);
 }
 
 Result<void> SessionStore::delete_chunks(int64_t run_id, std::string_view probe, int32_t level, int64_t step_begin,

@@ -13,6 +13,7 @@
 
 #include "kernels/base/result.h"
 #include "probes/run_info.h"
+#include "probes/state_checkpoint.h"
 #include "sessions/chunk_codec.h"
 #include "sessions/run_record.h"
 #include "sessions/sqlite.h"
@@ -69,6 +70,7 @@ class SessionStore {
   Result<void> put_event(int64_t run, const RunEvent& event);
   Result<void> put_gap(int64_t run, const Gap& gap);
   Result<void> put_chunk(const StoredChunk& chunk);
+  Result<void> put_checkpoint(int64_t run, const StateCheckpoint& checkpoint);
   // Deletes the chunks of a probe that begin within [step_begin, step_end).
   Result<void> delete_chunks(int64_t run, std::string_view probe, int32_t level, int64_t step_begin, int64_t step_end);
 

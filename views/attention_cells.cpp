@@ -1,6 +1,7 @@
 #include "views/attention_cells.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -38,11 +39,18 @@ void raise(float& cell, float value) {
 class MapBuilder {
  public:
   MapBuilder(const FrameHistory& history, const Selection& selection, AttentionMap& map)
-      : history_(history), layer_(selection.layer), head_(selection.head), map_(map) {}
+      : history_(history), layer_(selection.layer), head_(selection.head), map_(map) {
+    gathered_ = history.gathered_mass(selection.layer, selection.head);
+  }
 
   void build(int max_rows, int max_cols) {
+    map_.steps_per_row = bin_size(std::max<int64_t>(map_.steps.size(), 0), max_rows);
+    // Rows begin at multiples of their steps: so they keep their contents while the zoom moves, and are those of the
+    // gathered map.
+    map_.steps.begin = map_.steps.begin / map_.steps_per_row * map_.steps_per_row;
+    const int64_t whole_end = ceil_div(map_.steps.end, map_.steps_per_row) * map_.steps_per_row;
+    map_.steps.end = std::min(whole_end, std::max(map_.steps.end, history_.n_processed()));
     const int64_t n_steps = std::max<int64_t>(map_.steps.size(), 0);
-    map_.steps_per_row = bin_size(n_steps, max_rows);
     map_.rows = static_cast<int>(ceil_div(n_steps, map_.steps_per_row));
     find_kinds();
     const bool any_block = map_.n_block_steps > 0;
@@ -94,7 +102,12 @@ class MapBuilder {
       });
     };
     count("attention.row", n_exact);
-    count("attention.mass", n_block);
+    if (gathered_ != nullptr) {
+      for (size_t i = 0; i < n; ++i)
+        n_block[i] = static_cast<int>(gathered_->n_steps(gathered_row(i), gathered_level()));
+    } else {
+      count("attention.mass", n_block);
+    }
     for (size_t i = 0; i < n; ++i) {
       if (n_exact[i] > 0 && n_exact[i] >= n_block[i]) {
         kinds_[i] = Kind::kExact;
@@ -133,6 +146,7 @@ class MapBuilder {
     map_.block_cols = static_cast<int>(map_.keys.size() / kBlock);
     map_.mass.assign(cell(map_.block_rows.size(), 0, map_.block_cols), kNan);
     const int64_t first_block = map_.keys.begin / kBlock;
+    if (gathered_ != nullptr) return fill_gathered(first_block);
     for_each_row(history_, *find_probe("attention.mass"), map_.steps.begin, map_.steps.end, [&](const FrameRow& row) {
       const int r = row_of(row.step);
       if (kinds_[static_cast<size_t>(r)] != Kind::kBlock) return;
@@ -151,9 +165,41 @@ class MapBuilder {
     fill_marks();
   }
 
+  // The same cells, copied.
+  void fill_gathered(int64_t first_block) {
+    const auto begin = static_cast<size_t>(first_block);
+    for (int r = map_.block_rows.begin; r < map_.block_rows.end; ++r) {
+      if (kinds_[static_cast<size_t>(r)] != Kind::kBlock) continue;
+      float* cells = map_.mass.data() + cell(r - map_.block_rows.begin, 0, map_.block_cols);
+      std::fill_n(cells, map_.block_cols, 0.0f);
+      const std::span<const float> row = gathered_->row(gathered_row(static_cast<size_t>(r)), gathered_level());
+      if (row.size() <= begin) continue;
+      const std::span<const float> seen =
+          row.subspan(begin, std::min(row.size() - begin, static_cast<size_t>(map_.block_cols)));
+      std::ranges::copy(seen, cells);
+      if (!seen.empty()) map_.highest = std::max(map_.highest, *std::ranges::max_element(seen));
+    }
+    map_.mass_row = last_mass_row();
+    fill_marks();
+  }
+
+  // For provenance: the newest that is held.
+  FrameRow last_mass_row() const {
+    const Probe& probe = *find_probe("attention.mass");
+    for (int64_t step = map_.steps.end - 1; step >= std::max(map_.steps.begin, map_.steps.end - 4); --step) {
+      if (FrameRow row = history_.row(probe, step)) return row;
+    }
+    FrameRow last;
+    for_each_row(history_, probe, map_.steps.begin, map_.steps.end, [&](const FrameRow& row) { last = row; });
+    return last;
+  }
+
+  int64_t gathered_row(size_t row) const { return map_.steps.begin / map_.steps_per_row + static_cast<int64_t>(row); }
+  int gathered_level() const { return std::countr_zero(static_cast<uint64_t>(map_.steps_per_row)); }
+
   void fill_marks() {
     const Probe* probe = find_probe("attention.top");
-    if (probe == nullptr) return;
+    if (probe == nullptr || map_.steps_per_row > AttentionMap::kMostMarkedSteps) return;
     map_.marks.assign(cell(map_.block_rows.size(), 0, map_.cols), kNan);
     for_each_row(history_, *probe, map_.steps.begin, map_.steps.end, [&](const FrameRow& row) {
       const int r = row_of(row.step);
@@ -183,6 +229,7 @@ class MapBuilder {
   const int32_t layer_;
   const int32_t head_;
   AttentionMap& map_;
+  const HeadMassMap* gathered_ = nullptr;  // where the history gathers this head
   std::vector<Kind> kinds_;
 };
 
@@ -247,15 +294,15 @@ AttentionBars attention_bars(const FrameHistory& history, const Selection& selec
     return row ? head_values(row, selection.layer, selection.head) : std::span<const float>{};
   };
   FrameRow row;
-  if (const std::span<const float> weights = values_of("attention.row", row); !weights.empty()) {
+  if (const FrameRow exact =
+          history.row_of(*find_probe("attention.row"), selection.step, selection.layer, selection.head)) {
+    const std::span<const float> weights = head_values(exact, selection.layer, selection.head);
     bars.exact = true;
-    bars.row = row;
+    bars.row = exact;
     const size_t n = std::min(weights.size(), static_cast<size_t>(selection.step) + 1);
     bars.weights.assign(weights.begin(), weights.begin() + static_cast<std::ptrdiff_t>(n));
     fill_top(bars);
-    return bars;
-  }
-  if (const std::span<const float> top = values_of("attention.top", row); !top.empty()) {
+  } else if (const std::span<const float> top = values_of("attention.top", row); !top.empty()) {
     bars.row = row;
     for (size_t i = 0; i + 1 < top.size(); i += 2) {
       if (top[i] >= 0) bars.top.push_back({static_cast<int64_t>(top[i]), top[i + 1]});
@@ -265,6 +312,7 @@ AttentionBars attention_bars(const FrameHistory& history, const Selection& selec
     bars.left_out = rest.empty() ? kNan : rest[0];
   }
   if (const std::span<const float> mass = values_of("attention.mass", row); !mass.empty()) {
+    bars.mass_row = row;
     const size_t n = std::min(mass.size(), static_cast<size_t>(selection.step / AttentionMap::kBlock) + 1);
     bars.mass.assign(mass.begin(), mass.begin() + static_cast<std::ptrdiff_t>(n));
     if (!bars.row) {

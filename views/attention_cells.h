@@ -26,6 +26,8 @@ HeadCells head_cells(const FrameHistory& history, const HeadScalar& scalar, int6
 // value.
 struct AttentionMap {
   static constexpr int64_t kBlock = 64;
+  // A row of more steps has no marks of the 32 largest: they would fill it.
+  static constexpr int64_t kMostMarkedSteps = 16;
 
   StepRange steps;
   StepRange keys;             // begins and ends on blocks where any row is block mass
@@ -65,9 +67,10 @@ struct AttentionBars {
     float weight = 0;
   };
   std::vector<Top> top;     // largest first; all that is known where not exact (at most 32)
-  std::vector<float> mass;  // not exact: per block of 64 keys
+  std::vector<float> mass;  // per block of 64 keys; empty where not held
   float left_out = 0;       // weight that is not in `weights` or `top`; NaN: not recorded
   FrameRow row;             // attention.row or attention.top; empty: missing
+  FrameRow mass_row;
 };
 AttentionBars attention_bars(const FrameHistory& history, const Selection& selection);
 

@@ -27,6 +27,7 @@ class AttentionPicture {
   explicit AttentionPicture(const SceneInput& input)
       : history_(input.history),
         state_(input.state),
+        no_exact_row_(input.no_exact_row),
         b_(input, "attention", "Attention"),
         now_(resolve_for(MixerKind::kAttention, input.history, input.state)),
         n_(history_.n_processed()) {
@@ -116,6 +117,7 @@ class AttentionPicture {
     std::get<Tile>(b_.scene.items[static_cast<size_t>(tile)]).row_axis = row_axis;
     std::get<Tile>(b_.scene.items[static_cast<size_t>(tile)]).col_axis = col_axis;
     cell_numbers(heads, plot, scale);
+    for (const PinnedHead& pinned : state_.pins) mark_pin(heads, plot, pinned);
     mark_head(heads, plot, state_.hovered.layer, state_.hovered.head, Paint::of(ColourRole::kHover));
     mark_head(heads, plot, now_.layer, now_.head, Paint::of(ColourRole::kAccent));
     b_.scale_bar({plot.x, plot.bottom() + lh + 8, plot.width, 0}, scale, scalar.unit, format_value);
@@ -183,6 +185,40 @@ class AttentionPicture {
     b_.box({plot.x + static_cast<float>(head) * w, plot.y + row * h, w, h}, Paint::none(), paint, 2);
   }
 
+  // A square in the corner of a pinned head's cell.
+  void mark_pin(const HeadCells& heads, const Rect& plot, const PinnedHead& pinned) {
+    const auto found = std::find(heads.layers.begin(), heads.layers.end(), pinned.layer);
+    if (found == heads.layers.end() || pinned.head >= heads.n_heads) return;
+    const float w = plot.width / static_cast<float>(heads.n_heads);
+    const float h = plot.height / static_cast<float>(heads.layers.size());
+    const float side = std::clamp(std::min(w, h) * 0.4f, 3.0f, 7.0f);
+    const float right = plot.x + static_cast<float>(pinned.head + 1) * w;
+    const float top = plot.y + static_cast<float>(found - heads.layers.begin()) * h;
+    b_.box({right - side - 1, top + 1, side, side}, Paint::of(ColourRole::kAccent), Paint::of(ColourRole::kGround));
+  }
+
+  // What pins the head, at the right end of the map's heading; returns its width.
+  float pin_button(Point right_end, float max_width) {
+    const bool is_pinned = std::ranges::binary_search(state_.pins, PinnedHead{now_.layer, now_.head});
+    const std::string_view text = is_pinned ? "pinned: always exact" : "pin head";
+    const float lh = b_.label();
+    const float mark = lh * 0.6f;
+    const float width = mark + 5 + b_.width(text, TextSize::kLabel);
+    if (width > max_width) return 0;
+    const float x = right_end.x - width;
+    b_.box({x, right_end.y - mark / 2, mark, mark}, is_pinned ? Paint::of(ColourRole::kAccent) : Paint::none(),
+           Paint::of(is_pinned ? ColourRole::kAccent : ColourRole::kMuted));
+    b_.label({x + mark + 5, right_end.y}, text, width, Align::kLeft,
+             Paint::of(is_pinned ? ColourRole::kForeground : ColourRole::kMuted));
+    b_.scene.regions.push_back(
+        {.rect = {x - 3, right_end.y - lh / 2, width + 6, lh},
+         .click = PinHead{.layer = now_.layer, .head = now_.head, .on = !is_pinned},
+         .tooltip = is_pinned
+                        ? "The exact rows of this head are measured and recorded at every step. Click, or P: no more."
+                        : "Measure and record the exact rows of this head at every step from now on (P)."});
+    return width + 12;
+  }
+
   // --- one head: queries x keys ---
   // A line, and room for the upper half of the topmost tick.
   float heading_height() const { return 1.5f * b_.label() + 1; }
@@ -199,7 +235,8 @@ class AttentionPicture {
     map_ = attention_map(history_, now_, steps, keys, static_cast<int>(plot.height / kLeastCell),
                          static_cast<int>(plot.width / kLeastCell));
     plot_ = plot;
-    map_heading({area.x, area.y + lh / 2}, area.width);
+    const float taken = pin_button({area.right() - 1, area.y + lh / 2}, area.width * 0.4f);
+    map_heading({area.x, area.y + lh / 2}, area.width - taken);
 
     const int scale =
         b_.scene.add_scale({.low = 0, .high = std::max(1.0f, map_.highest), .transfer = Transfer::kSquareRoot});
@@ -391,13 +428,19 @@ class AttentionPicture {
       heading += "not recorded";
     } else if (bars.exact) {
       heading += "weight by key, exact";
+      if (bars.row.frame->origin == Origin::kRecomputed) heading += ", recomputed";
     } else {
       heading += "weight of the 32 largest, over block mass; left out ";
       heading += std::isnan(bars.left_out) ? "not recorded" : format_value(static_cast<double>(bars.left_out));
     }
-    Rect plot = area.inset(left_gutter(), heading_height(), 1, 2 * lh + 4);
+    // Why it is not exact stands under the heading, where there is room for both.
+    const bool says_why = !bars.exact && !no_exact_row_.empty();
+    const float why_height = says_why && area.height > 7 * lh ? lh : 0;
+    Rect plot = area.inset(left_gutter(), heading_height() + why_height, 1, 2 * lh + 4);
     plot.x = plot_.empty() ? plot.x : plot_.x;
     b_.label({area.x, area.y + lh / 2}, heading, area.width);
+    if (why_height > 0) b_.label({area.x, area.y + 1.5f * lh}, no_exact_row_, area.width);
+    if (says_why) b_.note(std::string(no_exact_row_));
     if (plot.height < 20 || map_.keys.size() <= 0) return;
     plot.width = plot_.width;
     if (!bars.row) {
@@ -414,6 +457,7 @@ class AttentionPicture {
              .ticks = round_ticks(0, static_cast<double>(high), std::max(2, static_cast<int>(plot.height / 40)), false),
              .format = format_tick});
     draw_bars(bars, plot, high);
+    mass_strip(bars, plot);
     const auto first = static_cast<double>(map_.keys.begin);
     const auto last = static_cast<double>(keys_end());
     Rect below = plot;
@@ -462,6 +506,34 @@ class AttentionPicture {
       bar(key_x(static_cast<float>(key)), key_x(static_cast<float>(key + map_.keys_per_col)) - gap, most,
           Paint::of(ColourRole::kSeries1));
     }
+  }
+
+  // Block mass above exact bars, in the colours of the map: where the weight lies, also where single keys are too thin
+  // to see.
+  void mass_strip(const AttentionBars& bars, const Rect& plot) {
+    constexpr int64_t kBlock = AttentionMap::kBlock;
+    const int64_t begin = map_.keys.begin / kBlock;
+    const int64_t end = std::min(static_cast<int64_t>(bars.mass.size()), (map_.keys.end + kBlock - 1) / kBlock);
+    if (!bars.exact || end - begin < 3 || map_.keys.begin % kBlock != 0 || plot.height < 60) return;
+    const float right = std::min(key_x(static_cast<float>(end * kBlock)), plot.right());
+    const float whole = key_x(static_cast<float>(end * kBlock));
+    if (whole > right + 0.5f) return;  // the last block reaches beyond the plot
+    const int scale = b_.scene.add_scale({.low = 0, .high = 1, .transfer = Transfer::kSquareRoot});
+    const int axis = b_.scene.add_axis({.name = "key",
+                                        .unit = "token",
+                                        .means = SceneAxis::Means::kKey,
+                                        .begin = map_.keys.begin,
+                                        .end = end * kBlock,
+                                        .per_cell = kBlock});
+    b_.scene.add(Tile{.name = "block mass of the row",
+                      .rect = {plot.x, plot.y, right - plot.x, 7},
+                      .rows = 1,
+                      .cols = static_cast<int>(end - begin),
+                      .values = std::vector<float>(bars.mass.begin() + begin, bars.mass.begin() + end),
+                      .scale = scale,
+                      .col_axis = axis,
+                      .probe = "attention.mass"});
+    b_.provenance(provenance_of(history_, bars.mass_row, now_.layer, now_.head));
   }
 
   // Names under the bars, the heaviest first, where they do not touch one another.
@@ -533,6 +605,7 @@ class AttentionPicture {
 
   const FrameHistory& history_;
   const ViewState& state_;
+  const std::string_view no_exact_row_;
   SceneBuilder b_;
   const Selection now_;
   const int64_t n_;
@@ -559,6 +632,11 @@ class AttentionView final : public View {
             {find_probe("attention.mass"), steps.begin, steps.end},
             {find_probe("attention.top"), steps.begin, steps.end},
             {find_probe("attention.rest"), step, step + 1}};
+  }
+  std::optional<WantedRow> wanted_row(const FrameHistory& history, const ViewState& state) const override {
+    const Selection now = resolve_for(MixerKind::kAttention, history, state);
+    if (now.step < 0 || now.layer < 0 || now.head < 0) return std::nullopt;
+    return WantedRow{find_probe("attention.row"), now.step, now.layer, now.head};
   }
   Scene scene(const SceneInput& input) const override { return AttentionPicture(input).draw(); }
 };

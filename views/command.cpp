@@ -79,6 +79,11 @@ struct Apply {
   void operator()(const AskWhatIf& command) const { state.what_if = command.what; }
   void operator()(const RunWhatIf&) const {}
   void operator()(const ChooseTheme& command) const { state.theme = command.kind; }
+  void operator()(const PinHead& command) const {
+    const PinnedHead pinned{command.layer, command.head};
+    std::erase(state.pins, pinned);
+    if (command.on) state.pins.insert(std::ranges::lower_bound(state.pins, pinned), pinned);
+  }
   void operator()(const Back&) const { go(state, state.back, state.forward); }
   void operator()(const Forward&) const { go(state, state.forward, state.back); }
 };
@@ -117,6 +122,13 @@ Command move_what_if(const FrameHistory& history, const ViewState& state, int by
   const auto [low, high] = what_if_range(history, now->rule);
   const float next = now->threshold + static_cast<float>(by) * (high - low) / 20;
   return AskWhatIf{WhatIf{now->rule, std::clamp(next, low, high)}};
+}
+
+std::optional<Command> toggle_pin(const FrameHistory& history, const ViewState& state) {
+  const Selection now = resolve_for(MixerKind::kAttention, history, state);
+  if (now.layer < 0 || now.head < 0) return std::nullopt;
+  const bool is_pinned = std::ranges::binary_search(state.pins, PinnedHead{now.layer, now.head});
+  return PinHead{.layer = now.layer, .head = now.head, .on = !is_pinned};
 }
 
 }  // namespace orrery

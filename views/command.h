@@ -71,6 +71,13 @@ struct ChooseTheme {
   ThemeKind kind = ThemeKind::kLight;
   bool operator==(const ChooseTheme&) const = default;
 };
+// The exact rows of a head are measured at every step from now on, or no more.
+struct PinHead {
+  int32_t layer = 0;
+  int32_t head = 0;
+  bool on = true;
+  bool operator==(const PinHead&) const = default;
+};
 struct Back {
   bool operator==(const Back&) const = default;
 };
@@ -79,7 +86,7 @@ struct Forward {
 };
 
 using Command = std::variant<Select, Hover, ClearSelection, Follow, ZoomSteps, ZoomKeys, ScrollText, ChooseTokenScalar,
-                             ChooseHeadScalar, ChooseTheme, Back, Forward, AskWhatIf, RunWhatIf>;
+                             ChooseHeadScalar, ChooseTheme, PinHead, Back, Forward, AskWhatIf, RunWhatIf>;
 
 // Scroll and zoom that come from moving on (a new step is chosen, another run is opened) are ended here as well.
 // By value, so that std::apply is never the better match.
@@ -93,5 +100,7 @@ Command move_head(const FrameHistory& history, const ViewState& state, int by);
 Command move_iteration(const FrameHistory& history, const ViewState& state, int by);
 // The threshold of the what-if by a twentieth of its range, from the run's own where none is asked yet.
 Command move_what_if(const FrameHistory& history, const ViewState& state, int by);
+// Pins the head of attention that is looked at, or unpins it; nothing where the layer has none.
+std::optional<Command> toggle_pin(const FrameHistory& history, const ViewState& state);
 
 }  // namespace orrery

@@ -27,6 +27,7 @@ struct SceneInput {
   Size size;
   const TextMetrics& metrics;
   const TokenTexts* texts = nullptr;
+  std::string_view no_exact_row = {};  // why the exact row that is looked at is not held, and what to do; a sentence
 };
 
 // Steps of a probe that a view would draw now: what to fetch of a recording, and what to tap of a live run.
@@ -35,6 +36,15 @@ struct Wanted {
   int64_t begin = 0;  // half-open; of a coarse level: multiples of its cells
   int64_t end = 0;
   int32_t level = 0;  // probes/levels.h
+};
+
+// The row over keys that a view looks at, all of it: where it is not held, it can be computed again.
+struct WantedRow {
+  const Probe* probe = nullptr;  // attention.row or state.row
+  int64_t step = 0;
+  int32_t layer = 0;
+  int32_t head = 0;
+  bool operator==(const WantedRow&) const = default;
 };
 
 // UI thread, or any one thread with a history of its own. Stateless: equal inputs give equal scenes.
@@ -46,6 +56,7 @@ class View {
   // Why a model cannot have this view, in a sentence; nothing where it can.
   virtual std::optional<std::string> unavailable(const RunInfo& info) const = 0;
   virtual std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const = 0;
+  virtual std::optional<WantedRow> wanted_row(const FrameHistory&, const ViewState&) const { return std::nullopt; }
   // Any size from 0 x 0; detail is dropped before anything overlaps.
   virtual Scene scene(const SceneInput& input) const = 0;
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "probes/frame_history.h"
+#include "probes/tap_mask.h"
 #include "views/theme.h"
 
 namespace orrery {
@@ -51,6 +52,7 @@ struct ViewState {
   std::string head_scalar = "attention.entropy";  // colours the heads: a name of head_scalars()
   std::optional<WhatIf> what_if;                  // depths are drawn as they would be with it
   ThemeKind theme = ThemeKind::kLight;
+  std::vector<PinnedHead> pins;    // heads whose exact rows are measured at every step; ascending
   std::vector<Selection> back;     // oldest first
   std::vector<Selection> forward;  // nearest last
 };

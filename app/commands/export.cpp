@@ -135,6 +135,32 @@ Result<void> choose_layers(const Options& options, const RunRecord& record, Expo
   return {};
 }
 
+// Of recorded steps of rows, those that have all layers and heads that are wanted: between them only pinned heads may
+// have been recorded.
+Ranges with_all_heads(const Ranges& recorded, const TapSchedule& schedule, const ExportShape& shape) {
+  if (!shape.probe->has_axis(Axis::kKey) || schedule.pins.empty()) return recorded;
+  const auto lacks = [](const std::vector<int32_t>& has, const std::vector<int32_t>& wanted) {
+    if (has.empty()) return false;
+    return std::ranges::any_of(wanted, [&](int32_t id) { return id >= 0 && !std::ranges::binary_search(has, id); });
+  };
+  Ranges whole;
+  for (const auto& [begin, end] : recorded) {
+    for (int64_t step = begin; step < end;) {
+      const int64_t next = std::min(schedule.next_change(step), end);
+      const TapMask mask = schedule.mask_at(step);
+      if (!lacks(mask.row_layers, shape.visits) && !lacks(mask.row_heads, shape.heads)) {
+        if (!whole.empty() && whole.back().second == step) {
+          whole.back().second = next;
+        } else {
+          whole.emplace_back(step, next);
+        }
+      }
+      step = next;
+    }
+  }
+  return whole;
+}
+
 struct Plan {
   ExportShape shape;
   Ranges recorded;  // within the steps
@@ -166,7 +192,10 @@ Result<Plan> plan_export(OpenedRun& run, const Options& options) {
   } else if (options.has("--heads")) {
     return Error{ErrorCode::kInvalidArgument, "--heads: this probe has no heads: " + std::string(shape.probe->name)};
   }
-  plan.missing = outside(all_recorded, span.begin, span.end);
+  // Without --recompute, what was recorded of some heads is better than nothing.
+  const Ranges whole =
+      options.has("--recompute") ? with_all_heads(all_recorded, run.record.settings.schedule, shape) : all_recorded;
+  plan.missing = outside(whole, span.begin, span.end);
   plan.recorded = outside(plan.missing, span.begin, span.end);
   return plan;
 }
@@ -274,9 +303,11 @@ Result<void> recompute_missing(OpenedRun& run, const Plan& plan, const Options& 
   ORRERY_RETURN_IF_ERROR(feed.recorded_until(taps.begin));
   RunControl control;
   control.watch(&interrupted());
+  const CheckpointSource source{
+      .reader = *run.reader, .record = run.record, .say = [](const std::string& what) { say("recomputing: " + what); }};
   ORRERY_RETURN_IF_ERROR(recompute(
       opened, run.record.run, tokens, taps, [&](const Frame& frame) { return feed.recomputed(frame); },
-      show_rerun_progress, control));
+      show_rerun_progress, control, &source));
   show_progress({});
   return {};
 }

@@ -139,6 +139,11 @@ json describe_run(const RunSummary& run) {
     }
   }
   described["bytes"] = n_bytes;
+  described["checkpoints"] = json::array();
+  for (const CheckpointEntry& one : run.checkpoints) {
+    described["checkpoints"].push_back({{"step", one.step}, {"bytes", one.n_bytes}});
+  }
+  if (!run.bad_checkpoints.empty()) described["bad_checkpoints"] = run.bad_checkpoints;
   for (const Gap& gap : run.gaps) {
     described["gaps"].push_back({{"begin", gap.step_begin}, {"end", gap.step_end}, {"reason", gap.reason}});
   }
@@ -251,6 +256,20 @@ std::string coarse_text(const json& levels) {
          bytes_text(n_bytes);
 }
 
+std::string checkpoints_text(const json& run) {
+  if (run.contains("bad_checkpoints")) return line("checkpoints", "unusable: " + text_of(run["bad_checkpoints"]));
+  const json& all = run["checkpoints"];
+  if (all.empty()) return {};
+  int64_t n_bytes = 0;
+  for (const json& one : all) n_bytes += one["bytes"].get<int64_t>();
+  std::string steps = "at step " + text_of(all.front()["step"]);
+  if (all.size() > 1) {
+    steps = std::to_string(all.size()) + ", at steps " + text_of(all.front()["step"]) + " to " +
+            text_of(all.back()["step"]);
+  }
+  return line("checkpoints", steps + ", " + bytes_text(n_bytes));
+}
+
 std::string run_text(const json& run) {
   std::string text = "\n" + line("run", text_of(run["run"]) + ", " + text_of(run["end"]));
   text += line("model", text_of(run["model"]) + " (" + text_of(run["architecture"]) + ")");
@@ -266,6 +285,7 @@ std::string run_text(const json& run) {
     text += line("  " + text_of(probe["name"]),
                  "  steps " + steps + ", " + bytes_text(probe["bytes"].get<int64_t>()) + coarse_text(probe["coarse"]));
   }
+  text += checkpoints_text(run);
   for (const json& gap : run["gaps"]) {
     text += line("gap", text_of(gap["begin"]) + ":" + text_of(gap["end"]) + ", " + text_of(gap["reason"]));
   }

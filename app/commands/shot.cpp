@@ -110,8 +110,8 @@ CommandResult run(const CommandContext& context) {
   }
   RunControl control;
   control.watch(&interrupted());
-  ORRERY_RETURN_IF_ERROR(
-      fetch_wanted(*run.reader, run.record, *request.view, request.state, open_model, control, history));
+  ORRERY_RETURN_IF_ERROR(fetch_wanted(*run.reader, run.record, *request.view, request.state, open_model, control,
+                                      history, [](const std::string& what) { say("recomputing: " + what); }));
   const std::shared_ptr<const Tokenizer> tokenizer = recorded_tokenizer(run.record, options.text("--model"));
   const std::unique_ptr<TokenizerTexts> texts = tokenizer ? std::make_unique<TokenizerTexts>(tokenizer) : nullptr;
   ORRERY_RETURN_IF_ERROR(write_picture(request, history, texts.get(), context.desktop));

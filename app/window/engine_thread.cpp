@@ -12,8 +12,13 @@ namespace {
 constexpr size_t kScreenRingBatches = 256;
 constexpr size_t kScreenRingBytes = size_t{128} << 20;
 
-// Exact rows of all heads are kept for this many steps; beyond, block mass and the 32 largest.
-constexpr int64_t kPinnedSteps = 512;
+// What is kept of a run's past beside its cache, so that exact rows can be had of any token: keys that have left
+// windows, or forks of the states. On a device, no more than an eighth of what is free.
+constexpr size_t kPastBytes = size_t{512} << 20;
+
+// Tokens that are computed again at once: while a run goes on, about as many as it takes in the time of its own one.
+constexpr int64_t kRecallRowsBetween = 8;
+constexpr int64_t kRecallRowsIdle = 64;
 
 }  // namespace
 
@@ -56,6 +61,24 @@ void EngineThread::stop() {
   control_.stop();
 }
 
+void EngineThread::want_row(const RowRequest& request) {
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_row_ = request;
+  }
+  changed_.notify_all();
+  control_.wake();
+}
+
+void EngineThread::pin_heads(std::vector<PinnedHead> heads) {
+  {
+    const std::lock_guard lock(mutex_);
+    new_pins_ = std::move(heads);
+  }
+  changed_.notify_all();
+  control_.wake();
+}
+
 bool EngineThread::poll(EngineEvent& event) {
   const std::lock_guard lock(mutex_);
   if (events_.empty()) return false;
@@ -84,6 +107,7 @@ void EngineThread::wait_for_pace() {
     if (rate <= 0) break;
     const auto due = last_token_ + std::chrono::microseconds(static_cast<int64_t>(1e6 / rate));
     if (now >= due) break;
+    if (recall(kRecallRowsBetween)) continue;
     std::this_thread::sleep_for(std::min<std::chrono::steady_clock::duration>(due - now, kSlice));
   }
   last_token_ = std::chrono::steady_clock::now();
@@ -97,20 +121,24 @@ void EngineThread::thread_main() {
     std::optional<GenerateRequest> generate;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return quit_ || load_ || generate_; });
+      changed_.wait(lock, [this] { return quit_ || load_ || generate_ || wanted_row_ || new_pins_; });
       if (quit_) return;
       if (load_) {
         load = std::exchange(load_, std::nullopt);
         cancel_load_.store(false);
-      } else {
+      } else if (generate_) {
         generate = std::exchange(generate_, std::nullopt);
         control_.reset();
       }
     }
     if (load) {
       do_load(*load);
-    } else {
+    } else if (generate) {
       do_generate(*generate);
+    } else {
+      take_pins();
+      while (recall(kRecallRowsIdle) && !has_other_work()) {
+      }
     }
   }
 }
@@ -120,6 +148,7 @@ void EngineThread::make_room_for(const ModelChoice& choice) {
   if (!model_ || !model_->model->backend()->free_bytes()) return;
   const Result<std::shared_ptr<const ModelFile>> file = ModelFile::open(choice.model);
   if (!file || !read_config(**file)) return;
+  recall_.reset();
   run_.reset();
   generator_.reset();
   model_.reset();
@@ -133,12 +162,15 @@ void EngineThread::do_load(const ModelChoice& choice) {
   };
   Result<OpenedModel> opened = open_model(choice, go_on, backends_);
   if (!opened) return post(engine_event::LoadFailed{opened.error(), !model_});
+  recall_.reset();
   run_.reset();  // it uses the generator and the model
   generator_.reset();
   model_ = *opened;
   choice_ = choice;
   has_own_loop_ = true;
   generator_ = std::make_unique<Generator>(model_->model, model_->kv);
+  const std::optional<size_t> free_bytes = model_->model->backend()->free_bytes();
+  generator_->keep_past(free_bytes ? std::min(kPastBytes, *free_bytes / 8) : kPastBytes);
   const Backend& backend = *model_->model->backend();
   engine_event::ModelLoaded loaded{.model = {.file = model_->file,
                                              .tokenizer = model_->tokenizer,
@@ -188,6 +220,10 @@ void EngineThread::do_generate(const GenerateRequest& request) {
 RunSinks EngineThread::sinks() {
   RunSinks sinks;
   sinks.publish = [this](const SharedBatch&) { n_passes_.fetch_add(1, std::memory_order_relaxed); };
+  sinks.meanwhile = [this] {
+    take_pins();
+    return recall(kRecallRowsBetween);
+  };
   sinks.on_progress = [this](const RunProgress& progress) { post(progress); };
   sinks.on_token = [this](const Token&, const std::string&) {
     if (after_token_) after_token_();
@@ -201,7 +237,62 @@ void EngineThread::say_started(const GenerateRequest& request, std::shared_ptr<F
                                 run_->recorder(), run_->recorder() ? request.session_path : ""});
 }
 
+bool EngineThread::has_other_work() {
+  const std::lock_guard lock(mutex_);
+  return quit_ || load_ || generate_;
+}
+
+void EngineThread::take_pins() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!new_pins_) return;
+    pins_ = *std::exchange(new_pins_, std::nullopt);
+  }
+  // A recording that fails of this says so when it ends.
+  if (run_) (void)run_->pin(pins_);
+}
+
+// Does a part of the row that is wanted; true where there is more to do.
+bool EngineThread::recall(int64_t max_rows) {
+  std::optional<RowRequest> newer;
+  {
+    const std::lock_guard lock(mutex_);
+    newer = std::exchange(wanted_row_, std::nullopt);
+  }
+  const auto start = std::chrono::steady_clock::now();
+  if (newer) {
+    recall_s_ = 0;
+    if (!run_ || run_->record().run != newer->run) {
+      answer(*newer, Error{ErrorCode::kNotFound, "the engine does not hold this run any more"});
+      if (recall_) recall_->cancel();
+      return false;
+    }
+    if (!recall_) recall_ = std::make_unique<RowRecall>(*generator_);
+    const Result<void> begun = recall_->begin(*newer, run_->ids(), run_->record().settings.batches);
+    if (!begun) answer(*newer, begun.error());
+  }
+  if (!recall_ || !recall_->request()) return false;
+  const RowRequest request = *recall_->request();
+  Result<std::optional<Frame>> row = recall_->go_on(max_rows);
+  recall_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!row) recall_->cancel();
+  if (row && !*row) return true;
+  answer(request, std::move(row));
+  return false;
+}
+
+void EngineThread::answer(const RowRequest& request, Result<std::optional<Frame>> row) {
+  engine_event::RowRecalled recalled{.request = request, .frame = {}, .why = {}, .elapsed_s = recall_s_};
+  if (row) {
+    recalled.frame = std::move(*row);
+  } else {
+    recalled.why = row.error().message;
+  }
+  post(std::move(recalled));
+}
+
 Result<RunResult> EngineThread::run_new(const GenerateRequest& request) {
+  recall_.reset();
   run_.reset();
   if (!model_) return Error{ErrorCode::kNotFound, "no model is loaded yet"};
   ORRERY_RETURN_IF_ERROR(request.sampler.validate());
@@ -212,7 +303,9 @@ Result<RunResult> EngineThread::run_new(const GenerateRequest& request) {
   run_request.n_new_tokens = request.n_new_tokens;
   run_request.sampler = request.sampler;
   run_request.schedule.level = Level::kStandard;
-  run_request.schedule.pinned_steps = kPinnedSteps;
+  run_request.schedule.pinned_steps = request.exact_steps;
+  take_pins();
+  run_request.schedule.pin(0, pins_);
   run_request.batches =
       plan_batches(*generator_, std::ssize(prompt.tokens), run_request.schedule, run_request.extra, false);
   run_request.prompt = std::move(prompt.tokens);

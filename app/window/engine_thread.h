@@ -18,6 +18,7 @@
 #include "app/open_model.h"
 #include "app/prompt.h"
 #include "app/recorded_run.h"
+#include "app/row_recall.h"
 #include "app/run_loop.h"
 #include "probes/frame_bus.h"
 #include "sessions/recorder.h"
@@ -45,6 +46,7 @@ struct GenerateRequest {
   bool record = true;
   std::string session_path;  // where it is recorded
   int64_t max_session_bytes = 0;
+  int64_t exact_steps = 512;  // attention.row of all heads is measured for so many first steps; later, of pinned heads
   // Called on the engine thread after each new token; for tests that hold the engine up.
   std::function<void()> after_token;
 };
@@ -88,6 +90,13 @@ struct RunStarted {
   std::shared_ptr<Recorder> recorder;  // null where the run is not recorded
   std::string session_path;
 };
+// The answer to EngineThread::want_row.
+struct RowRecalled {
+  RowRequest request;
+  std::optional<Frame> frame;  // none: why not
+  std::string why;
+  double elapsed_s = 0;  // that the engine worked on it
+};
 struct RunEnded {
   uint64_t tag = 0;
   std::optional<Error> error;            // why it failed
@@ -102,9 +111,9 @@ struct RunEnded {
 };
 }  // namespace engine_event
 
-using EngineEvent =
-    std::variant<engine_event::BackendsFound, engine_event::LoadProgress, engine_event::ModelLoaded,
-                 engine_event::LoadFailed, engine_event::RunStarted, RunProgress, engine_event::RunEnded>;
+using EngineEvent = std::variant<engine_event::BackendsFound, engine_event::LoadProgress, engine_event::ModelLoaded,
+                                 engine_event::LoadFailed, engine_event::RunStarted, RunProgress,
+                                 engine_event::RunEnded, engine_event::RowRecalled>;
 
 class EngineThread {
  public:
@@ -118,6 +127,12 @@ class EngineThread {
   void cancel_load() { cancel_load_.store(true); }
   void generate(GenerateRequest request);
   void stop();
+  // Asks for the exact attention of a layer at a step of the run that the engine holds: in progress (computed between
+  // its steps, a little at a time), paused or ended. A newer request replaces one that is not answered.
+  void want_row(const RowRequest& request);
+  // The heads whose exact rows are measured at every step, of the run in progress from its next step on, and of those
+  // to come.
+  void pin_heads(std::vector<PinnedHead> heads);
   RunControl& control() { return control_; }
   // New tokens come at most this often; 0: as fast as they can. Takes effect at once.
   void set_rate(double tokens_per_s) { rate_.store(tokens_per_s); }
@@ -142,11 +157,17 @@ class EngineThread {
   RunSinks sinks();
   void post(EngineEvent event);
   void wait_for_pace();
+  bool has_other_work();
+  void take_pins();
+  bool recall(int64_t max_rows);
+  void answer(const RowRequest& request, Result<std::optional<Frame>> row);
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<ModelChoice> load_;
   std::optional<GenerateRequest> generate_;
+  std::optional<RowRequest> wanted_row_;
+  std::optional<std::vector<PinnedHead>> new_pins_;
   bool quit_ = false;
   std::deque<EngineEvent> events_;
   std::atomic<bool> cancel_load_{false};
@@ -162,7 +183,10 @@ class EngineThread {
   ModelChoice choice_;        // that opened it
   bool has_own_loop_ = true;  // its loop is that of choice_
   std::unique_ptr<Generator> generator_;
-  std::unique_ptr<RecordedRun> run_;  // the last one; may go on
+  std::unique_ptr<RecordedRun> run_;   // the last one; may go on
+  std::unique_ptr<RowRecall> recall_;  // of that run
+  double recall_s_ = 0;
+  std::vector<PinnedHead> pins_;
   std::function<void()> after_token_;
 
   std::thread thread_;

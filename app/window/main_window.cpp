@@ -90,7 +90,8 @@ ImGuiCanvas* MainWindow::add_canvas(const View& view) {
   auto* canvas =
       new ImGuiCanvas(QString::fromUtf8(view.name().data(), static_cast<qsizetype>(view.name().size())), times_);
   canvas->set_scene_maker([this, &view](Size size, const TextMetrics& metrics) {
-    return view.scene({controller_.history(), controller_.view(), size, metrics, &controller_});
+    const std::string no_exact_row = controller_.no_exact_row(view);
+    return view.scene({controller_.history(), controller_.view(), size, metrics, &controller_, no_exact_row});
   });
   canvas->on_command = [this](const Command& command) { controller_.apply(command); };
   canvases_.push_back({&view, canvas, nullptr});

@@ -112,6 +112,7 @@ class MainWindow final : public QMainWindow {
   void export_view(const View& view);
   void purge();
   void show_keys();
+  void toggle_pinned_head();
   void refresh_icons();
 
   WindowOptions options_;

@@ -19,6 +19,9 @@ constexpr size_t kReplayRingBytes = size_t{64} << 20;
 // A frame of the window takes in no more than this, so that a prompt's worth of Frames cannot hold it up.
 constexpr std::chrono::microseconds kDrainBudget{2500};
 
+// Steps of a newly chosen head's map that are gathered in a frame: half a millisecond at 32,768 tokens.
+constexpr int64_t kGatheredSteps = 256;
+
 QString text_of(const std::string& utf8) { return QString::fromStdString(utf8); }
 
 }  // namespace
@@ -55,6 +58,7 @@ std::string SessionController::bytes(int32_t id) const {
 void SessionController::apply(const Command& command) {
   if (const auto* run = std::get_if<RunWhatIf>(&command)) return run_with_exit(run->what);
   orrery::apply(view_, command);
+  if (std::holds_alternative<PinHead>(command)) engine_.pin_heads(view_.pins);
   history_.set_cursor(resolve(history_, view_).step);
   Q_EMIT view_changed();
 }
@@ -128,9 +132,13 @@ void SessionController::show_stored(StoredRun run) {
   for (const RunEvent& event : stored_events_) history_.add_event(event);
   for (const Frame& frame : run.skeleton) history_.add_frame(frame);
   fetcher_.emplace(std::move(run.source));
+  ++row_tag_;
+  row_in_flight_.reset();
   const ThemeKind theme = view_.theme;
+  const std::vector<PinnedHead> pins = view_.pins;
   view_ = ViewState{};
   view_.theme = theme;
+  view_.pins = pins;
   Q_EMIT run_opened();
   Q_EMIT view_changed();
 }
@@ -332,7 +340,11 @@ void SessionController::begin_live(const engine_event::RunStarted& started) {
   const std::string token_scalar = view_.token_scalar;
   const std::string head_scalar = view_.head_scalar;
   const Selection kept{-1, view_.selected.layer, view_.selected.head, -1};
+  const std::vector<PinnedHead> pins = view_.pins;
+  ++row_tag_;
+  row_in_flight_.reset();
   view_ = ViewState{};
+  view_.pins = pins;
   view_.theme = theme;
   view_.token_scalar = token_scalar;
   view_.head_scalar = head_scalar;
@@ -394,6 +406,8 @@ void SessionController::handle(const EngineEvent& event) {
     progress_ = *going;
   } else if (const auto* ended = std::get_if<engine_event::RunEnded>(&event)) {
     end_live(*ended);
+  } else if (const auto* recalled = std::get_if<engine_event::RowRecalled>(&event)) {
+    take_row(*recalled);
   }
   Q_EMIT status_changed();
 }
@@ -445,6 +459,11 @@ void SessionController::ensure_fetcher() {
 
 void SessionController::want(const View& view) {
   if (mode_ == Mode::kEmpty) return;
+  want_row(view);
+  if (view.name() == "attention") {
+    const Selection now = resolve_for(MixerKind::kAttention, history_, view_);
+    history_.gather_mass(now.layer, now.head, kGatheredSteps);
+  }
   for (const Wanted& wanted : view.wanted(history_, view_)) {
     // What no recording has is not asked for.
     if (wanted.probe->level == Level::kRecomputed || !is_offered(*wanted.probe, history_.info().config)) continue;
@@ -452,6 +471,61 @@ void SessionController::want(const View& view) {
     const int64_t end = std::min(wanted.end, history_.n_processed() / cell * cell);
     if (end > wanted.begin) gathered_.push_back({wanted.probe, wanted.begin, end, wanted.level});
   }
+}
+
+// Whether the engine holds the run on the screen, at rest or at a step that was chosen. Of the newest token, while it
+// is being followed, a row would have to be computed twice at every step: pins do better.
+bool SessionController::may_recall() const {
+  if (mode_ != Mode::kLive || !shows_last_run_) return false;
+  return !running_ || paused_ || !view_.follow;
+}
+
+void SessionController::want_row(const View& view) {
+  const std::optional<WantedRow> wanted = view.wanted_row(history_, view_);
+  if (!wanted || !may_recall() || wanted->step >= history_.n_processed()) return;
+  if (history_.row_of(*wanted->probe, wanted->step, wanted->layer, wanted->head)) return;
+  const RowRequest request{.tag = row_tag_,
+                           .run = history_.info().run,
+                           .probe = wanted->probe,
+                           .step = wanted->step,
+                           .layer = wanted->layer};
+  if (row_in_flight_ == request || row_refused_ == request) return;
+  // Attention takes a step, implied rows may take all: they wait, and make way.
+  const bool is_busy = row_in_flight_ && row_in_flight_->probe != request.probe;
+  if (is_busy && request.probe->level == Level::kRecomputed) return;
+  row_in_flight_ = request;
+  engine_.want_row(request);
+}
+
+void SessionController::take_row(const engine_event::RowRecalled& recalled) {
+  if (row_in_flight_ == recalled.request) row_in_flight_.reset();
+  if (recalled.request.tag != row_tag_) return;
+  if (recalled.frame) {
+    history_.add_recalled(*recalled.frame);
+  } else {
+    row_refused_ = recalled.request;
+    why_refused_ = recalled.why;
+  }
+  Q_EMIT view_changed();
+}
+
+std::string SessionController::no_exact_row(const View& view) const {
+  const std::optional<WantedRow> wanted = view.wanted_row(history_, view_);
+  if (!wanted || wanted->step >= history_.n_processed() || mode_ == Mode::kEmpty) return {};
+  if (history_.row_of(*wanted->probe, wanted->step, wanted->layer, wanted->head)) return {};
+  if (mode_ != Mode::kLive || !shows_last_run_) {
+    if (fetching()) return {};
+    return mode_ == Mode::kLive
+               ? "The engine has let go of this run's cache, so the exact row cannot be computed here; orrery export "
+                 "--recompute computes it from the model."
+               : "The exact row was not recorded, and a recording has no cache to compute it from; orrery export "
+                 "--recompute computes it from the model.";
+  }
+  if (!may_recall()) return "Exact rows of new tokens: pin the head (P), pause, or click a step.";
+  const bool is_refused = row_refused_ && row_refused_->step == wanted->step && row_refused_->layer == wanted->layer &&
+                          row_refused_->probe == wanted->probe && row_refused_->tag == row_tag_;
+  if (is_refused) return "The exact row could not be computed: " + why_refused_ + ".";
+  return "The exact row is being computed from the cache …";
 }
 
 void SessionController::want_inspector() {

@@ -98,6 +98,8 @@ class SessionController final : public QObject, public TokenTexts {
   // What is on the screen: gathered view by view, and for the inspector every probe at the selected step; then what the
   // history lacks of all that is asked for, and what nobody wants any more is not.
   void want(const View& view);
+  // Why the exact row that a view looks at is not held, and what to do about it; empty where it is, or none is wanted.
+  std::string no_exact_row(const View& view) const;
   void want_inspector();
   void fetch_wanted();
   // How much of a run is held in memory, in bytes: what is farthest from the cursor and not on the screen goes first.
@@ -128,6 +130,9 @@ class SessionController final : public QObject, public TokenTexts {
   void ensure_fetcher();
   void ask_for_missing();
   void finish_save();
+  void want_row(const View& view);
+  void take_row(const engine_event::RowRecalled& recalled);
+  bool may_recall() const;
 
   EngineThread engine_;
   BackendChoice backend_;
@@ -157,6 +162,12 @@ class SessionController final : public QObject, public TokenTexts {
   int64_t n_batches_taken_ = 0;
   bool paused_ = false;
   std::optional<std::filesystem::path> save_target_;
+
+  // Rows that the engine computes again.
+  uint64_t row_tag_ = 0;  // of the run on the screen: answers about another are dropped
+  std::optional<RowRequest> row_in_flight_;
+  std::optional<RowRequest> row_refused_;
+  std::string why_refused_;
 
   std::optional<FrameFetcher> fetcher_;
   std::vector<FrameRange> gathered_;   // since the last fetch_wanted()

@@ -123,6 +123,7 @@ void MainWindow::build_view_menu() {
   follow_action_->setCheckable(true);
   add_action(view, tr("Clear selection and zoom"), {}, [this] { controller_.apply(ClearSelection{}); });
   add_loop_actions(view);
+  add_action(view, tr("Pin this attention head, or unpin it"), {}, [this] { toggle_pinned_head(); });
   view->addSeparator();
   QMenu* tokens = view->addMenu(tr("Colour tokens by"));
   for (const TokenScalar& scalar : token_scalars()) {
@@ -340,6 +341,7 @@ void MainWindow::show_keys() {
                         {tr(", ."), tr("iteration of a loop before, after")},
                         {tr("< >"), tr("what-if: a lower, a higher threshold of the loop's exit")},
                         {tr("F"), tr("follow the newest token")},
+                        {tr("P"), tr("pin the attention head: its rows are always exact")},
                         {tr("Esc"), tr("clear key, hover and zoom")},
                         {tr("Alt+← Alt+→"), tr("selection before, after")},
                         {tr("Ctrl+O"), tr("open a model or a session")},
@@ -348,6 +350,11 @@ void MainWindow::show_keys() {
                         {tr("Ctrl+K"), tr("all commands")},
                         {tr("F12"), tr("frame times")},
                         {tr("?"), tr("this list")}});
+}
+
+void MainWindow::toggle_pinned_head() {
+  if (controller_.mode() == SessionController::Mode::kEmpty) return;
+  if (const auto command = toggle_pin(controller_.history(), controller_.view())) controller_.apply(*command);
 }
 
 void MainWindow::keyPressEvent(QKeyEvent* event) {
@@ -383,6 +390,8 @@ void MainWindow::keyPressEvent(QKeyEvent* event) {
       return controller_.apply(move_what_if(history, view, 1));
     case Qt::Key_F:
       return controller_.apply(Follow{!view.follow});
+    case Qt::Key_P:
+      return toggle_pinned_head();
     case Qt::Key_Escape:
       return controller_.apply(ClearSelection{});
     default:

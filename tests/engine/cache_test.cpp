@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "engine/cache_trail.h"
 #include "tests/engine/models/golden_check.h"
 
 namespace orrery::testing {
@@ -183,6 +184,105 @@ TEST(Cache, ForksShareThePastUntilOneOfThemWrites) {
   std::memset(fork->key_page(0, 0, 70), 9, 16);
   EXPECT_EQ(std::to_integer<int>(cache.pages(0, 0).keys[1][0]), 7);
   EXPECT_EQ(std::to_integer<int>(fork->pages(0, 0).values[1][0]), 0);
+}
+
+TEST(Cache, RetainsWhatLeftItsWindowsWithinTheLimitSoThatForksCanBeCutBack) {
+  const auto backend = std::make_shared<CountingBackend>();
+  const std::vector<LayerState> states{two_layers(10)[1]};
+  const auto page_bytes = static_cast<size_t>(states[0].spec.unit_bytes() * kKvPageTokens);
+  Cache cache(states, backend);
+  cache.retain(3 * page_bytes);
+  for (int64_t t = 0; t < 1000; ++t) {
+    ASSERT_TRUE(cache.reserve(1));
+    std::memset(cache.key_page(1, 0, t), static_cast<int>(t / kKvPageTokens), 16);
+    cache.advance(1);
+    const int64_t n_window_pages = t / kKvPageTokens - std::max<int64_t>(0, t + 2 - 10) / kKvPageTokens + 1;
+    ASSERT_LE(backend->n_live(), n_window_pages + 3) << t;
+  }
+  auto fork = cache.fork();
+  ASSERT_TRUE(fork);
+  ASSERT_TRUE(fork->truncate(850));
+  EXPECT_EQ(std::to_integer<int>(fork->pages(1, 0).keys_of(13)[0]), 13);
+  auto early = cache.fork();
+  EXPECT_FALSE(early->truncate(700)) << "given back: the oldest first";
+  ASSERT_TRUE(fork->reserve(1));
+  fork->advance(1);
+  EXPECT_EQ(fork->pages(1, 0).first_page, 13) << "a fork retains nothing";
+  EXPECT_EQ(cache.length(), 1000);
+}
+
+TEST(Cache, ComesBackFromItsBytes) {
+  for (const int64_t window : {0, 1, 70}) {
+    std::vector<LayerState> states = two_layers(window);
+    StateSpec constant;
+    constant.kind = StateKind::kMatrixState;
+    constant.shape = {2, 3};
+    states.push_back({.key = {.layer = 1, .kind = StateKind::kMatrixState}, .spec = constant});
+    const auto backend = make_cpu_backend(1);
+    Cache cache(states, backend);
+    ASSERT_TRUE(cache.reserve(200));
+    for (int64_t t = 0; t < 200; t += kKvPageTokens) {
+      for (const int32_t layer : {0, 1}) {
+        const StateSpec& spec = states[static_cast<size_t>(layer)].spec;
+        const auto n_bytes = static_cast<size_t>(spec.unit_bytes() * kKvPageTokens);
+        std::byte* page = cache.key_page(layer, 0, t);
+        for (size_t i = 0; i < n_bytes; ++i) page[i] = static_cast<std::byte>(i * 7 + static_cast<size_t>(t + layer));
+      }
+    }
+    for (int i = 0; i < 6; ++i) cache.state({1, 0, StateKind::kMatrixState})[i] = static_cast<float>(i) + 0.5f;
+    cache.advance(199);
+    const int64_t all = window == 0 ? 2 : 1;
+    std::vector<Cache::SavedKeys> keys;
+    for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 64}, {64, 130}, {130, 199}}) {
+      keys.push_back({.begin = begin, .end = end, .bytes = cache.save_keys(begin, end).value()});
+      EXPECT_EQ(keys.back().bytes.size(), cache.keys_bytes(begin, end));
+    }
+    const std::vector<std::byte> saved = cache.save_states().value();
+    EXPECT_EQ(saved.size(), cache.states_bytes(199));
+    Cache back(states, backend);
+    ASSERT_TRUE(back.restore(199, saved, keys));
+    EXPECT_EQ(back.length(), 199);
+    EXPECT_EQ(back.save_states().value(), saved);
+    EXPECT_EQ(back.keeps_all_keys(), all > 0);
+    EXPECT_EQ(back.save_keys(0, 199).value(), cache.save_keys(0, 199).value());
+    EXPECT_EQ(back.pages(1, 0).first_page, cache.pages(1, 0).first_page);
+    Cache wrong(states, backend);
+    EXPECT_FALSE(wrong.restore(198, saved, keys));
+    keys.erase(keys.begin() + 1);
+    EXPECT_FALSE(wrong.restore(199, saved, keys));
+    EXPECT_EQ(wrong.length(), 0);
+  }
+}
+
+TEST(CacheTrail, KeepsForksWithinItsBytesEverFartherApart) {
+  StateSpec constant;
+  constant.kind = StateKind::kMatrixState;
+  constant.shape = {100};
+  const std::vector<LayerState> states{{.key = {.layer = 0, .kind = StateKind::kMatrixState}, .spec = constant}};
+  Cache cache(states, make_cpu_backend(1));
+  CacheTrail trail(10 * cache.fork_bytes());
+  for (int64_t t = 0; t < 5000; ++t) {
+    ASSERT_TRUE(cache.reserve(1));
+    cache.state({0, 0, StateKind::kMatrixState})[0] = static_cast<float>(t + 1);
+    cache.advance(1);
+    ASSERT_TRUE(trail.note(cache));
+    ASSERT_LE(trail.n_forks(), 10U);
+  }
+  EXPECT_EQ(trail.distance(), 512);
+  for (const int64_t step : {0, 511, 512, 1500, 4999, 5000}) {
+    const Cache* fork = trail.nearest(step);
+    ASSERT_EQ(fork != nullptr, step >= 512);
+    if (fork == nullptr) continue;
+    EXPECT_EQ(fork->length(), step / 512 * 512);
+    Cache copy = fork->fork().value();
+    EXPECT_EQ(copy.state({0, 0, StateKind::kMatrixState})[0], static_cast<float>(fork->length()));
+  }
+  Cache plain(two_layers(0), make_cpu_backend(1));
+  CacheTrail none(size_t{1} << 30);
+  ASSERT_TRUE(plain.reserve(100));
+  plain.advance(100);
+  ASSERT_TRUE(none.note(plain));
+  EXPECT_EQ(none.n_forks(), 0U) << "keys and values are cut back";
 }
 
 TEST(Cache, UsageCountsWhatIsHeldAndWhatWasDropped) {

@@ -116,6 +116,95 @@ TEST(AttentionView, KeepsExactRowsAndBlockMassInSeparateTiles) {
   EXPECT_FLOAT_EQ((*mass)["cells"][0][0].get<float>(), history.row(*find_probe("attention.mass"), 40).f32()[0]);
 }
 
+// The map of a head that the history gathers is the one that its frames give, at every zoom.
+TEST(AttentionView, DrawsTheSameMapOfAGatheredHead) {
+  const SampleRun run{.n_layers = 2, .n_heads = 2, .exact_steps = 40};
+  const FrameHistory frames = run.history(300);
+  FrameHistory gathered = frames;
+  while (gathered.gather_mass(1, 0, 64)) {
+  }
+  for (const StepRange& steps : {StepRange{}, StepRange{37, 260}, StepRange{100, 171}, StepRange{41, 44}}) {
+    for (const Size size : {Size{1000, 700}, Size{420, 300}, Size{240, 140}}) {
+      ViewState state = looking_at(250, 1, 0);
+      state.steps = steps;
+      const json expected = draw_json(frames, state, size);
+      EXPECT_EQ(draw_json(gathered, state, size), expected);
+      if (const json* mass = tile(expected, "block mass")) {
+        EXPECT_GT((*mass)["rows"], 0);
+      }
+    }
+  }
+  EXPECT_NE(tile(draw_json(gathered, looking_at(250, 1, 0)), "block mass"), nullptr);
+}
+
+TEST(AttentionView, OverlaysARecomputedRowOnItsBlockMassAndSaysWhyThereIsNone) {
+  const SampleRun run{.n_layers = 2, .n_heads = 2, .exact_steps = 0};
+  FrameHistory history = run.history(260);
+  const ViewState state = looking_at(250, 1, 0);
+  const FixedWidthMetrics metrics(theme());
+  const View& view = **find_view("attention");
+  const WantedRow wanted = view.wanted_row(history, state).value();
+  EXPECT_EQ(wanted, (WantedRow{find_probe("attention.row"), 250, 1, 0}));
+  const auto draw = [&] {
+    return render_json(view.scene({history, state, {1000, 700}, metrics, nullptr, "Pause, or click a step."}));
+  };
+  const json before = draw();
+  EXPECT_EQ(tile(before, "block mass of the row"), nullptr);
+  EXPECT_NE(before.dump().find("Pause, or click a step."), std::string::npos);
+
+  std::vector<float> values;
+  for (const int32_t head : {0, 1}) {
+    const std::vector<float> row = run.weights(250, 1, head);
+    values.insert(values.end(), row.begin(), row.end());
+  }
+  Frame frame = make_frame("attention.row", 250, {1}, {2, 251}, values, Origin::kRecomputed);
+  frame.heads = {0, 1};
+  history.add_recalled(frame);
+  const json after = draw();
+  EXPECT_EQ(after.dump().find("Pause, or click a step."), std::string::npos);
+  EXPECT_NE(after.dump().find("exact, recomputed"), std::string::npos);
+  const std::vector<float> weights = run.weights(250, 1, 0);
+  bool has_row = false;
+  for (const json& series : after["series"]) {
+    if (series["name"] != "row") continue;
+    has_row = true;
+    ASSERT_EQ(series["y"].size(), weights.size());
+    for (size_t key = 0; key < weights.size(); ++key) EXPECT_FLOAT_EQ(series["y"][key].get<float>(), weights[key]);
+  }
+  EXPECT_TRUE(has_row);
+  const json* strip = tile(after, "block mass of the row");
+  ASSERT_NE(strip, nullptr);
+  const FrameRow mass = history.row(*find_probe("attention.mass"), 250);
+  for (size_t block = 0; block < 4; ++block) {
+    EXPECT_FLOAT_EQ((*strip)["cells"][0][block].get<float>(), mass.layer_f32(1)[block]);
+  }
+  EXPECT_EQ(tile(after, "block mass")->at("cells"), tile(before, "block mass")->at("cells")) << "the map stays";
+}
+
+TEST(AttentionView, ShowsPinnedHeadsAndOffersToPinTheOneThatIsLookedAt) {
+  const SampleRun run{.n_layers = 3, .n_heads = 4};
+  const FrameHistory history = run.history(10);
+  const FixedWidthMetrics metrics(theme());
+  ViewState state = looking_at(7, 2, 1);
+  const auto pin_region = [&](const Scene& scene) -> const HitRegion* {
+    for (const HitRegion& region : scene.regions) {
+      if (region.click && std::holds_alternative<PinHead>(*region.click)) return &region;
+    }
+    return nullptr;
+  };
+  for (const bool on : {true, false}) {
+    const Scene scene = (*find_view("attention"))->scene({history, state, {1000, 700}, metrics});
+    const HitRegion* region = pin_region(scene);
+    ASSERT_NE(region, nullptr);
+    const std::optional<Hit> hit = hit_test(scene, region->rect.centre());
+    ASSERT_TRUE(hit && hit->click);
+    EXPECT_EQ(std::get<PinHead>(*hit->click), (PinHead{.layer = 2, .head = 1, .on = on}));
+    EXPECT_EQ(toggle_pin(history, state), hit->click);
+    apply(state, *hit->click);
+    EXPECT_EQ(state.pins.size(), on ? 1u : 0u);
+  }
+}
+
 TEST(AttentionView, HatchesWhatIsNotRecorded) {
   const SampleRun run{.n_layers = 1, .n_heads = 1};
   FrameHistory history;

@@ -1,0 +1,183 @@
+// Exact attention rows of chosen steps, and pinned heads, in a real window.
+#include <QKeyEvent>
+#include <thread>
+
+#include "sessions/session_reader.h"
+#include "tests/app/window/window_fixture.h"
+#include "views/registry.h"
+
+namespace orrery {
+namespace {
+
+using testing::model_path;
+using testing::run_events_for;
+using testing::wait_until;
+using Mode = SessionController::Mode;
+
+class ExactRowsTest : public testing::WindowTest {
+ protected:
+  void SetUp() override {
+    WindowTest::SetUp();
+    window_ = std::make_unique<MainWindow>(
+        WindowOptions{.file = model_path("tiny-text.q8_0.gguf"), .prompt = {}, .generate = false, .threads = 1});
+    QObject::connect(&controller(), &SessionController::run_opened, window_.get(), [this] { ++n_runs_; });
+    window_->show();
+    ASSERT_TRUE(wait_until([this] { return controller().model() != nullptr; })) << window_->error_text().toStdString();
+  }
+  void TearDown() override {
+    window_.reset();
+    WindowTest::TearDown();
+  }
+  SessionController& controller() { return window_->controller(); }
+  const FrameHistory& history() { return controller().history(); }
+  const View& attention() { return **find_view("attention"); }
+
+  // No exact rows but of pinned heads.
+  void generate(int64_t n_new_tokens, int delay_ms = 0) {
+    GenerateRequest request;
+    request.kind = PromptKind::kPrompt;
+    request.text = "Once upon a time there was a";
+    request.sampler.temperature = 0;
+    request.n_new_tokens = n_new_tokens;
+    request.exact_steps = 0;
+    if (delay_ms > 0) {
+      request.after_token = [delay_ms] { std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms)); };
+    }
+    const int before = n_runs_;
+    controller().generate(std::move(request));
+    ASSERT_TRUE(wait_until([&] { return n_runs_ > before; })) << window_->error_text().toStdString();
+  }
+  bool wait_for_end() {
+    return wait_until([this] { return !controller().running() && !controller().waiting_for_run(); });
+  }
+  FrameRow exact_row(int64_t step, int32_t layer, int32_t head) {
+    return history().row_of(*find_probe("attention.row"), step, layer, head);
+  }
+  bool choose(int64_t step, int32_t layer, int32_t head) {
+    controller().apply(Select{.step = step, .layer = layer, .head = head});
+    return wait_until([&] { return static_cast<bool>(exact_row(step, layer, head)); }, 5000);
+  }
+  // The 32 largest that were recorded are in the row.
+  void expect_has_recorded_tops(int64_t step, int32_t layer, int32_t head) {
+    const FrameRow row = exact_row(step, layer, head);
+    ASSERT_TRUE(row);
+    const FrameRow tops = history().row(*find_probe("attention.top"), step);
+    ASSERT_TRUE(tops);
+    const auto n_keys = static_cast<size_t>(row.inner_shape()[1]);
+    const auto at = static_cast<size_t>(std::ranges::find(row.frame->heads, head) - row.frame->heads.begin());
+    const std::span<const float> weights = row.layer_f32(layer).subspan(at * n_keys, n_keys);
+    const std::span<const float> top = tops.layer_f32(layer).subspan(static_cast<size_t>(head) * 64, 64);
+    int n_compared = 0;
+    for (size_t i = 0; i < 64 && top[i] >= 0; i += 2, ++n_compared) {
+      EXPECT_NEAR(weights[static_cast<size_t>(top[i])], top[i + 1], 1e-6) << "key " << top[i];
+    }
+    EXPECT_GT(n_compared, 5);
+  }
+  void key(int key) {
+    QKeyEvent event(QEvent::KeyPress, key, Qt::NoModifier);
+    QApplication::sendEvent(window_.get(), &event);
+  }
+  std::vector<int32_t> ids() {
+    std::vector<int32_t> ids;
+    for (const Token& token : history().tokens()) ids.push_back(token.id);
+    return ids;
+  }
+
+  int n_runs_ = 0;
+  std::unique_ptr<MainWindow> window_;
+};
+
+TEST_F(ExactRowsTest, AreComputedOfAChosenStepOfARunThatHasEnded) {
+  generate(60);
+  ASSERT_TRUE(wait_for_end());
+  EXPECT_FALSE(exact_row(20, 1, 2));
+  ASSERT_TRUE(choose(20, 1, 2)) << controller().no_exact_row(attention());
+  EXPECT_EQ(exact_row(20, 1, 2).frame->origin, Origin::kRecomputed);
+  expect_has_recorded_tops(20, 1, 2);
+  EXPECT_EQ(controller().no_exact_row(attention()), "");
+  // Its other heads came along; another layer is computed when it is chosen.
+  EXPECT_TRUE(exact_row(20, 1, 0));
+  EXPECT_FALSE(exact_row(20, 0, 0));
+  ASSERT_TRUE(choose(33, 0, 0));
+  expect_has_recorded_tops(33, 0, 0);
+  EXPECT_TRUE(exact_row(20, 1, 2)) << "and the first one stays";
+}
+
+TEST_F(ExactRowsTest, OfARunInProgressLeaveItsTokensAsTheyAre) {
+  generate(80);
+  ASSERT_TRUE(wait_for_end());
+  const std::vector<int32_t> alone = ids();
+  generate(80, 8);
+  ASSERT_TRUE(wait_until([this] { return history().n_processed() > 20; }));
+  for (int64_t step = 3; step < 15; ++step) {
+    ASSERT_TRUE(choose(step, static_cast<int32_t>(step % 2), 1)) << controller().no_exact_row(attention());
+    expect_has_recorded_tops(step, static_cast<int32_t>(step % 2), 1);
+  }
+  EXPECT_TRUE(controller().running()) << "the rows came in between";
+  controller().run_or_pause();  // paused, a row comes all the same
+  ASSERT_TRUE(controller().paused());
+  ASSERT_TRUE(choose(18, 1, 1));
+  controller().run_or_pause();
+  ASSERT_TRUE(wait_for_end());
+  EXPECT_EQ(ids(), alone);
+}
+
+TEST_F(ExactRowsTest, OfNewTokensAreNotComputedTwiceAndTheViewSaysWhatToDo) {
+  generate(60, 10);
+  ASSERT_TRUE(wait_until([this] { return history().n_processed() > 12; }));
+  EXPECT_TRUE(controller().view().follow);
+  EXPECT_NE(controller().no_exact_row(attention()).find("pin the head"), std::string::npos);
+  ASSERT_TRUE(wait_for_end());
+  const int64_t last = history().n_processed() - 1;
+  EXPECT_TRUE(wait_until([&] { return static_cast<bool>(exact_row(last, 0, 0)); })) << "at rest, the newest one's is";
+}
+
+TEST_F(ExactRowsTest, ThatNobodyWantsAnyMoreAreDropped) {
+  generate(150);
+  ASSERT_TRUE(wait_for_end());
+  // All before the event loop has its turn: the engine sees the last, perhaps the first.
+  for (int64_t step = 10; step < 100; ++step) {
+    controller().apply(Select{.step = step, .layer = 0, .head = 0});
+    controller().want(attention());
+  }
+  ASSERT_TRUE(wait_until([this] { return static_cast<bool>(exact_row(99, 0, 0)); }));
+  run_events_for(50);
+  int n_computed = 0;
+  for (int64_t step = 10; step < 100; ++step) n_computed += exact_row(step, 0, 0) ? 1 : 0;
+  EXPECT_LT(n_computed, 45);
+}
+
+TEST_F(ExactRowsTest, OfARecordingCannotBeComputedHereAndTheViewSaysWhatElse) {
+  generate(40);
+  ASSERT_TRUE(wait_for_end());
+  const std::string path = controller().session_path();
+  controller().open_session(path);
+  ASSERT_TRUE(wait_until([this] { return controller().mode() == Mode::kStored; }));
+  controller().apply(Select{.step = 20, .layer = 1, .head = 0});
+  ASSERT_TRUE(wait_until([this] { return !controller().no_exact_row(attention()).empty(); }));
+  EXPECT_NE(controller().no_exact_row(attention()).find("export --recompute"), std::string::npos);
+}
+
+TEST_F(ExactRowsTest, PinnedHeadsAreExactAtEveryStepOfThisRunAndTheNext) {
+  generate(60, 8);
+  ASSERT_TRUE(wait_until([this] { return history().n_processed() > 12; }));
+  controller().apply(Select{.layer = 1, .head = 3});
+  const int64_t pinned_at = history().n_processed();
+  key(Qt::Key_P);
+  ASSERT_EQ(controller().view().pins, (std::vector<PinnedHead>{{1, 3}}));
+  ASSERT_TRUE(wait_for_end());
+  const int64_t last = history().n_processed() - 1;
+  EXPECT_TRUE(exact_row(last, 1, 3));
+  EXPECT_EQ(exact_row(last, 1, 3).frame->origin, Origin::kLive);
+  expect_has_recorded_tops(last, 1, 3);
+  EXPECT_FALSE(exact_row(pinned_at - 4, 1, 3));
+  generate(30);
+  ASSERT_TRUE(wait_for_end());
+  EXPECT_EQ(controller().view().pins.size(), 1u);
+  for (int64_t step = 0; step < history().n_processed(); ++step) EXPECT_TRUE(exact_row(step, 1, 3)) << step;
+  key(Qt::Key_P);
+  EXPECT_TRUE(controller().view().pins.empty());
+}
+
+}  // namespace
+}  // namespace orrery
