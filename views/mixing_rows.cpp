@@ -177,7 +177,9 @@ void MixingRows::record(const MixingLane& lane, const LaneRow& row) {
     b_.scene.series.push_back(std::move(top));
   }
   Provenance p = provenance_of(history_, row.row, lane.layer, head_of(lane));
-  if (row.form == LaneForm::kBlockMass) p.note = "block mass, approximate positions";
+  if (row.form == LaneForm::kBlockMass) {
+    p.note = row.top.empty() ? "block mass, approximate positions" : "32 largest weights";
+  }
   b_.provenance(std::move(p));
 }
 
