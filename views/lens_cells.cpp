@@ -16,9 +16,11 @@ constexpr size_t kFields = 2;  // id, probability
 
 const Probe& lens_probe() { return *find_probe("lens.top"); }
 
+constexpr float kNoId = 2147483648.0f;  // and above: a file may hold anything
+
 // An id and its probability; nothing where a visit was left out.
 std::optional<LensCandidate> candidate_at(std::span<const float> top, size_t i) {
-  if ((i + 1) * kFields > top.size() || !(top[i * kFields] >= 0)) return std::nullopt;
+  if ((i + 1) * kFields > top.size() || !(top[i * kFields] >= 0 && top[i * kFields] < kNoId)) return std::nullopt;
   return LensCandidate{static_cast<int32_t>(top[i * kFields]), top[i * kFields + 1]};
 }
 

@@ -13,7 +13,8 @@ std::string text_of(double value) {
   return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
 }
 
-constexpr size_t kRecorded = 64;  // of output.top: fewer are a whole vocabulary
+constexpr float kNoId = 2147483648.0f;  // and above: a file may hold anything
+constexpr size_t kRecorded = 64;        // of output.top: fewer are a whole vocabulary
 
 bool penalises(const SamplingInfo& settings) { return settings.repeat_penalty != 1 && settings.repeat_last_n != 0; }
 
@@ -130,7 +131,7 @@ std::vector<OutputCandidate> output_candidates(const FrameHistory& history, int6
   if (!row) return candidates;
   const std::span<const float> top = row.f32();
   for (size_t i = 0; i + 1 < top.size(); i += 2) {
-    if (!(top[i] >= 0)) continue;
+    if (!(top[i] >= 0 && top[i] < kNoId)) continue;
     candidates.push_back({static_cast<int32_t>(top[i]), std::exp(static_cast<double>(top[i + 1]))});
   }
   return candidates;

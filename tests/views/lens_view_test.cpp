@@ -44,6 +44,17 @@ TEST(LensCells, HoldTheLikeliestOfEveryLayerAndStep) {
   }
 }
 
+TEST(LensCells, BelieveNoIdThatCannotBe) {
+  const MixerRun run;
+  FrameHistory history = run.history(2);
+  std::vector<float> top;
+  for (int i = 0; i < 4 * 8; ++i) top.insert(top.end(), {i % 2 == 0 ? 1e30f : std::nanf(""), 0.5f});
+  history.add_frame(make_frame("lens.top", 1, {0, 1, 2, 3}, {8, 2}, top));
+  EXPECT_TRUE(lens_candidates(history, 2, 1).empty());
+  EXPECT_EQ(lens_trace(history, 0, 1).ranks, (std::vector<int>{-1, -1, -1, -1}));
+  EXPECT_EQ(lens_map(history, {0, 2}, 10).ids[1], -1);
+}
+
 TEST(LensCells, FollowATokenThroughTheLayersAndInventNoRank) {
   const MixerRun run;
   const FrameHistory history = run.history(12);
