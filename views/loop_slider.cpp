@@ -73,8 +73,8 @@ float LoopSlider::buttons(const Rect& area, const WhatIf& shown) {
 
 void LoopSlider::track(const Rect& area, const WhatIf& shown) {
   const auto [low, high] = what_if_range(history_, shown.rule);
-  const std::string low_text = format_tick(static_cast<double>(low)),
-                    high_text = format_tick(static_cast<double>(high));
+  const std::string low_text = format_value(static_cast<double>(low));
+  const std::string high_text = format_value(static_cast<double>(high));
   const float left = b_.width(low_text, TextSize::kLabel) + 8, right = b_.width(high_text, TextSize::kLabel) + 8;
   const Rect plot = area.inset(left, 0, right, 0);
   if (plot.width < 40) return;

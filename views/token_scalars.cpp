@@ -277,7 +277,9 @@ const TokenScalar& shown_token_scalar(const ViewState& state) {
 
 std::string token_scalar_title(const TokenScalar& scalar, const FrameHistory& history, const TokenPlace& place) {
   std::string title(scalar.title);
-  if (scalar.name == "moe.expert" && place.expert >= 0) title = "weight of expert " + std::to_string(place.expert);
+  if (scalar.name == "moe.expert") {
+    title = place.expert >= 0 ? "weight of expert " + std::to_string(place.expert) : title + ": none is chosen";
+  }
   if (scalar.fill == fill_depth_if && place.what_if) title += ", " + what_if_text(*place.what_if);
   if (scalar.per_layer) title += ", layer " + layer_name(history.info(), place.layer);
   return title;

@@ -339,7 +339,7 @@ void SessionController::begin_live(const engine_event::RunStarted& started) {
   const ThemeKind theme = view_.theme;
   const std::string token_scalar = view_.token_scalar;
   const std::string head_scalar = view_.head_scalar;
-  const Selection kept{-1, view_.selected.layer, view_.selected.head, -1};
+  const Selection kept{.layer = view_.selected.layer, .head = view_.selected.head, .expert = view_.selected.expert};
   const std::vector<PinnedHead> pins = view_.pins;
   ++row_tag_;
   row_in_flight_.reset();

@@ -2,6 +2,7 @@
 #include "views/what_if.h"
 
 #include <QKeyEvent>
+#include <QMouseEvent>
 
 #include "sessions/session_reader.h"
 #include "tests/app/window/window_fixture.h"
@@ -104,6 +105,44 @@ TEST_F(WhatIfWindowTest, KeysAskAndMoveThroughTheLoop) {
   EXPECT_EQ(resolve(controller().history(), controller().view()).iteration, 0);
   key(Qt::Key_Escape);
   EXPECT_FALSE(controller().view().what_if);
+}
+
+TEST_F(WhatIfWindowTest, TheHandleIsDraggedAndRunItIsClicked) {
+  open("tiny-ouro");
+  generate();
+  ImGuiCanvas* const canvas = window_->canvas("loop");
+  ASSERT_NE(canvas, nullptr);
+  const auto place_of_slide = [&]() -> std::optional<Rect> {
+    for (const HitRegion& region : canvas->scene().regions) {
+      if (region.slide) return region.rect;
+    }
+    return std::nullopt;
+  };
+  ASSERT_TRUE(wait_until([&] { return place_of_slide().has_value(); })) << "the dock is too low for its handle";
+  const auto send = [&](QEvent::Type type, QPointF at, Qt::MouseButtons held) {
+    QMouseEvent event(type, at, canvas->mapToGlobal(at), type == QEvent::MouseMove ? Qt::NoButton : Qt::LeftButton,
+                      held, Qt::NoModifier);
+    QApplication::sendEvent(canvas, &event);
+  };
+  const Rect slide = *place_of_slide();
+  const auto at = [&](float share) { return QPointF(slide.x + slide.width * share, slide.centre().y); };
+  send(QEvent::MouseButtonPress, at(0.8f), Qt::LeftButton);
+  ASSERT_TRUE(controller().view().what_if);
+  EXPECT_NEAR(controller().view().what_if->threshold, 0.01f + 0.8f * 0.99f, 0.02f);
+  send(QEvent::MouseMove, at(0.4f), Qt::LeftButton);
+  send(QEvent::MouseButtonRelease, at(0.4f), Qt::NoButton);
+  EXPECT_NEAR(controller().view().what_if->threshold, 0.01f + 0.4f * 0.99f, 0.02f);
+  const auto place_of_run = [&]() -> std::optional<Rect> {
+    for (const HitRegion& region : canvas->scene().regions) {
+      if (region.click && std::holds_alternative<RunWhatIf>(*region.click)) return region.rect;
+    }
+    return std::nullopt;
+  };
+  ASSERT_TRUE(wait_until([&] { return place_of_run().has_value(); })) << "the scene is made anew with the button";
+  const Point button = place_of_run()->centre();
+  send(QEvent::MouseButtonPress, QPointF(button.x, button.y), Qt::LeftButton);
+  EXPECT_TRUE(wait_until([this] { return controller().history().info().run == 2; }));
+  wait_for_end();
 }
 
 TEST_F(WhatIfWindowTest, SaysWhyARunThatWasNotRecordedCannotBeRunAgain) {
