@@ -18,6 +18,10 @@ constexpr float kMostPitch = 22;  // of a layer's row
 constexpr float kGone = 0.8f;     // alpha of what lies under the maps
 constexpr size_t kMostRuns = 400;
 
+bool any_gone(const CacheBlocks& blocks) {
+  return std::ranges::any_of(blocks.gone, [](int64_t n) { return n >= CacheBlocks::kBlock; });
+}
+
 Paint segment_paint(Segment segment) {
   switch (segment) {
     case Segment::kSystem:
@@ -68,7 +72,7 @@ void CacheBlockMap::draw(const Rect& area) {
   Rect plot = area.inset(gutter_, heading, 2, 0);
   const int64_t per_cell = blocks_per_cell(plot, blocks);
   n_tokens_ = ceil_div(blocks.n_blocks, per_cell) * per_cell * CacheBlocks::kBlock;
-  owners(area, {plot.x, area.y + lh + 3, plot.width, kStripHeight});
+  owners(area, {plot.x, area.y + lh + 3, plot.width, kStripHeight}, any_gone(blocks));
   const bool has_received = blocks.n_received > 0;
   const int n_maps = std::min(fits, 2);
   const float pitch =
@@ -101,7 +105,7 @@ void CacheBlockMap::draw(const Rect& area) {
 }
 
 // One box a run of tokens; a legend of the segments that there are.
-void CacheBlockMap::owners(const Rect& area, const Rect& plot) {
+void CacheBlockMap::owners(const Rect& area, const Rect& plot, bool with_gone) {
   const std::vector<SegmentRun> runs = segment_runs(history_.tokens(), now_.step + 1);
   std::vector<std::pair<std::string, Paint>> names;
   for (size_t i = 0; i < std::min(runs.size(), kMostRuns); ++i) {
@@ -112,6 +116,7 @@ void CacheBlockMap::owners(const Rect& area, const Rect& plot) {
     const bool known = std::ranges::any_of(names, [&](const auto& one) { return one.first == name; });
     if (!known) names.emplace_back(name, segment_paint(run.segment));
   }
+  if (with_gone) names.emplace_back("left the window", Paint::of(ColourRole::kGrid));
   const float y = area.y + b_.label() / 2;
   const float used =
       b_.label({area.x, y}, "blocks of 64 keys", area.width, Align::kLeft, Paint::of(ColourRole::kForeground));
@@ -209,7 +214,7 @@ void CacheBlockMap::tile(const Rect& plot, const CacheBlocks& blocks, const std:
 }
 
 void CacheBlockMap::provenance(const CacheBlocks& blocks, bool with_received) {
-  if (std::ranges::any_of(blocks.gone, [](int64_t n) { return n >= CacheBlocks::kBlock; })) {
+  if (any_gone(blocks)) {
     b_.note("Grey blocks have left the window: their keys were dropped, oldest first (cache.evicted).");
   }
   if (blocks.entries_row) b_.provenance(provenance_of(history_, blocks.entries_row));

@@ -31,7 +31,7 @@ class CacheBlockMap {
     bool is_last = false;
   };
 
-  void owners(const Rect& area, const Rect& plot);
+  void owners(const Rect& area, const Rect& plot, bool with_gone);
   void map(const Rect& plot, const CacheBlocks& blocks, const std::vector<float>& values, const Drawn& drawn);
   void tile(const Rect& plot, const CacheBlocks& blocks, const std::vector<float>& values, const Drawn& drawn,
             int scale);

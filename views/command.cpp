@@ -1,7 +1,6 @@
 #include "views/command.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "views/what_if.h"
 
@@ -119,9 +118,7 @@ Command move_iteration(const FrameHistory& history, const ViewState& state, int 
 Command move_what_if(const FrameHistory& history, const ViewState& state, int by) {
   const std::optional<WhatIf> now = state.what_if ? state.what_if : first_what_if(history.info().config.loop);
   if (!now) return AskWhatIf{};
-  const auto [low, high] = what_if_range(history, now->rule);
-  const float next = now->threshold + static_cast<float>(by) * (high - low) / 20;
-  return AskWhatIf{WhatIf{now->rule, std::clamp(next, low, high)}};
+  return AskWhatIf{moved(*now, greatest_threshold(history, now->rule), 5 * by)};
 }
 
 std::optional<Command> toggle_pin(const FrameHistory& history, const ViewState& state) {

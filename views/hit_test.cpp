@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "views/scene.h"
+#include "views/what_if.h"
 
 namespace orrery {
 namespace {
@@ -139,16 +140,10 @@ std::string step_text(const Scene& scene, const HitRegion& region, int64_t step)
   return text + number_text(series.y[index]) + (series.unit.empty() ? "" : " " + series.unit);
 }
 
-// Hundredths of the range are as fine as a hand is.
-WhatIf what_if_at(const HitRegion::Slide& slide, float fraction) {
-  const float place = std::round(std::clamp(fraction, 0.0f, 1.0f) * 100) / 100;
-  return {slide.rule, slide.low + place * (slide.high - slide.low)};
-}
-
 Hit hit_of(const Scene& scene, const HitRegion& region, Point p) {
   Hit hit{.click = region.click, .hover = region.hover, .tooltip = region.tooltip, .scrub = region.scrub};
   if (region.slide) {
-    hit.click = AskWhatIf{what_if_at(*region.slide, fractions(region.rect, p).x)};
+    hit.click = AskWhatIf{what_if_at(region.slide->rule, region.slide->greatest, fractions(region.rect, p).x)};
     return hit;
   }
   if (!region.edges.empty()) {

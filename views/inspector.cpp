@@ -91,6 +91,11 @@ class Table {
       const FrameRow row = row_of(probe);
       measured("Token", name, probe, row ? row.f32() : std::span<const float>{}, row, 0);
     }
+    if (history_.info().config.loop.any()) {
+      const FrameRow depth = row_of("loop.depth");
+      add("Token", "iterations of the loop", depth ? std::to_string(depth.i32()[0]) : "not recorded",
+          depth ? source(depth) : "loop.depth");
+    }
     const FrameRow bytes = row_of("cache.bytes");
     if (bytes) {
       double total = 0;

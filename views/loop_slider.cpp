@@ -9,13 +9,13 @@ namespace {
 constexpr float kTrack = 4;
 constexpr float kHandleWidth = 7;
 constexpr float kHandleHeight = 14;
-constexpr float kNotch = 0.02f;  // of the range, per notch of the wheel
+constexpr int kNotch = 2;  // hundredths of the range, per notch of the wheel
 
 WhatIf other_rule(const FrameHistory& history, ExitRule rule) {
   const ExitRule other = rule == ExitRule::kGate ? ExitRule::kStep : ExitRule::kGate;
-  const auto [low, high] = what_if_range(history, other);
   const LoopConfig& loop = history.info().config.loop;
-  return {other, std::clamp(loop.rule == other ? loop.threshold : (low + high) / 2, low, high)};
+  if (loop.rule == other) return {other, loop.threshold};
+  return what_if_at(other, greatest_threshold(history, other), 0.5f);
 }
 
 }  // namespace
@@ -72,9 +72,9 @@ float LoopSlider::buttons(const Rect& area, const WhatIf& shown) {
 }
 
 void LoopSlider::track(const Rect& area, const WhatIf& shown) {
-  const auto [low, high] = what_if_range(history_, shown.rule);
-  const std::string low_text = format_value(static_cast<double>(low));
-  const std::string high_text = format_value(static_cast<double>(high));
+  const float greatest = greatest_threshold(history_, shown.rule);
+  const std::string low_text = "0";
+  const std::string high_text = format_tick(static_cast<double>(greatest));
   const float left = b_.width(low_text, TextSize::kLabel) + 8, right = b_.width(high_text, TextSize::kLabel) + 8;
   const Rect plot = area.inset(left, 0, right, 0);
   if (plot.width < 40) return;
@@ -82,9 +82,7 @@ void LoopSlider::track(const Rect& area, const WhatIf& shown) {
   b_.label({area.x, y}, low_text, left, Align::kLeft, Paint::of(ColourRole::kMuted), TextRole::kTick);
   b_.label({area.right(), y}, high_text, right, Align::kRight, Paint::of(ColourRole::kMuted), TextRole::kTick);
   b_.box({plot.x, y - kTrack / 2, plot.width, kTrack}, Paint::of(ColourRole::kGrid));
-  const auto x_of = [&](float threshold) {
-    return plot.x + std::clamp((threshold - low) / (high - low), 0.0f, 1.0f) * plot.width;
-  };
+  const auto x_of = [&](float threshold) { return plot.x + std::clamp(threshold / greatest, 0.0f, 1.0f) * plot.width; };
   if (loop_.rule == shown.rule) {
     const float x = x_of(loop_.threshold);
     b_.box({x - 1, y - kHandleHeight / 2, 2, kHandleHeight}, Paint::of(ColourRole::kForeground));
@@ -103,12 +101,9 @@ void LoopSlider::track(const Rect& area, const WhatIf& shown) {
   HitRegion region{.rect = {plot.x, area.y, plot.width, kHandleHeight + b_.label() + 2},
                    .tooltip = "exit of the what-if: " + std::string(what_if_probe(shown.rule)),
                    .scrub = true};
-  region.slide = HitRegion::Slide{shown.rule, low, high};
-  const auto turned = [&](float by) {
-    return AskWhatIf{WhatIf{shown.rule, std::clamp(shown.threshold + by * (high - low), low, high)}};
-  };
-  region.wheel_up = turned(kNotch);
-  region.wheel_down = turned(-kNotch);
+  region.slide = HitRegion::Slide{shown.rule, greatest};
+  region.wheel_up = AskWhatIf{moved(shown, greatest, kNotch)};
+  region.wheel_down = AskWhatIf{moved(shown, greatest, -kNotch)};
   b_.scene.regions.push_back(std::move(region));
 }
 

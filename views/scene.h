@@ -150,8 +150,7 @@ struct HitRegion {
   // A handle along x: a click asks for the exit whose threshold lies there.
   struct Slide {
     ExitRule rule = ExitRule::kGate;
-    float low = 0;
-    float high = 1;
+    float greatest = 1;  // at the right end; 0 at the left
   };
   std::optional<Slide> slide = {};
   // A grid of cells over rect; cells give the command and the tooltip by what their axes mean. rows = 0: no grid.

@@ -10,7 +10,6 @@
 namespace orrery {
 namespace {
 
-constexpr float kLeastGate = 0.01f;
 constexpr float kUsualGate = 0.5f;
 constexpr float kUsualStep = 0.1f;
 constexpr int64_t kRangeSteps = 1024;  // that tell how far the states move
@@ -33,16 +32,25 @@ std::optional<WhatIf> first_what_if(const LoopConfig& loop) {
   return loop.has_gate ? WhatIf{ExitRule::kGate, kUsualGate} : WhatIf{ExitRule::kStep, kUsualStep};
 }
 
-std::pair<float, float> what_if_range(const FrameHistory& history, ExitRule rule) {
-  if (rule == ExitRule::kGate) return {kLeastGate, 1.0f};
+float greatest_threshold(const FrameHistory& history, ExitRule rule) {
+  if (rule == ExitRule::kGate) return 1.0f;
   float high = 0;
   const int64_t end = history.n_processed();
   for_each_row(history, *find_probe("loop.step"), std::max<int64_t>(0, end - kRangeSteps), end,
                [&](const FrameRow& row) {
                  for (const float value : row.f32()) high = value > high ? value : high;
                });
-  if (high <= 0) high = 1;
-  return {high / 100, high};
+  if (high <= 0) return 1.0f;
+  const float tenth = std::pow(10.0f, std::floor(std::log10(high)) - 1);  // two digits
+  return std::ceil(high / tenth) * tenth;
+}
+
+WhatIf what_if_at(ExitRule rule, float greatest, float share) {
+  return {rule, greatest * std::max(std::round(std::clamp(share, 0.0f, 1.0f) * 100), 1.0f) / 100};
+}
+
+WhatIf moved(const WhatIf& what, float greatest, int hundredths) {
+  return what_if_at(what.rule, greatest, what.threshold / greatest + static_cast<float>(hundredths) / 100);
 }
 
 std::string what_if_text(const WhatIf& what) {

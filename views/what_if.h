@@ -20,8 +20,12 @@ bool can_ask(const LoopConfig& loop, ExitRule rule);
 // Where asking begins: the run's own exit, or that of the gate or of the step at a usual threshold where it has none.
 // None without a loop.
 std::optional<WhatIf> first_what_if(const LoopConfig& loop);
-// The least and the greatest threshold that are worth asking.
-std::pair<float, float> what_if_range(const FrameHistory& history, ExitRule rule);
+// The greatest threshold that is worth asking: 1, or as far as any state moves, rounded up. Asked are hundredths of it.
+float greatest_threshold(const FrameHistory& history, ExitRule rule);
+// The threshold at a share of the greatest, at least a hundredth of it, and the other way round.
+WhatIf what_if_at(ExitRule rule, float greatest, float share);
+// The what-if by so many hundredths more.
+WhatIf moved(const WhatIf& what, float greatest, int hundredths);
 // "exit once the gate's probabilities reach 0.700"
 std::string what_if_text(const WhatIf& what);
 std::string_view what_if_probe(ExitRule rule);  // what it is computed from: "loop.exit" or "loop.step"

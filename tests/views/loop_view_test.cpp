@@ -5,6 +5,7 @@
 
 #include "tests/views/loop_run.h"
 #include "tests/views/scene_json.h"
+#include "views/inspector.h"
 #include "views/loop_cells.h"
 #include "views/registry.h"
 
@@ -117,6 +118,18 @@ TEST(LoopView, AClickSelectsAStepAndTheWheelZoomsSteps) {
     EXPECT_TRUE(std::holds_alternative<ZoomSteps>(*wheel_at(scene, p, 1)));
   }
   EXPECT_EQ(n_maps, 4);
+}
+
+TEST(LoopView, TheInspectorTellsTheDepth) {
+  const FrameHistory history = LoopRun{}.history(5);
+  const auto depth_at = [&](int64_t step) {
+    for (const InspectorRow& row : inspector_rows(history, at(step))) {
+      if (row.name == "iterations of the loop") return row.value;
+    }
+    return std::string();
+  };
+  EXPECT_EQ(depth_at(2), "4");
+  EXPECT_EQ(depth_at(3), "5");
 }
 
 TEST(LoopView, SaysWhyAModelHasNone) {

@@ -117,7 +117,7 @@ TEST(WhatIf, TheHandleFollowsTheHand) {
       ASSERT_TRUE(hit && hit->scrub && hit->click);
       const WhatIf asked = *std::get<AskWhatIf>(*hit->click).what;
       EXPECT_EQ(asked.rule, ExitRule::kGate);
-      EXPECT_NEAR(asked.threshold, 0.01f + 0.7f * 0.99f, 0.006f);
+      EXPECT_FLOAT_EQ(asked.threshold, 0.7f);
       EXPECT_GT(std::get<AskWhatIf>(*wheel_at(scene, region.rect.centre(), 1)).what->threshold, 0.5f);
     }
     if (!region.click) continue;
