@@ -11,6 +11,8 @@ namespace orrery {
 namespace {
 
 constexpr float kLeastMapHeight = 14;
+constexpr size_t kFewMaps = 2;        // that are drawn even where they are low
+constexpr float kGoodMapHeight = 26;  // of more
 constexpr float kLeastCell = 1.5f;
 constexpr float kLaneHeight = 10;
 constexpr float kBlank = 0.8f;  // alpha of what lies under the maps
@@ -64,7 +66,8 @@ void LoopMaps::draw(const Rect& area) {
   const float rest = area.height - lanes - foot;
   const std::vector<Look> list = offered();
   const auto fits = static_cast<size_t>(std::max(0.0f, rest / (above + kLeastMapHeight)));
-  const size_t n_maps = std::min(fits, list.size());
+  const auto fits_well = static_cast<size_t>(std::max(0.0f, rest / (above + kGoodMapHeight)));
+  const size_t n_maps = std::min({std::max(fits_well, kFewMaps), fits, list.size()});
   const auto plot_at = [&](float top, float height) {
     return Rect{area.x + gutter_, top, area.width - gutter_ - 2, height};
   };
