@@ -11,9 +11,9 @@
 
 namespace orrery {
 
-// Cells are as long as leaves this many or half as many: few enough to be taken in at every frame (32 layers x 32 heads
-// take a millisecond), enough for a map half a window wide.
-inline constexpr int kCells = 512;
+// Cells are as long as leaves about this many, up to twice as many and at least half: few enough to be taken in at
+// every frame, enough for a map half a window wide. At most four times as many steps are read one by one.
+inline constexpr int kCells = 256;
 
 struct StepCells {
   StepRange steps;  // as asked for, from the beginning of its first cell on

@@ -19,7 +19,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kLong = 9000;  // cells of 32 steps
+constexpr int64_t kLong = 9000;
 
 float norm_at(int64_t step, int32_t layer, int32_t head) {
   return 1.0f + static_cast<float>((step * 31 + layer * 7 + head * 13) % 97);
@@ -91,19 +91,20 @@ const HeadQuantity& norm_quantity() {
 
 TEST(StepCells, FewStepsAreReadOneByOneAndManyInCells) {
   const Probe& norm = *find_probe("state.norm");
-  EXPECT_EQ(step_cells(norm, {0, 2048}).depth, 0);
+  EXPECT_EQ(step_cells(norm, {0, 1024}).depth, 0);
+  EXPECT_EQ(step_cells(norm, {0, 2048}).depth, 1);
   EXPECT_EQ(step_cells(norm, {0, 4096}).depth, 1);
-  EXPECT_EQ(step_cells(norm, {0, 100000}).depth, 3);
+  EXPECT_EQ(step_cells(norm, {0, 100000}).depth, 4);
   EXPECT_EQ(step_cells(norm, {5, 100000}).steps.begin, 0) << "from the beginning of its cell";
   EXPECT_EQ(step_cells(*find_probe("output.top"), {0, 100000}).depth, 0) << "lists have no levels";
 }
 
 TEST(StepCells, AMapOfManyStepsIsAsItsStepsGive) {
   const FrameHistory history = live_history(kLong);
-  for (const StepRange range : {StepRange{0, kLong}, StepRange{100, 5000}, StepRange{0, 2048}}) {
-    const HeadMap map = head_map(history, norm_quantity(), 0, range, 100, 600);
+  for (const StepRange range : {StepRange{0, kLong}, StepRange{100, 5000}, StepRange{0, 1000}}) {
+    const HeadMap map = head_map(history, norm_quantity(), 0, range, 100, 400);
     ASSERT_GT(map.steps_per_col, 1);
-    EXPECT_LE(map.cols, 600);
+    EXPECT_LE(map.cols, 400);
     EXPECT_TRUE(map.missing.empty());
     const auto n_rows = map.rows.size();
     for (int col = 0; col < map.cols; col += 17) {
@@ -154,7 +155,7 @@ TEST(StepCells, TheTimelinesStripIsAsItsStepsGive) {
   const Scene scene = timeline_view().scene({history, state, {1400, 200}, metrics});
   const auto series = std::ranges::find(scene.series, std::string("residual.norm"), &Series::probe);
   ASSERT_NE(series, scene.series.end());
-  ASSERT_GT(series->x.size(), 250u);
+  ASSERT_GT(series->x.size(), 200u);
   for (size_t i = 0; i + 1 < series->x.size(); i += 41) {
     float most = 0;
     for (auto step = static_cast<int64_t>(series->x[i]); step < static_cast<int64_t>(series->x[i + 1]); ++step) {
