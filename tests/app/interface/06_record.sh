@@ -39,7 +39,7 @@ done
 equal "no exact rows at standard" 0 "$(sql "$s" "select count(*) from chunk where probe = 'attention.row'")"
 equal "a sampled last token has no frame" 1 "$(sql "$s" "select (select max(step_end) from chunk) = (select max(step) from token)")"
 equal "frames without holes" "$(sql "$s" 'select max(step) from token')" \
-  "$(sql "$s" "select sum(step_end - step_begin) from chunk where probe = 'residual.norm'")"
+  "$(sql "$s" "select sum(step_end - step_begin) from chunk where probe = 'residual.norm' and level = 0")"
 
 succeeds "info of a session" info "$s" --json
 has_keys "info of a session" '$.bytes' '$.runs[0].tokens' '$.runs[0].probes' '$.runs[0].level' '$.runs[0].bytes' '$.runs[0].gaps'
