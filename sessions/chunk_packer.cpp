@@ -5,6 +5,7 @@
 namespace orrery {
 namespace {
 
+constexpr int64_t kFlushesPerCells = 16;
 constexpr size_t kTargetBytes = size_t{96} << 10;  // compressed
 
 }  // namespace
@@ -50,8 +51,9 @@ Result<void> ChunkPacker::add_rows(const Frame& frame) {
 }
 
 Result<void> ChunkPacker::flush() {
+  const bool with_cells = ++n_flushes_ % kFlushesPerCells == 0;
   for (auto& [key, tail] : tails_) {
-    if (tail.flushed_end == tail.step_end) continue;
+    if (tail.flushed_end == tail.step_end || (key.second != 0 && !with_cells)) continue;
     const auto rest = std::span<const std::byte>(tail.raw).subspan(tail.flushed_bytes);
     ORRERY_ASSIGN_OR_RETURN(const size_t n, write(key.second, tail.form, tail.flushed_end, tail.step_end, rest));
     (void)n;

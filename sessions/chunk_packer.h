@@ -29,7 +29,8 @@ class ChunkPacker {
   Result<void> add(const Frame& frame);
   // Before the first frame of a run that goes on: what LevelBuilder::resume says.
   void resume_levels(const Frame& means, const Frame& maxima) { levels_[means.probe].resume(means, maxima); }
-  // Writes what was added since the last flush as small chunks.
+  // Writes what was added since the last flush as small chunks; cells of coarse levels only every 16th time, as what a
+  // kill takes of them is read from the steps.
   Result<void> flush();
   // Writes the rest, replacing the small chunks of each probe by one.
   Result<void> seal();
@@ -55,6 +56,7 @@ class ChunkPacker {
   const int64_t run_;
   std::map<std::pair<const Probe*, int32_t>, Tail> tails_;  // by probe and level
   std::map<const Probe*, LevelBuilder> levels_;
+  int64_t n_flushes_ = 0;
   ChunkEncoder encoder_;
 };
 
