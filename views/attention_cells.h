@@ -27,7 +27,7 @@ HeadCells head_cells(const FrameHistory& history, const HeadScalar& scalar, int6
 struct AttentionMap {
   static constexpr int64_t kBlock = 64;
   // A row of more steps has no marks of the 32 largest: they would fill it.
-  static constexpr int64_t kMostMarkedSteps = 16;
+  static constexpr int64_t kMostMarkedSteps = 4;
 
   StepRange steps;
   StepRange keys;             // begins and ends on blocks where any row is block mass

@@ -14,6 +14,7 @@ namespace {
 constexpr float kLeastOverviewWidth = 500;  // of the body, for the overview to stand beside the map
 constexpr float kLeastRowHeight = 250;      // of the body, for the row to stand under the map
 constexpr float kGap = 18;
+constexpr float kMassStrip = 7;  // px: block mass above an exact row
 constexpr float kLeastCell =
     1.5f;  // px: finer cells are not told apart, and cost four times as much to fill and upload
 
@@ -436,7 +437,8 @@ class AttentionPicture {
     // Why it is not exact stands under the heading, where there is room for both.
     const bool says_why = !bars.exact && !no_exact_row_.empty();
     const float why_height = says_why && area.height > 7 * lh ? lh : 0;
-    Rect plot = area.inset(left_gutter(), heading_height() + why_height, 1, 2 * lh + 4);
+    const float strip = has_mass_strip(bars) && area.height > 7 * lh ? kMassStrip + 2 : 0;
+    Rect plot = area.inset(left_gutter(), heading_height() + why_height + strip, 1, 2 * lh + 4);
     plot.x = plot_.empty() ? plot.x : plot_.x;
     b_.label({area.x, area.y + lh / 2}, heading, area.width);
     if (why_height > 0) b_.label({area.x, area.y + 1.5f * lh}, no_exact_row_, area.width);
@@ -457,7 +459,7 @@ class AttentionPicture {
              .ticks = round_ticks(0, static_cast<double>(high), std::max(2, static_cast<int>(plot.height / 40)), false),
              .format = format_tick});
     draw_bars(bars, plot, high);
-    mass_strip(bars, plot);
+    if (strip > 0) mass_strip(bars, {plot.x, plot.y - strip, plot.width, kMassStrip});
     const auto first = static_cast<double>(map_.keys.begin);
     const auto last = static_cast<double>(keys_end());
     Rect below = plot;
@@ -510,14 +512,19 @@ class AttentionPicture {
 
   // Block mass above exact bars, in the colours of the map: where the weight lies, also where single keys are too thin
   // to see.
-  void mass_strip(const AttentionBars& bars, const Rect& plot) {
+  bool has_mass_strip(const AttentionBars& bars) const {
+    const int64_t begin = map_.keys.begin / AttentionMap::kBlock;
+    const int64_t n_shown = std::min(std::ssize(bars.mass), map_.keys.end / AttentionMap::kBlock) - begin;
+    return bars.exact && n_shown >= 3 && map_.keys.begin % AttentionMap::kBlock == 0;
+  }
+
+  void mass_strip(const AttentionBars& bars, const Rect& area) {
     constexpr int64_t kBlock = AttentionMap::kBlock;
     const int64_t begin = map_.keys.begin / kBlock;
-    const int64_t end = std::min(static_cast<int64_t>(bars.mass.size()), (map_.keys.end + kBlock - 1) / kBlock);
-    if (!bars.exact || end - begin < 3 || map_.keys.begin % kBlock != 0 || plot.height < 60) return;
-    const float right = std::min(key_x(static_cast<float>(end * kBlock)), plot.right());
-    const float whole = key_x(static_cast<float>(end * kBlock));
-    if (whole > right + 0.5f) return;  // the last block reaches beyond the plot
+    // Whole blocks only: the last one may reach beyond the newest key, and so beyond the plot.
+    int64_t end = std::min(std::ssize(bars.mass), (map_.keys.end + kBlock - 1) / kBlock);
+    while (end > begin && key_x(static_cast<float>(end * kBlock)) > area.right() + 0.5f) --end;
+    if (end == begin) return;
     const int scale = b_.scene.add_scale({.low = 0, .high = 1, .transfer = Transfer::kSquareRoot});
     const int axis = b_.scene.add_axis({.name = "key",
                                         .unit = "token",
@@ -526,7 +533,7 @@ class AttentionPicture {
                                         .end = end * kBlock,
                                         .per_cell = kBlock});
     b_.scene.add(Tile{.name = "block mass of the row",
-                      .rect = {plot.x, plot.y, right - plot.x, 7},
+                      .rect = {area.x, area.y, key_x(static_cast<float>(end * kBlock)) - area.x, area.height},
                       .rows = 1,
                       .cols = static_cast<int>(end - begin),
                       .values = std::vector<float>(bars.mass.begin() + begin, bars.mass.begin() + end),

@@ -12,7 +12,12 @@ namespace {
 Scene make_scene(const PictureRequest& request, const FrameHistory& history, const TokenTexts* texts,
                  const TextMetrics& metrics) {
   return request.view->scene(
-      {.history = history, .state = request.state, .size = request.size, .metrics = metrics, .texts = texts});
+      {.history = history,
+       .state = request.state,
+       .size = request.size,
+       .metrics = metrics,
+       .texts = texts,
+       .no_exact_row = "The exact row was not recorded: shot --model and export --recompute compute it."});
 }
 
 Result<void> write_text(const std::string& out, const std::string& text) {

@@ -121,7 +121,10 @@ void EngineThread::thread_main() {
     std::optional<GenerateRequest> generate;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return quit_ || load_ || generate_ || wanted_row_ || new_pins_; });
+      changed_.wait(lock, [this] {
+        const bool is_recalling = recall_ && recall_->request();  // left by a run that has ended meanwhile
+        return quit_ || load_ || generate_ || wanted_row_ || new_pins_ || is_recalling;
+      });
       if (quit_) return;
       if (load_) {
         load = std::exchange(load_, std::nullopt);

@@ -187,6 +187,7 @@ void SessionController::run_or_pause() {
   if (running_) {
     paused_ = !paused_;
     paused_ ? engine_.control().pause() : engine_.control().resume();
+    Q_EMIT view_changed();  // at rest, the newest token's exact row is wanted
   } else if (mode_ == Mode::kReplay && replay_playing()) {
     replay_->pause();
   } else if (can_replay()) {
@@ -374,6 +375,7 @@ void SessionController::end_live(const engine_event::RunEnded& ended) {
   running_ = false;
   ring_.reset();
   recorder_.reset();
+  Q_EMIT view_changed();  // at rest, the newest token's exact row is wanted
   finish_save();
   Q_EMIT library_changed();
 }

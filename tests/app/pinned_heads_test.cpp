@@ -1,7 +1,11 @@
 // Heads whose exact rows are measured and recorded at every step.
 #include <gmock/gmock.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "app/rerun.h"
 #include "tests/app/tiny_model.h"
@@ -12,6 +16,11 @@ namespace {
 using testing::open_tiny;
 using testing::TemporaryFolder;
 using testing::tiny_request;
+
+std::string contents(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 TEST(TapSchedule, PinsHoldFromTheirStepOnUntilTheNext) {
   TapSchedule schedule;
@@ -105,6 +114,26 @@ TEST(PinnedHeads, AreRecordedFromThenOnAndARunAgainGivesThemBitForBit) {
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_TRUE(report->bit_identical());
   EXPECT_EQ(report->frames.totals().at("attention.row").n_steps, 11);
+
+  // An export of other heads recomputes the steps at which these alone were recorded, and says so.
+  const auto exported = [&](const char* session, const std::string& options, std::string& said) {
+    const std::string steps = std::to_string(n_prompt + 5) + ":" + std::to_string(n_prompt + 8);
+    const std::string out = folder.file("rows.npy"), err = folder.file("said.txt");
+    const std::string command = std::string(ORRERY_PROGRAM) + " export " + folder.file(session) +
+                                " --probe attention.row --layers 0 --steps " + steps + " " + options + " --out " + out +
+                                " 2> " + err;
+    EXPECT_EQ(std::system(command.c_str()), 0) << command;
+    said = contents(err);
+    std::string bytes = contents(out);
+    std::filesystem::remove(out);
+    return bytes;
+  };
+  std::string said;
+  for (const std::string heads : {"1", "2", "0,1"}) {
+    const std::string reference = exported("full.orrery", "--heads " + heads, said);
+    EXPECT_EQ(exported("pins.orrery", "--recompute --heads " + heads, said), reference) << heads;
+    EXPECT_EQ(said.find("recomputed steps:") == std::string::npos, heads == "1") << said;
+  }
 }
 
 }  // namespace

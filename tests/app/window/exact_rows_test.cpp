@@ -71,7 +71,7 @@ class ExactRowsTest : public testing::WindowTest {
     for (size_t i = 0; i < 64 && top[i] >= 0; i += 2, ++n_compared) {
       EXPECT_NEAR(weights[static_cast<size_t>(top[i])], top[i + 1], 1e-6) << "key " << top[i];
     }
-    EXPECT_GT(n_compared, 5);
+    EXPECT_GT(n_compared, 3);
   }
   void key(int key) {
     QKeyEvent event(QEvent::KeyPress, key, Qt::NoModifier);
@@ -104,10 +104,10 @@ TEST_F(ExactRowsTest, AreComputedOfAChosenStepOfARunThatHasEnded) {
 }
 
 TEST_F(ExactRowsTest, OfARunInProgressLeaveItsTokensAsTheyAre) {
-  generate(80);
+  generate(250);
   ASSERT_TRUE(wait_for_end());
   const std::vector<int32_t> alone = ids();
-  generate(80, 8);
+  generate(250, 20);
   ASSERT_TRUE(wait_until([this] { return history().n_processed() > 20; }));
   for (int64_t step = 3; step < 15; ++step) {
     ASSERT_TRUE(choose(step, static_cast<int32_t>(step % 2), 1)) << controller().no_exact_row(attention());
@@ -133,18 +133,21 @@ TEST_F(ExactRowsTest, OfNewTokensAreNotComputedTwiceAndTheViewSaysWhatToDo) {
 }
 
 TEST_F(ExactRowsTest, ThatNobodyWantsAnyMoreAreDropped) {
-  generate(150);
-  ASSERT_TRUE(wait_for_end());
-  // All before the event loop has its turn: the engine sees the last, perhaps the first.
-  for (int64_t step = 10; step < 100; ++step) {
-    controller().apply(Select{.step = step, .layer = 0, .head = 0});
+  generate(300, 60);  // the engine looks at what is wanted once a token
+  ASSERT_TRUE(wait_until([this] { return history().n_processed() > 30; }));
+  const int64_t before = history().n_processed();
+  for (int i = 0; i < 200; ++i) {
+    controller().apply(Select{.step = 5 + i % 20, .layer = i / 20 % 3, .head = 0});
     controller().want(attention());
   }
-  ASSERT_TRUE(wait_until([this] { return static_cast<bool>(exact_row(99, 0, 0)); }));
-  run_events_for(50);
-  int n_computed = 0;
-  for (int64_t step = 10; step < 100; ++step) n_computed += exact_row(step, 0, 0) ? 1 : 0;
-  EXPECT_LT(n_computed, 45);
+  controller().apply(Select{.step = 3, .layer = 2, .head = 0});
+  ASSERT_TRUE(wait_until([this] { return static_cast<bool>(exact_row(3, 2, 0)); }));
+  int64_t n_computed = 0;
+  for (int64_t step = 5; step < 25; ++step) {
+    for (int32_t layer = 0; layer < 3; ++layer) n_computed += exact_row(step, layer, 0) ? 1 : 0;
+  }
+  EXPECT_LE(n_computed, history().n_processed() - before + 2) << "one a token, the others were replaced";
+  EXPECT_LT(n_computed, 60);
 }
 
 TEST_F(ExactRowsTest, OfARecordingCannotBeComputedHereAndTheViewSaysWhatElse) {
