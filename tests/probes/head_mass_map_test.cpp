@@ -87,19 +87,19 @@ TEST(FrameHistory, GathersAHeadsMassALittleAtATimeAndThenAsItComes) {
   EXPECT_EQ(history.gathered_mass(5, 1), nullptr);
   int n_calls = 1;
   while (history.gather_mass(5, 1, 30)) {
-    history.add_frame(mass_frame(200 + n_calls, 201 + n_calls));
+    history.add_frame(mass_frame(5000 + n_calls, 5001 + n_calls));
     ++n_calls;
   }
   EXPECT_GE(n_calls, 200 / 30);
   const HeadMassMap* map = history.gathered_mass(5, 1);
   ASSERT_NE(map, nullptr);
   expect_rows(*map, 0, 200);
-  for (int i = 1; i < n_calls; ++i) EXPECT_TRUE(map->has(200 + i));
+  for (int i = 1; i < n_calls; ++i) EXPECT_TRUE(map->has(5000 + i));
   EXPECT_FALSE(map->has(200));
   // Evicted frames are not forgotten; another head begins anew, another run too.
   EXPECT_TRUE(history.gather_mass(9, 0, 30));
   EXPECT_EQ(history.gathered_mass(5, 1), nullptr);
-  EXPECT_EQ(history.gathered_mass(9, 0)->n_steps(0, 12), 30);
+  EXPECT_EQ(history.gathered_mass(9, 0)->n_steps(0, 13), 30) << "the newest first";
   history.reset({});
   EXPECT_EQ(history.gathered_mass(9, 0), nullptr);
 }
