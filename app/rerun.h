@@ -56,7 +56,8 @@ struct CheckpointSource {
 
 // Takes up the last checkpoint at or before `step` that leads to what was recorded next, and returns its tokens; else
 // the generator is at 0. Only of recordings whose bits this program and backend repeat, and of models whose rotations
-// do not depend on what is fed together; so that what follows is bit for bit what a replay from the start gives.
+// do not depend on what is fed together; so that what follows is bit for bit what a replay from the start gives
+// (on a device within last digits: there a row's bits depend on its batch).
 int64_t start_from_checkpoint(const CheckpointSource& source, const OpenedModel& opened,
                               const std::vector<Token>& tokens, int64_t step, Generator& generator);
 
