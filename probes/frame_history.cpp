@@ -270,6 +270,12 @@ bool FrameHistory::gather_mass(int32_t layer, int32_t head, int64_t max_steps) {
   return gathered_from_ > 0;
 }
 
+void FrameHistory::gather(const Frame& frame) {
+  if (!mass_ || frame.run != info_.run || frame.level != 0 || frame.probe != &attention_mass()) return;
+  mass_->add(frame, frame.step_begin, frame.step_end);
+  ++version_;
+}
+
 const HeadMassMap* FrameHistory::gathered_mass(int32_t layer, int32_t head) const {
   return mass_ && mass_->layer() == layer && mass_->head() == head ? &*mass_ : nullptr;
 }

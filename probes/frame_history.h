@@ -80,6 +80,8 @@ class FrameHistory {
   // Gathers the block mass of one head over all steps: from now on of every frame that comes, and of those that are
   // held at most max_steps a call, the newest first. False where nothing was left to do. Another head begins anew.
   bool gather_mass(int32_t layer, int32_t head, int64_t max_steps);
+  // The same of a frame of attention.mass that is not to be held.
+  void gather(const Frame& frame);
   // Null where another head, or none, is gathered.
   const HeadMassMap* gathered_mass(int32_t layer, int32_t head) const;
   // The steps in [begin, end) of a probe that are not held, as maximal half-open ranges: what to fetch.

@@ -131,6 +131,7 @@ void SessionController::show_stored(StoredRun run) {
   for (const Token& token : stored_tokens_) history_.add_token(token);
   for (const RunEvent& event : stored_events_) history_.add_event(event);
   for (const Frame& frame : run.skeleton) history_.add_frame(frame);
+  mass_pager_.reset();
   fetcher_.emplace(std::move(run.source));
   ++row_tag_;
   row_in_flight_.reset();
@@ -282,6 +283,7 @@ void SessionController::finish_save() {
   const std::filesystem::path target = *save_target_;
   save_target_.reset();
   end_replay();
+  mass_pager_.reset();
   fetcher_.reset();  // its connection would hold the old name
   const Result<void> saved = save_session_as(session_path_, target);
   if (!saved) return Q_EMIT failed(text_of(saved.error().message));
@@ -319,6 +321,7 @@ void SessionController::take_live(const engine_event::RunStarted& started) {
   ring_ = started.ring;
   recorder_ = started.recorder;
   session_path_ = started.session_path;
+  mass_pager_.reset();
   fetcher_.reset();  // a recorder and a reader that was there before it make two files of a closed session
   shows_last_run_ = true;
 }
@@ -441,6 +444,7 @@ bool SessionController::tick() {
     changed |= fetcher_->take(history_);
     if (fetcher_->n_answered() != n_answered) ask_for_missing();
   }
+  if (mass_pager_) changed |= mass_pager_->take(history_);
   if (mode_ == Mode::kReplay) {
     const ReplayState state = replay_->state();
     if (state.error) {
@@ -462,10 +466,7 @@ void SessionController::ensure_fetcher() {
 void SessionController::want(const View& view) {
   if (mode_ == Mode::kEmpty) return;
   want_row(view);
-  if (view.name() == "attention") {
-    const Selection now = resolve_for(MixerKind::kAttention, history_, view_);
-    history_.gather_mass(now.layer, now.head, kGatheredSteps);
-  }
+  if (view.name() == "attention") want_mass_map();
   for (const Wanted& wanted : view.wanted(history_, view_)) {
     // What no recording has is not asked for.
     if (wanted.probe->level == Level::kRecomputed || !is_offered(*wanted.probe, history_.info().config)) continue;
@@ -497,6 +498,19 @@ void SessionController::want_row(const View& view) {
   if (is_busy && request.probe->level == Level::kRecomputed) return;
   row_in_flight_ = request;
   engine_.want_row(request);
+}
+
+// The map of the head that is looked at: of what comes, of what is held, and of what is in the session alone.
+void SessionController::want_mass_map() {
+  const Selection now = resolve_for(MixerKind::kAttention, history_, view_);
+  if (history_.gather_mass(now.layer, now.head, kGatheredSteps) || session_path_.empty()) return;
+  if (!mass_pager_) {
+    mass_pager_.emplace([path = session_path_]() -> std::unique_ptr<FrameSource> {
+      auto source = open_frame_source(path);
+      return source ? std::move(*source) : nullptr;
+    });
+  }
+  mass_pager_->want(history_, now.layer, now.head);
 }
 
 void SessionController::take_row(const engine_event::RowRecalled& recalled) {

@@ -14,6 +14,7 @@
 
 #include "app/window/engine_thread.h"
 #include "app/window/frame_fetcher.h"
+#include "app/window/mass_pager.h"
 #include "app/window/stored_run.h"
 #include "probes/frame_history.h"
 #include "sessions/replay.h"
@@ -131,6 +132,7 @@ class SessionController final : public QObject, public TokenTexts {
   void ask_for_missing();
   void finish_save();
   void want_row(const View& view);
+  void want_mass_map();
   void take_row(const engine_event::RowRecalled& recalled);
   bool may_recall() const;
 
@@ -173,6 +175,7 @@ class SessionController final : public QObject, public TokenTexts {
   std::vector<FrameRange> gathered_;   // since the last fetch_wanted()
   std::vector<FrameRange> on_screen_;  // of the views
   std::vector<FrameRange> wanted_;     // those, and of the inspector
+  std::optional<MassPager> mass_pager_;  // of the session at session_path_
   std::shared_ptr<const Tokenizer> stored_tokenizer_;
   std::unique_ptr<Replay> replay_;
   std::shared_ptr<FrameRing> replay_ring_;
