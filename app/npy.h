@@ -19,6 +19,7 @@ class NpyWriter {
  public:
   // dtype: kF32, kI32 or kI64. kIo naming the file where it cannot be written. What is not closed is removed again.
   static Result<NpyWriter> create(const std::string& path, DType dtype, const std::vector<int64_t>& shape);
+  static Result<NpyWriter> create_f64(const std::string& path, const std::vector<int64_t>& shape);
   Result<void> append(std::span<const std::byte> values);
   template <typename T>
   Result<void> append_values(std::span<const T> values) {
@@ -28,6 +29,8 @@ class NpyWriter {
   Result<void> close();
 
  private:
+  static Result<NpyWriter> create(const std::string& path, const char* descr, uint64_t value_bytes,
+                                  const std::vector<int64_t>& shape);
   NpyWriter(OutputFile file, uint64_t expected_bytes) : file_(std::move(file)), expected_bytes_(expected_bytes) {}
 
   OutputFile file_;

@@ -2,7 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/commands/console.h"
 #include "app/output_file.h"
+#include "app/scene_files.h"
 #include "views/json_renderer.h"
 #include "views/svg_renderer.h"
 
@@ -44,7 +46,14 @@ Result<void> write_picture(const PictureRequest& request, const FrameHistory& hi
     const nlohmann::json json = render_json(make_scene(request, history, texts, metrics));
     return write_text(request.out, json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   }
-  return Error{ErrorCode::kInvalidArgument, "--out takes a file that ends in .png, .svg or .json, not: " + request.out};
+  if (request.out.ends_with(".csv") || request.out.ends_with(".npy")) {
+    ORRERY_ASSIGN_OR_RETURN(const std::vector<std::string> files,
+                            write_scene_tables(make_scene(request, history, texts, metrics), request.out));
+    for (const std::string& file : files) say("wrote " + file);
+    return {};
+  }
+  return Error{ErrorCode::kInvalidArgument,
+               "--out takes a file that ends in .png, .svg, .json, .csv or .npy, not: " + request.out};
 }
 
 }  // namespace orrery

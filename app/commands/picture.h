@@ -1,4 +1,4 @@
-// A view's scene as a file: PNG through Qt, SVG, JSON; by the ending of its name.
+// A view's scene as a file: PNG through Qt, SVG, JSON, its tables as CSV or NPY; by the ending of its name.
 #pragma once
 
 #include <string>

@@ -125,11 +125,12 @@ const CommandSpec& shot_command() {
   using Type = OptionSpec::Type;
   static const CommandSpec kSpec{
       .name = "shot",
-      .summary = "Draws a view of a recording as PNG, SVG or JSON",
+      .summary = "Draws a view of a recording as PNG, SVG or JSON, or writes its numbers as CSV or NPY",
       .details =
           "Views: attention, state, convolution, fast, mixing, routing, loop, cache, lens, output, text, and window, "
           "which tiles those that the model has. "
-          "JSON has the drawn cells with their values, axes, ticks and labels. With --model, what the view needs and "
+          "JSON has the drawn cells with their values, axes, ticks and labels; CSV and NPY take a file per map or "
+          "chart, numbered and named. With --model, what the view needs and "
           "the session lacks is recomputed; without it, it is drawn as missing.",
       .example =
           "  orrery shot sky.orrery --view attention --out attention.png\n"
@@ -149,7 +150,7 @@ const CommandSpec& shot_command() {
             .value = "T",
             .help = "light, dark or projector (default light)",
             .choices = {"light", "dark", "projector"}},
-           {.name = "--out", .value = "F.png|svg|json", .help = "The file to write", .required = true}},
+           {.name = "--out", .value = "F.png|svg|json|csv|npy", .help = "The file to write", .required = true}},
           false),
       .run = run};
   return kSpec;
