@@ -1,12 +1,33 @@
 #include "sessions/session_notes.h"
 
 #include <chrono>
+#include <functional>
 
 #include "sessions/repair.h"
 #include "sessions/schema.h"
 #include "sessions/writer_lock.h"
 
 namespace orrery {
+namespace {
+
+int64_t now_ns() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+// One change of one row; kNotFound where it met none.
+Result<void> change_one(const std::string& path, int64_t id, const std::function<Result<void>(Database&)>& change) {
+  ORRERY_ASSIGN_OR_RETURN(Database db, open_session(path, Database::Mode::kWrite));
+  Result<void> changed = change(db);
+  Result<int64_t> n_rows = changed ? db.query_i64("SELECT changes()") : changed.error();
+  db.close();
+  tidy_session(path);
+  if (!n_rows) return session_error(path, n_rows.error());
+  if (*n_rows == 0) return Error{ErrorCode::kNotFound, path + " has no note " + std::to_string(id)};
+  return {};
+}
+
+}  // namespace
 
 Result<int64_t> add_note(const std::string& path, const Note& note) {
   ORRERY_ASSIGN_OR_RETURN(Database db, open_session(path, Database::Mode::kWrite));
@@ -18,10 +39,9 @@ Result<int64_t> add_note(const std::string& path, const Note& note) {
     ORRERY_ASSIGN_OR_RETURN(
         Statement statement,
         db.prepare("INSERT INTO note(id, run, step, view_state, text, created_ns) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"));
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
     if (note.id > 0) statement.bind(1, note.id);
     statement.bind(2, note.run).bind(3, note.step).bind(4, note.view_state).bind(5, note.text);
-    statement.bind(6, int64_t{std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()});
+    statement.bind(6, note.created_ns > 0 ? note.created_ns : now_ns());
     ORRERY_RETURN_IF_ERROR(statement.run());
     return db.last_insert_id();
   };
@@ -32,19 +52,19 @@ Result<int64_t> add_note(const std::string& path, const Note& note) {
   return id;
 }
 
+Result<void> update_note(const std::string& path, int64_t id, const std::string& text, const std::string& view_state) {
+  return change_one(path, id, [&](Database& db) -> Result<void> {
+    ORRERY_ASSIGN_OR_RETURN(Statement statement,
+                            db.prepare("UPDATE note SET text = ?2, view_state = ?3 WHERE id = ?1"));
+    return statement.bind(1, id).bind(2, text).bind(3, view_state).run();
+  });
+}
+
 Result<void> delete_note(const std::string& path, int64_t id) {
-  ORRERY_ASSIGN_OR_RETURN(Database db, open_session(path, Database::Mode::kWrite));
-  const auto erase = [&]() -> Result<int64_t> {
+  return change_one(path, id, [&](Database& db) -> Result<void> {
     ORRERY_ASSIGN_OR_RETURN(Statement statement, db.prepare("DELETE FROM note WHERE id = ?1"));
-    ORRERY_RETURN_IF_ERROR(statement.bind(1, id).run());
-    return db.query_i64("SELECT changes()");
-  };
-  const auto n_erased = erase();
-  db.close();
-  tidy_session(path);
-  if (!n_erased) return session_error(path, n_erased.error());
-  if (*n_erased == 0) return Error{ErrorCode::kNotFound, path + " has no note " + std::to_string(id)};
-  return {};
+    return statement.bind(1, id).run();
+  });
 }
 
 }  // namespace orrery

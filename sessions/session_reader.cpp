@@ -219,7 +219,8 @@ Result<std::vector<Gap>> SessionReader::gaps(int64_t run) {
 }
 
 Result<std::vector<Note>> SessionReader::notes(int64_t run) {
-  auto statement = db_.prepare("SELECT id, run, step, view_state, text FROM note WHERE run = ?1 ORDER BY step, id");
+  auto statement =
+      db_.prepare("SELECT id, run, step, view_state, text, created_ns FROM note WHERE run = ?1 ORDER BY step, id");
   if (!statement) return session_error(path_, statement.error());
   statement->bind(1, run);
   std::vector<Note> notes;
@@ -231,7 +232,8 @@ Result<std::vector<Note>> SessionReader::notes(int64_t run) {
                      .run = statement->i64(1),
                      .step = std::clamp<int64_t>(statement->i64(2), 0, kMaxSteps),
                      .view_state = std::string(statement->text(3)),
-                     .text = std::string(statement->text(4))});
+                     .text = std::string(statement->text(4)),
+                     .created_ns = std::max<int64_t>(statement->i64(5), 0)});
   }
 }
 

@@ -72,6 +72,16 @@ struct Apply {
   }
   void operator()(const ZoomSteps& command) const { state.steps = command.range; }
   void operator()(const ZoomKeys& command) const { state.keys = command.range; }
+  void operator()(const RestoreView& command) const {
+    if (command.state == nullptr) return;
+    remember(state);
+    ViewState next = *command.state;
+    next.theme = state.theme;
+    next.hovered = {};
+    next.back = std::move(state.back);
+    next.forward = std::move(state.forward);
+    state = std::move(next);
+  }
   void operator()(const ScrollText& command) const { state.text_top = command.top; }
   void operator()(const ChooseTokenScalar& command) const { state.token_scalar = command.name; }
   void operator()(const ChooseHeadScalar& command) const { state.head_scalar = command.name; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -78,6 +79,12 @@ struct PinHead {
   bool on = true;
   bool operator==(const PinHead&) const = default;
 };
+// Looks again as was looked before, at a note's step: selection, zoom and colours; the theme stays. Remembered for
+// Back.
+struct RestoreView {
+  std::shared_ptr<const ViewState> state;
+  bool operator==(const RestoreView&) const = default;
+};
 struct Back {
   bool operator==(const Back&) const = default;
 };
@@ -86,7 +93,7 @@ struct Forward {
 };
 
 using Command = std::variant<Select, Hover, ClearSelection, Follow, ZoomSteps, ZoomKeys, ScrollText, ChooseTokenScalar,
-                             ChooseHeadScalar, ChooseTheme, PinHead, Back, Forward, AskWhatIf, RunWhatIf>;
+                             ChooseHeadScalar, ChooseTheme, PinHead, RestoreView, Back, Forward, AskWhatIf, RunWhatIf>;
 
 // Scroll and zoom that come from moving on (a new step is chosen, another run is opened) are ended here as well.
 // By value, so that std::apply is never the better match.

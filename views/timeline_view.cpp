@@ -12,6 +12,8 @@
 #include "views/scene_builder.h"
 #include "views/step_cells.h"
 #include "views/token_scalars.h"
+#include "views/token_text.h"
+#include "views/utf8.h"
 
 namespace orrery {
 namespace {
@@ -80,7 +82,11 @@ std::vector<float> strip_values(const TokenScalar& scalar, const FrameHistory& h
 class TimelinePicture {
  public:
   explicit TimelinePicture(const SceneInput& input)
-      : history_(input.history), state_(input.state), b_(input, "timeline", ""), now_(b_.scene.selection) {
+      : history_(input.history),
+        state_(input.state),
+        notes_(input.notes),
+        b_(input, "timeline", ""),
+        now_(b_.scene.selection) {
     // A timeline is low: it has neither title nor footer lines.
     b_.body = Rect{0, 0, input.size.width, input.size.height}.inset(kMargin, 4, kMargin, 4);
   }
@@ -105,6 +111,7 @@ class TimelinePicture {
     events();
     computed_marks();
     cursor();
+    notes();
     return b_.finish();
   }
 
@@ -280,6 +287,35 @@ class TimelinePicture {
     b_.scene.series.push_back(std::move(series));
   }
 
+  // A flag at each note's step, above the computed marks; a click looks again as when it was written.
+  void notes() {
+    constexpr float kFlag = 7;
+    const float foot = plot_.bottom() - kBandHeight - 6;
+    if (foot < plot_.y + 2 * kFlag) return;
+    for (const NoteMark& note : notes_) {
+      if (note.step < 0 || note.step >= n_) continue;
+      const float x = x_of(static_cast<double>(note.step) + 0.5);
+      const float y = foot - kFlag;
+      b_.rule({x, plot_.y}, {x, plot_.bottom()}, Paint::of(ColourRole::kSeries4, 0.55f), 1);
+      b_.box({x - kFlag / 2, y, kFlag, kFlag}, Paint::of(ColourRole::kSeries4), Paint::of(ColourRole::kPanel), 1, 2);
+      HitRegion region{.rect = {x - kFlag, y - kFlag / 2, 2 * kFlag, 2 * kFlag}};
+      if (note.view != nullptr) region.click = Command{RestoreView{note.view}};
+      region.tooltip = "note at step " + std::to_string(note.step) + "\n" + first_words(note.text);
+      b_.scene.regions.push_back(std::move(region));
+    }
+  }
+
+  // As much as a line of a tooltip holds.
+  static std::string first_words(const std::string& text) {
+    constexpr int kMost = 160;
+    const std::string plain = visible_text(text);
+    size_t end = 0;
+    for (int n = 0; n < kMost && end < plain.size(); ++n) {
+      end += static_cast<size_t>(next_utf8(std::string_view(plain).substr(end)).n_bytes);
+    }
+    return end < plain.size() ? plain.substr(0, end) + "…" : plain;
+  }
+
   void cursor() {
     const auto line = [&](int64_t step, Paint paint, float width) {
       if (step < 0 || step >= n_) return;
@@ -292,6 +328,7 @@ class TimelinePicture {
 
   const FrameHistory& history_;
   const ViewState& state_;
+  const std::span<const NoteMark> notes_;
   SceneBuilder b_;
   const Selection now_;
   int64_t n_ = 0;

@@ -1,7 +1,9 @@
 // View: a pure function from what is held of a run and what the user looks at to a Scene.
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +23,13 @@ class TokenTexts {
   virtual std::string bytes(int32_t id) const = 0;
 };
 
+// A note: what the timeline marks, and where a click on the mark leads.
+struct NoteMark {
+  int64_t step = 0;
+  std::string text = {};
+  std::shared_ptr<const ViewState> view = {};  // what was looked at when it was written
+};
+
 struct SceneInput {
   const FrameHistory& history;
   const ViewState& state;
@@ -28,6 +37,7 @@ struct SceneInput {
   const TextMetrics& metrics;
   const TokenTexts* texts = nullptr;
   std::string_view no_exact_row = {};  // why the exact row that is looked at is not held, and what to do; a sentence
+  std::span<const NoteMark> notes = {};
 };
 
 // Steps of a probe that a view would draw now: what to fetch of a recording, and what to tap of a live run.

@@ -189,11 +189,18 @@ TEST(SessionStore, NotesAreAddedAndTakenBackWhileRecording) {
   ASSERT_EQ(notes->size(), 2u);
   EXPECT_EQ((*notes)[1].text, "look <b>here</b>");
   EXPECT_EQ((*notes)[1].view_state, "{\"layer\": 2}");
+  EXPECT_GT((*notes)[1].created_ns, 0);
+  ASSERT_TRUE(update_note(path, *second, "and there", "{}"));
+  EXPECT_EQ((*reader)->notes(1)->at(0).text, "and there");
+  EXPECT_EQ((*reader)->notes(1)->at(0).view_state, "{}");
+  EXPECT_EQ((*reader)->notes(1)->at(0).created_ns, (*notes)[0].created_ns) << "an edit keeps the time";
+  EXPECT_EQ(update_note(path, 99, "none", "").error().code, ErrorCode::kNotFound);
   ASSERT_TRUE(delete_note(path, *first));
   EXPECT_EQ((*reader)->notes(1)->size(), 1u);
   EXPECT_EQ(delete_note(path, *first).error().code, ErrorCode::kNotFound);
   Note again = (*notes)[1];
   EXPECT_EQ(*add_note(path, again), *first);  // redo
+  EXPECT_EQ((*reader)->notes(1)->at(1).created_ns, again.created_ns);
   ASSERT_TRUE((*store)->close());
   reader->reset();
   EXPECT_FALSE(has_log(path));
