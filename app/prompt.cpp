@@ -135,6 +135,28 @@ Result<PreparedPrompt> prepare_prompt(PromptKind kind, const std::string& text, 
   return prompt;
 }
 
+Result<PreparedPrompt> prepare_reading(const std::string& text, const OpenedModel& opened, bool begins_run) {
+  if (opened.tokenizer == nullptr) return prepare_prompt(PromptKind::kTokens, text, opened);
+  ORRERY_RETURN_IF_ERROR(check_text(text, "the text to be read"));
+  PreparedPrompt reading;
+  reading.record = {.kind = "prompt", .text = text};
+  ORRERY_ASSIGN_OR_RETURN(std::vector<int32_t> ids, opened.tokenizer->encode(text, EncodeOptions::plain()));
+  const auto& prefix = opened.tokenizer->prefix_ids();
+  if (begins_run) ids.insert(ids.begin(), prefix.begin(), prefix.end());
+  ORRERY_RETURN_IF_ERROR(append(ids, Segment::kForced, opened, reading.tokens));
+  const int64_t context = opened.model->config().context_length;
+  if (context > 0 && std::ssize(reading.tokens) > context) {
+    return Error{ErrorCode::kInvalidArgument, "the text is too long for " + opened.file->name() +
+                                                  ", whose context holds " + std::to_string(context) +
+                                                  " tokens; shorten it; its tokens are " +
+                                                  std::to_string(reading.tokens.size())};
+  }
+  if (reading.tokens.empty()) {
+    return Error{ErrorCode::kInvalidArgument, "the text to be read gives no tokens: \"" + text + "\""};
+  }
+  return reading;
+}
+
 Result<std::vector<int32_t>> parse_ids(std::string_view text, std::string_view option) {
   std::string file_text;
   std::string where(option);

@@ -32,6 +32,10 @@ Result<PreparedPrompt> prepare_prompt(PromptKind kind, const std::string& text, 
 // the message, and the opening of the next answer. Steps are the run's to give.
 Result<std::vector<Token>> prepare_turn(const std::string& text, const OpenedModel& opened, int32_t last_id);
 
+// A text that the model is made to read as it stands, segment forced: control tokens spelled in it are plain text. In
+// front of a run's first text stands what the tokenizer puts there. Of a model without a tokenizer: ids.
+Result<PreparedPrompt> prepare_reading(const std::string& text, const OpenedModel& opened, bool begins_run);
+
 // The ids of "1,2,3": separated by commas or white space. "@FILE" reads them from a file. `option` is named in errors.
 Result<std::vector<int32_t>> parse_ids(std::string_view text, std::string_view option);
 

@@ -6,6 +6,10 @@
 #include <QPixmap>
 #include <QStyleFactory>
 #include <QToolTip>
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <utility>
 
 #include "app/window/fonts.h"
 
@@ -90,7 +94,24 @@ void paint_shape(QPainter& painter, IconKind kind) {
   }
 }
 
+int type_percent = 100;
+
 }  // namespace
+
+const Theme& window_theme(ThemeKind kind) {
+  static std::map<std::pair<ThemeKind, int>, Theme> themes;
+  const auto [found, is_new] = themes.try_emplace({kind, type_percent}, theme_of(kind));
+  if (is_new) {
+    const float scale = static_cast<float>(type_percent) / 100;
+    Theme& theme = found->second;
+    theme.label_px = std::max(6.0f, std::round(theme.label_px * scale));
+    theme.text_px = std::max(7.0f, std::round(theme.text_px * scale));
+    theme.line_px *= std::max(1.0f, scale);
+  }
+  return found->second;
+}
+
+void set_type_scale(int percent) { type_percent = std::clamp(percent, 50, 300); }
 
 QColor to_qcolor(Rgba colour) { return {colour.r, colour.g, colour.b, colour.a}; }
 

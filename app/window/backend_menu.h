@@ -25,12 +25,13 @@ class BackendMenu final : public QMenu {
 
   // Shows what computes, or is chosen to, and opens this menu.
   QToolButton* make_button();
+  // As if the user had chosen it in the menu; empty: automatic.
+  void choose(const std::string& name);
   // After the controller's status_changed.
   void refresh();
 
  private:
   void add_choice(const std::string& name, const QString& text);
-  void choose(const std::string& name);
   void offer_reload();
   void refresh_cuda();
   void refresh_button();

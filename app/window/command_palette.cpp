@@ -47,6 +47,25 @@ void filter(QListWidget* list, const QString& text) {
 
 }  // namespace
 
+QString keys_of(const QAction& action) {
+  QStringList keys;
+  for (const QKeySequence& one : action.shortcuts()) keys << one.toString(QKeySequence::NativeText);
+  const QString others = action.property(kKeysProperty).toString();
+  if (!others.isEmpty()) keys << others;
+  return keys.join(QStringLiteral(", "));
+}
+
+KeyList key_list(const QList<QAction*>& actions) {
+  KeyList list;
+  for (const QAction* action : actions) {
+    const QString keys = keys_of(*action);
+    QString text = action->text();
+    text.remove(QLatin1Char('&')).remove(QStringLiteral("…"));
+    if (!keys.isEmpty() && !text.isEmpty()) list.append({keys, text});
+  }
+  return list;
+}
+
 void show_command_palette(QWidget* parent, const QList<QAction*>& actions) {
   QDialog dialog(parent);
   dialog.setObjectName(QStringLiteral("palette"));
@@ -57,7 +76,8 @@ void show_command_palette(QWidget* parent, const QList<QAction*>& actions) {
   for (QAction* action : actions) {
     if (!action->isEnabled() || action->text().isEmpty() || action->menu() != nullptr) continue;
     QString text = action->text().remove(QLatin1Char('&'));
-    if (!action->shortcut().isEmpty()) text += QStringLiteral("    ") + action->shortcut().toString();
+    const QString keys = keys_of(*action);
+    if (!keys.isEmpty()) text += QStringLiteral("    ") + keys;
     auto* item = new QListWidgetItem(text, list);
     item->setData(Qt::UserRole, QVariant::fromValue(static_cast<QObject*>(action)));
   }
@@ -68,7 +88,7 @@ void show_command_palette(QWidget* parent, const QList<QAction*>& actions) {
   auto* layout = new QVBoxLayout(&dialog);
   layout->addWidget(line);
   layout->addWidget(list);
-  dialog.resize(460, 420);
+  dialog.resize(36 * dialog.fontMetrics().averageCharWidth() + 240, 460);
   filter(list, QString());
   if (dialog.exec() != QDialog::Accepted || list->currentItem() == nullptr || list->currentItem()->isHidden()) return;
   auto* action = qobject_cast<QAction*>(list->currentItem()->data(Qt::UserRole).value<QObject*>());
@@ -84,6 +104,8 @@ void show_shortcuts(QWidget* parent, const KeyList& keys) {
   table->verticalHeader()->hide();
   table->setShowGrid(false);
   table->setEditTriggers(QAbstractItemView::NoEditTriggers);
+  table->setAccessibleName(QObject::tr("Keyboard"));
+  table->setObjectName(QStringLiteral("shortcut_table"));
   for (int row = 0; row < keys.size(); ++row) {
     table->setItem(row, 0, new QTableWidgetItem(keys[row].first));
     table->setItem(row, 1, new QTableWidgetItem(keys[row].second));
@@ -95,7 +117,7 @@ void show_shortcuts(QWidget* parent, const KeyList& keys) {
   auto* layout = new QVBoxLayout(&dialog);
   layout->addWidget(table);
   layout->addWidget(buttons);
-  dialog.resize(480, 560);
+  dialog.resize(40 * dialog.fontMetrics().averageCharWidth() + 240, 620);
   dialog.exec();
 }
 

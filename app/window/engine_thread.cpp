@@ -301,11 +301,13 @@ Result<RunResult> EngineThread::run_new(const GenerateRequest& request) {
   ORRERY_RETURN_IF_ERROR(request.sampler.validate());
   if (!has_own_loop_) ORRERY_RETURN_IF_ERROR(set_loop(choice_.loop));
   has_own_loop_ = true;
-  ORRERY_ASSIGN_OR_RETURN(PreparedPrompt prompt, prepare_prompt(request.kind, request.text, *model_, request.system));
+  ORRERY_ASSIGN_OR_RETURN(PreparedPrompt prompt,
+                          request.forced ? prepare_reading(request.text, *model_, true)
+                                         : prepare_prompt(request.kind, request.text, *model_, request.system));
   RunRequest run_request;
   run_request.n_new_tokens = request.n_new_tokens;
   run_request.sampler = request.sampler;
-  run_request.schedule.level = Level::kStandard;
+  run_request.schedule.level = request.level;
   run_request.schedule.pinned_steps = request.exact_steps;
   take_pins();
   run_request.schedule.pin(0, pins_);
@@ -377,7 +379,10 @@ Result<RunResult> EngineThread::run_on(const GenerateRequest& request) {
   if (!run_) return Error{ErrorCode::kNotFound, "there is no run to go on with; start one"};
   std::vector<Token> given;
   std::optional<std::string> text;
-  if (!request.text.empty()) {
+  if (request.forced) {
+    ORRERY_ASSIGN_OR_RETURN(PreparedPrompt reading, prepare_reading(request.text, *model_, false));
+    given = std::move(reading.tokens);
+  } else if (!request.text.empty()) {
     text = request.text;
     ORRERY_ASSIGN_OR_RETURN(given, prepare_turn(request.text, *model_, run_->ids().back()));
   }

@@ -41,8 +41,11 @@ struct GenerateRequest {
     LoopRequest::Exit exit;
   };
   std::optional<OtherExit> other_exit;
+  // `text` is read as it stands (prepare_reading), also by a run that is in progress, which then goes on behind it.
+  bool forced = false;
   SamplerSettings sampler;
   int64_t n_new_tokens = 128;
+  Level level = Level::kStandard;  // of what is recorded, and shown
   bool record = true;
   std::string session_path;  // where it is recorded
   int64_t max_session_bytes = 0;

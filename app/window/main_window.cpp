@@ -37,7 +37,6 @@ constexpr std::chrono::milliseconds kInspectorEvery{100};  // numbers cannot be 
 constexpr std::chrono::milliseconds kStatusEvery{200};
 // Views of what a token goes through, one below the other; all others stand beside them.
 constexpr std::array<std::string_view, 4> kMixerViews{"attention", "state", "fast", "loop"};
-constexpr int kDockLayout = 3;  // counts up where docks come or go: a layout stored before is not taken up
 const char* const kExamplePrompt = "How does a rainbow form?";
 // Views that stand as a tab behind another, which is in front at first.
 constexpr std::array<std::pair<const char*, const char*>, 3> kTabs{
@@ -67,10 +66,8 @@ MainWindow::MainWindow(const WindowOptions& options, QWidget* parent)
   connect_controller();
   prompt_->set_text(options_.prompt.empty() ? QLatin1String(kExamplePrompt) : QString::fromStdString(options_.prompt));
 
+  connect_frame();
   QSettings settings;
-  const auto theme =
-      parse_theme(settings.value(QStringLiteral("theme"), QStringLiteral("light")).toString().toStdString());
-  set_theme(theme.value_or(ThemeKind::kLight));
   resize(screen()->availableGeometry().size().boundedTo(QSize(1600, 1000)));
   if (settings.contains(QStringLiteral("geometry"))) {
     restoreGeometry(settings.value(QStringLiteral("geometry")).toByteArray());
@@ -91,9 +88,16 @@ ImGuiCanvas* MainWindow::add_canvas(const View& view) {
       new ImGuiCanvas(QString::fromUtf8(view.name().data(), static_cast<qsizetype>(view.name().size())), times_);
   canvas->set_scene_maker([this, &view](Size size, const TextMetrics& metrics) {
     const std::string no_exact_row = controller_.no_exact_row(view);
-    return view.scene({controller_.history(), controller_.view(), size, metrics, &controller_, no_exact_row});
+    return view.scene({controller_.history(), controller_.view(), size, metrics, &controller_, no_exact_row,
+                       controller_.notes().marks()});
   });
-  canvas->on_command = [this](const Command& command) { controller_.apply(command); };
+  canvas->on_command = [this, &view](const Command& command) {
+    last_view_ = &view;
+    controller_.apply(command);
+  };
+  canvas->setContextMenuPolicy(Qt::CustomContextMenu);
+  connect(canvas, &QWidget::customContextMenuRequested, this,
+          [this, canvas, &view](const QPoint& at) { show_view_menu(view, canvas->mapToGlobal(at)); });
   canvases_.push_back({&view, canvas, nullptr});
   return canvas;
 }
@@ -110,6 +114,7 @@ void MainWindow::build_central() {
   connect(prompt_, &PromptPanel::generate, this, &MainWindow::start_generating);
   connect(prompt_, &PromptPanel::go_on, this, &MainWindow::go_on);
   connect(prompt_, &PromptPanel::stop, this, [this] { controller_.stop(); });
+  connect(prompt_, &PromptPanel::read, this, &MainWindow::read_text);
 
   error_label_ = new QLabel;
   error_label_->setObjectName(QStringLiteral("error"));
@@ -160,13 +165,16 @@ void MainWindow::build_docks() {
   inspector_ = new InspectorTable;
 
   addDockWidget(Qt::LeftDockWidgetArea, add_dock(QStringLiteral("dock_library"), tr("Library"), library_));
+  build_frame_docks();
   inspector_dock_ = add_dock(QStringLiteral("dock_inspector"), tr("Inspector"), inspector_);
   addDockWidget(Qt::RightDockWidgetArea, inspector_dock_);
   const auto view_dock = [this](const View& view) {
     ImGuiCanvas* canvas = add_canvas(view);
     const QString title = QString::fromUtf8(view.title().data(), static_cast<qsizetype>(view.title().size()));
     QDockWidget* dock = add_dock(QStringLiteral("dock_") + canvas->objectName(), title, canvas);
-    dock->setTitleBarWidget(new DockGrip(title));  // the view names itself
+    auto* grip = new DockGrip(title);  // the view names itself
+    grip->on_double_click = [this, &view] { toggle_maximised(view); };
+    dock->setTitleBarWidget(grip);
     canvases_.back().dock = dock;
     return dock;
   };
@@ -205,7 +213,15 @@ void MainWindow::arrange_docks() {
   if (docks_arranged_) return;
   docks_arranged_ = true;
   for (QDockWidget* dock : run_docks_) dock->show();
+  size_docks();
   for (const auto& [behind, front] : kTabs) dock_of(front)->raise();
+  default_docks_ = saveState(kDockLayout);
+  const QByteArray state = QSettings().value(QStringLiteral("docks")).toByteArray();
+  if (!state.isEmpty()) restoreState(state, kDockLayout);
+}
+
+// As in the picture, for the window as large as it is.
+void MainWindow::size_docks() {
   const int library_width = std::max(170, width() * 13 / 100);
   const int inspector_width = std::max(250, width() * 21 / 100);
   const int middle = width() - library_width - inspector_width;
@@ -219,8 +235,6 @@ void MainWindow::arrange_docks() {
               {half, half, half, half, timeline}, Qt::Vertical);
   resizeDocks({dock_of("output"), dock_of("routing"), dock_of("cache")}, {third, third, third}, Qt::Vertical);
   resizeDocks({dock_of("attention"), dock_of("output")}, {mixers, middle - mixers}, Qt::Horizontal);
-  const QByteArray state = QSettings().value(QStringLiteral("docks")).toByteArray();
-  if (!state.isEmpty()) restoreState(state, kDockLayout);
 }
 
 void MainWindow::offer_views() {
@@ -229,6 +243,7 @@ void MainWindow::offer_views() {
     if (one.dock != nullptr) set_absent(one, one.view->unavailable(info));
   }
   for (const auto& [action, probe] : scalar_actions_) action->setEnabled(is_offered(*probe, info.config));
+  keep_maximised();
 }
 
 void MainWindow::set_absent(ViewCanvas& view, const std::optional<std::string>& why) {
@@ -286,6 +301,7 @@ void MainWindow::connect_controller() {
     const std::string& path = controller_.session_path();
     if (controller_.mode() == SessionController::Mode::kStored) remember_opened_file(QString::fromStdString(path));
     refresh_page();
+    refresh_runs();
     if (!prompt_->isAncestorOf(QApplication::focusWidget())) setFocus();
   });
   connect(&controller_, &SessionController::run_went_on, this, [this] {
@@ -400,7 +416,8 @@ void MainWindow::start_fetch(const FetchPlan& plan, bool licence_accepted) {
 }
 
 void MainWindow::set_theme(ThemeKind kind) {
-  const Theme& theme = theme_of(kind);
+  const Theme& theme = window_theme(kind);
+  preferences_.theme = kind;
   controller_.apply(ChooseTheme{kind});
   apply_appearance(theme);
   QPalette warning = QApplication::palette();
@@ -524,10 +541,8 @@ void MainWindow::dropEvent(QDropEvent* event) {
 void MainWindow::closeEvent(QCloseEvent* event) {
   QSettings settings;
   settings.setValue(QStringLiteral("geometry"), saveGeometry());
-  for (ViewCanvas& one : canvases_) {
-    if (one.absent && one.was_visible) one.dock->show();  // as the user left it, for a model that has it
-  }
-  if (docks_arranged_) settings.setValue(QStringLiteral("docks"), saveState(kDockLayout));
+  leave_maximised();
+  if (docks_arranged_) settings.setValue(QStringLiteral("docks"), layout_state());
   fetch_.cancel();
   controller_.stop();
   event->accept();

@@ -6,15 +6,19 @@
 #include <QPointer>
 #include <QTimer>
 #include <chrono>
+#include <functional>
 #include <map>
+#include <optional>
 #include <vector>
 
+#include "app/window/aside.h"
 #include "app/window/backend_menu.h"
 #include "app/window/canvas.h"
 #include "app/window/frame_times.h"
 #include "app/window/inspector_dock.h"
 #include "app/window/library_panel.h"
 #include "app/window/model_fetch.h"
+#include "app/window/preferences.h"
 #include "app/window/prompt_panel.h"
 #include "app/window/session_controller.h"
 #include "app/window/start_page.h"
@@ -28,6 +32,16 @@ class QToolButton;
 
 namespace orrery {
 
+class RunsPanel;
+class TableWindow;
+
+// Ready-made arrangements of the docks.
+enum class LayoutPreset : uint8_t {
+  kExplore,   // all views, library and inspector
+  kTeaching,  // few large views in the projector theme
+  kResearch,  // everything: runs and notes are open as well
+};
+
 class MainWindow final : public QMainWindow {
   Q_OBJECT
  public:
@@ -39,6 +53,14 @@ class MainWindow final : public QMainWindow {
   void start_generating();
   void go_on();  // with the run on the screen, from its last token
   void set_theme(ThemeKind kind);
+  // A window with the numbers that the view shows, which follow it.
+  TableWindow* show_table(const View& view);
+  // The view's picture or numbers, by the file's ending; an error is shown in the window.
+  bool export_view_to(const View& view, const QString& path);
+  void apply_preset(LayoutPreset preset);
+  // One view alone in the window, and back.
+  void toggle_maximised(const View& view);
+  bool is_maximised() const { return !state_before_maximised_.isEmpty(); }
 
   // What tests ask.
   SessionController& controller() { return controller_; }
@@ -53,9 +75,11 @@ class MainWindow final : public QMainWindow {
   void closeEvent(QCloseEvent* event) override;
   void dragEnterEvent(QDragEnterEvent* event) override;
   void dropEvent(QDropEvent* event) override;
+  void changeEvent(QEvent* event) override;
   void mousePressEvent(QMouseEvent* event) override;
 
  private:
+  static constexpr int kDockLayout = 4;  // counts up where docks come or go: a layout stored before is not taken up
   struct ViewCanvas {
     const View* view = nullptr;
     ImGuiCanvas* canvas = nullptr;
@@ -74,6 +98,7 @@ class MainWindow final : public QMainWindow {
   void build_docks();
   QDockWidget* dock_of(const char* view) const;
   void arrange_docks();
+  void size_docks();
   void offer_views();  // only those that the model of the run has; the others say why
   void set_absent(ViewCanvas& view, const std::optional<std::string>& why);
   void build_status_bar();
@@ -101,9 +126,15 @@ class MainWindow final : public QMainWindow {
   void build_file_menu();
   void build_run_menu();
   void build_view_menu();
+  void build_edit_menu();
+  void build_layout_menu(QMenu* view);
+  void build_selection_menu(QMenu* view);
   void build_help_menu();
   void add_loop_actions(QMenu* view);
   void build_toolbar();
+  // The action is triggered by the key too, which is no shortcut: where text is typed it stays text.
+  void bind(int key, const QString& shown, QAction* action);
+  void bind(int key, const QString& shown, QAction* action, std::function<void(bool shift)> act);
   QAction* add_action(QMenu* menu, const QString& text, const QKeySequence& shortcut, std::function<void()> act);
   void refresh_speed_choices();
   void refresh_selection_actions();
@@ -114,6 +145,32 @@ class MainWindow final : public QMainWindow {
   void show_keys();
   void toggle_pinned_head();
   void refresh_icons();
+
+  // window_frame.cpp: what frames the views: tables, exports, notes, runs, reading, preferences
+  void build_frame_docks();  // runs and notes, beside the library
+  void connect_frame();
+  Scene scene_of(const View& view, const TextMetrics& metrics);  // as it is shown
+  const View& current_view() const;                              // under the pointer, else the last that was
+  void show_view_menu(const View& view, const QPoint& at);
+  void add_note();
+  void look_again(uint64_t note);
+  void read_text();
+  void refresh_runs();
+  void open_run(int64_t run);
+  void show_preferences();
+  void apply_preferences(const Preferences& wanted);
+
+  // window_layout.cpp: arrangements of the docks
+  QByteArray layout_state();
+  void restore_layout(const QByteArray& state);
+  void hide_absent();
+  void teach();
+  void show_view(std::string_view name, bool shown);
+  void leave_maximised();
+  void keep_maximised();  // also while another model's views come and go
+  void save_layout_dialog();
+  void refresh_layout_menus();
+  bool has_layout();  // a run was shown; else says why not
 
   WindowOptions options_;
   FrameTimes times_;
@@ -156,7 +213,24 @@ class MainWindow final : public QMainWindow {
   QAction* open_action_ = nullptr;
   QAction* record_action_ = nullptr;
   QAction* overlay_action_ = nullptr;
+  QAction* full_screen_action_ = nullptr;
   QMenu* recent_menu_ = nullptr;
+  QMenu* saved_layouts_menu_ = nullptr;
+  QMenu* removed_layouts_menu_ = nullptr;
+  struct KeyBinding {
+    int key = 0;
+    std::function<void(bool shift)> act;
+  };
+  std::vector<KeyBinding> keys_;
+
+  Preferences preferences_;
+  RunsPanel* runs_ = nullptr;
+  const View* last_view_ = nullptr;  // that the pointer was over
+  uint64_t runs_tag_ = 0;            // of the newest look at the session's runs
+  QByteArray default_docks_;
+  QByteArray state_before_maximised_;  // empty: no view is maximised
+  const View* maximised_ = nullptr;
+  std::optional<ThemeKind> theme_before_teaching_;
   BackendMenu* backend_menu_ = nullptr;
 
   QTimer clock_;
@@ -171,6 +245,7 @@ class MainWindow final : public QMainWindow {
   std::chrono::steady_clock::time_point inspector_at_{};
   std::chrono::steady_clock::time_point status_at_{};
   std::chrono::steady_clock::time_point active_at_{};
+  Aside aside_;  // last: what it does needs the rest
 };
 
 }  // namespace orrery

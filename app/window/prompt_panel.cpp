@@ -60,8 +60,8 @@ SamplerForm::SamplerForm(QWidget* parent) : QWidget(parent) {
   seed_ = new QLineEdit(stored.value(QStringLiteral("sampler/seed"), QStringLiteral("0")).toString());
   seed_->setValidator(new QRegularExpressionValidator(QRegularExpression(QStringLiteral("[0-9]{1,19}")), seed_));
   seed_->setToolTip(tr("one seed, one text"));
-  n_new_tokens_ =
-      count_box(1, 1000000, static_cast<int>(number("n_new_tokens", 256)), tr("the run ends after this many"));
+  n_new_tokens_ = count_box(1, 1000000, static_cast<int>(number("n_new_tokens", double{kUsualNewTokens})),
+                            tr("the run ends after this many"));
 
   auto* form = new QFormLayout(this);
   form->addRow(tr("Temperature"), temperature_);
@@ -150,7 +150,7 @@ PromptPanel::PromptPanel(QWidget* parent) : QWidget(parent) {
   build_sampling();
 
   auto* first_row = new QHBoxLayout;
-  for (QPushButton* button : {generate_, go_on_, new_chat_}) first_row->addWidget(button);
+  for (QPushButton* button : {generate_, go_on_, read_, new_chat_}) first_row->addWidget(button);
   auto* second_row = new QHBoxLayout;
   for (QToolButton* button : {chat_, system_switch_, sampling_}) second_row->addWidget(button);
   second_row->addStretch(1);
@@ -178,6 +178,7 @@ void PromptPanel::build_buttons() {
   };
   generate_ = button("generate", tr("Generate"), &PromptPanel::generate);
   go_on_ = button("go_on", tr("Continue"), &PromptPanel::go_on);
+  read_ = button("read", tr("Read…"), &PromptPanel::read);
   new_chat_ = button("new_chat", tr("New chat"), nullptr);
   connect(new_chat_, &QPushButton::clicked, this, [this] {
     starts_anew_ = true;
@@ -258,6 +259,10 @@ void PromptPanel::refresh() {
   go_on_->setToolTip(can_go_on        ? tr("Go on from the last token, in the same run (Ctrl+Shift+Return)")
                      : state_.running ? tr("It is still being generated")
                                       : tr("It cannot go on: %1").arg(state_.cannot_go_on.toHtmlEscaped()));
+  read_->setEnabled(state_.has_model);
+  read_->setToolTip(state_.has_model
+                        ? tr("Let it read a text that you paste, before, while or after it writes (Ctrl+R)")
+                        : tr("No model is loaded yet"));
   new_chat_->setVisible(chat);
   new_chat_->setEnabled(next_turn);
   new_chat_->setToolTip(next_turn ? tr("Let the next message begin a new chat") : tr("The next message begins a chat"));

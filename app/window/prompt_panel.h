@@ -16,6 +16,8 @@ class QToolButton;
 
 namespace orrery {
 
+inline constexpr int64_t kUsualNewTokens = 256;
+
 // The sampler's settings as a form; remembered from one start to the next.
 class SamplerForm final : public QWidget {
   Q_OBJECT
@@ -77,6 +79,7 @@ class PromptPanel final : public QWidget {
   void generate();
   void go_on();
   void stop();
+  void read();  // the user has a text that shall be read
 
  protected:
   bool eventFilter(QObject* watched, QEvent* event) override;
@@ -93,6 +96,7 @@ class PromptPanel final : public QWidget {
   QPushButton* generate_ = nullptr;
   QPushButton* go_on_ = nullptr;
   QPushButton* new_chat_ = nullptr;
+  QPushButton* read_ = nullptr;
   QToolButton* chat_ = nullptr;
   QToolButton* system_switch_ = nullptr;
   QToolButton* sampling_ = nullptr;

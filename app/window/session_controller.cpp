@@ -13,7 +13,8 @@ namespace {
 
 constexpr size_t kHistoryBytes = size_t{512} << 20;
 constexpr int64_t kMaxSessionBytes = int64_t{4} << 30;     // of one unnamed session
-constexpr uint64_t kMaxSessionsBytes = uint64_t{8} << 30;  // of all of them together
+constexpr uint64_t kMaxSessionsBytes = uint64_t{8} << 30;  // of all of them together, unless set
+constexpr std::chrono::seconds kTryAgain{1};               // a session that could not be read
 constexpr size_t kReplayRingBatches = 64;
 constexpr size_t kReplayRingBytes = size_t{64} << 20;
 // A frame of the window takes in no more than this, so that a prompt's worth of Frames cannot hold it up.
@@ -27,15 +28,22 @@ QString text_of(const std::string& utf8) { return QString::fromStdString(utf8); 
 }  // namespace
 
 SessionController::SessionController(BackendChoice backend, BackendMakers backends, QObject* parent)
-    : QObject(parent), engine_(std::move(backends)), backend_(std::move(backend)), history_(kHistoryBytes) {
+    : QObject(parent),
+      engine_(std::move(backends)),
+      backend_(std::move(backend)),
+      history_(kHistoryBytes),
+      history_bytes_(kHistoryBytes),
+      max_sessions_bytes_(kMaxSessionsBytes) {
   backend_.advice = "choose another in the menu Run, Backend";
+  connect(&notes_, &NoteBook::failed, this, &SessionController::failed);
+  connect(&notes_, &NoteBook::changed, this, &SessionController::view_changed);
 }
 
-SessionController::~SessionController() {
-  for (auto& [tag, reader] : opening_) reader.join();
-}
+SessionController::~SessionController() = default;
 
-bool SessionController::replay_playing() const { return replay_ && replay_->state().playing; }
+bool SessionController::replay_playing() const {
+  return replay_ ? replay_->state().playing : mode_ == Mode::kReplay && replay_wanted_;
+}
 
 bool SessionController::replay_ended() const { return replay_ && replay_->state().finished(); }
 
@@ -94,23 +102,18 @@ void SessionController::cancel_load() {
 
 void SessionController::open_session(const std::string& path, int64_t run) {
   const uint64_t tag = ++open_tag_;
+  ++n_opening_;
   // A thread of its own per request: a slow disk holds up neither the window nor a newer request.
-  opening_[tag] = std::thread([this, path, run, tag] {
-    auto answer = std::make_shared<Result<StoredRun>>(open_stored_run(path, run));
-    QMetaObject::invokeMethod(
-        this,
-        [this, answer, tag] {
-          opening_.at(tag).join();
-          opening_.erase(tag);
-          if (tag == open_tag_ && *answer) {
-            show_stored(std::move(**answer));
-          } else if (tag == open_tag_) {
-            Q_EMIT failed(text_of(answer->error().message));
-          }
-          Q_EMIT status_changed();
-        },
-        Qt::QueuedConnection);
-  });
+  aside_.run([path, run] { return open_stored_run(path, run); },
+             [this, tag](Result<StoredRun> answer) {
+               --n_opening_;
+               if (tag == open_tag_ && answer) {
+                 show_stored(std::move(*answer));
+               } else if (tag == open_tag_) {
+                 Q_EMIT failed(text_of(answer.error().message));
+               }
+               Q_EMIT status_changed();
+             });
   Q_EMIT status_changed();
 }
 
@@ -119,8 +122,10 @@ void SessionController::show_stored(StoredRun run) {
   running_ = awaiting_start_ = shows_last_run_ = false;
   ring_.reset();
   recorder_.reset();
+  ++replay_tag_;
   replay_.reset();
   replay_ring_.reset();
+  drop_fetcher();
   mode_ = Mode::kStored;
   session_path_ = run.path;
   stored_tokenizer_ = std::move(run.tokenizer);
@@ -140,6 +145,7 @@ void SessionController::show_stored(StoredRun run) {
   view_ = ViewState{};
   view_.theme = theme;
   view_.pins = pins;
+  notes_.open(session_path_, run.info.run, std::move(run.notes));
   Q_EMIT run_opened();
   Q_EMIT view_changed();
 }
@@ -147,8 +153,9 @@ void SessionController::show_stored(StoredRun run) {
 void SessionController::generate(GenerateRequest request) {
   if (!model_) return Q_EMIT failed(tr("No model is open yet: open one, or choose one in the library."));
   request.max_session_bytes = kMaxSessionBytes;
+  request.level = level_;
   if (request.go_on) {
-    const std::string why = request.text.empty() ? cannot_go_on() : no_next_turn();
+    const std::string why = request.forced ? cannot_read_on() : request.text.empty() ? cannot_go_on() : no_next_turn();
     if (!why.empty()) return Q_EMIT failed(tr("The run cannot go on: %1.").arg(text_of(why)));
     request.session_path = session_path_;
   } else if (request.other_exit) {
@@ -158,10 +165,12 @@ void SessionController::generate(GenerateRequest request) {
     if (!path) return Q_EMIT failed(text_of(path.error().message));
     request.session_path = path->string();
   }
-  const int64_t n_removed = request.go_on ? 0 : purge_sessions(kMaxSessionsBytes, session_path_);
+  const int64_t n_removed = request.go_on ? 0 : purge_sessions(max_sessions_bytes_, session_path_);
   if (n_removed > 0) {
+    const QString bound = QString::number(max_sessions_bytes_ >> 30);
     Q_EMIT noticed(
-        tr("%n oldest unnamed session(s) removed: together they passed 8 GiB.", "", static_cast<int>(n_removed)));
+        tr("%n oldest unnamed session(s) removed: together they passed %1 GiB.", "", static_cast<int>(n_removed))
+            .arg(bound));
   }
   end_replay();
   ++open_tag_;  // a session that is still being opened is not wanted any more
@@ -190,7 +199,8 @@ void SessionController::run_or_pause() {
     paused_ ? engine_.control().pause() : engine_.control().resume();
     Q_EMIT view_changed();  // at rest, the newest token's exact row is wanted
   } else if (mode_ == Mode::kReplay && replay_playing()) {
-    replay_->pause();
+    replay_wanted_ = false;
+    if (replay_) replay_->pause();
   } else if (can_replay()) {
     start_replay();
   }
@@ -203,7 +213,8 @@ void SessionController::step() {
     paused_ = true;
     engine_.control().step();
   } else if (mode_ == Mode::kReplay) {
-    replay_->step();
+    replay_wanted_ = false;
+    if (replay_) replay_->step();
   } else if (mode_ == Mode::kStored || mode_ == Mode::kLive) {
     apply(move_step(history_, view_, 1));
   }
@@ -229,10 +240,11 @@ void SessionController::set_replay_speed(double times) {
 }
 
 void SessionController::start_replay() {
-  if (mode_ == Mode::kReplay) return replay_->play();
-  auto ring = std::make_shared<FrameRing>(kReplayRingBatches, kReplayRingBytes);
-  auto replay = Replay::open(session_path_, history_.info().run, ring);
-  if (!replay) return Q_EMIT failed(text_of(replay.error().message));
+  replay_wanted_ = true;
+  if (mode_ == Mode::kReplay) {
+    if (replay_) replay_->play();
+    return;
+  }
   if (mode_ == Mode::kLive) {
     stored_tokens_.assign(history_.tokens().begin(), history_.tokens().end());
     stored_events_.assign(history_.events().begin(), history_.events().end());
@@ -242,23 +254,38 @@ void SessionController::start_replay() {
   const bool at_end = view_.follow || now.step + 1 >= history_.n_processed();
   const int64_t from = at_end ? 0 : now.step;
   ensure_fetcher();
-  replay_ = std::move(*replay);
-  replay_ring_ = std::move(ring);
+  replay_ring_ = std::make_shared<FrameRing>(kReplayRingBatches, kReplayRingBytes);
   mode_ = Mode::kReplay;
-  history_.reset(replay_->info());
+  history_.reset(RunInfo(history_.info()));
   for (const Token& token : stored_tokens_) {
     if (token.step < from) history_.add_token(token);
   }
   view_.follow = true;
   view_.text_top.reset();
+  const uint64_t tag = ++replay_tag_;
+  aside_.run(
+      [path = session_path_, run = history_.info().run, ring = replay_ring_] { return Replay::open(path, run, ring); },
+      [this, tag, from](Result<std::unique_ptr<Replay>> opened) { replay_opened(std::move(opened), tag, from); });
+  Q_EMIT view_changed();
+}
+
+void SessionController::replay_opened(Result<std::unique_ptr<Replay>> opened, uint64_t tag, int64_t from) {
+  if (tag != replay_tag_) return;  // ended, or another was begun, before it was open
+  if (!opened) {
+    end_replay();
+    return Q_EMIT failed(text_of(opened.error().message));
+  }
+  replay_ = std::move(*opened);
   replay_->set_speed(replay_speed_);
   replay_->seek(from);
-  replay_->play();
-  Q_EMIT view_changed();
+  if (replay_wanted_) replay_->play();
+  Q_EMIT status_changed();
 }
 
 void SessionController::end_replay() {
   if (mode_ != Mode::kReplay) return;
+  ++replay_tag_;
+  replay_wanted_ = false;
   replay_.reset();
   drain_ring();
   replay_ring_.reset();
@@ -279,15 +306,16 @@ void SessionController::save_as(const std::filesystem::path& target) {
 }
 
 void SessionController::finish_save() {
-  if (!save_target_) return;
+  if (!save_target_ || notes_.busy()) return;  // while a note is being written the file stays where it is
   const std::filesystem::path target = *save_target_;
   save_target_.reset();
   end_replay();
   mass_pager_.reset();
-  fetcher_.reset();  // its connection would hold the old name
+  drop_fetcher();  // its connection would hold the old name
   const Result<void> saved = save_session_as(session_path_, target);
   if (!saved) return Q_EMIT failed(text_of(saved.error().message));
   session_path_ = target.string();
+  notes_.move_to(session_path_);
   Q_EMIT noticed(tr("Saved: %1").arg(text_of(session_path_)));
   Q_EMIT library_changed();
   Q_EMIT status_changed();
@@ -299,6 +327,10 @@ std::string SessionController::why_not_live() const {
     return "the engine does not hold it any more; the command line goes on with one (orrery run --continue)";
   }
   return {};
+}
+
+std::string SessionController::cannot_read_on() const {
+  return (running_ || awaiting_start_) && shows_last_run_ ? std::string() : why_not_live();
 }
 
 std::string SessionController::cannot_go_on() const {
@@ -322,7 +354,7 @@ void SessionController::take_live(const engine_event::RunStarted& started) {
   recorder_ = started.recorder;
   session_path_ = started.session_path;
   mass_pager_.reset();
-  fetcher_.reset();  // a recorder and a reader that was there before it make two files of a closed session
+  drop_fetcher();  // a recorder and a reader that was there before it make two files of a closed session
   shows_last_run_ = true;
 }
 
@@ -339,6 +371,7 @@ void SessionController::begin_live(const engine_event::RunStarted& started) {
   }
   stored_tokenizer_.reset();
   n_dropped_ = 0;
+  notes_.open(session_path_, started.info.run, {});
   history_.reset(started.info);
   const ThemeKind theme = view_.theme;
   const std::string token_scalar = view_.token_scalar;
@@ -445,7 +478,8 @@ bool SessionController::tick() {
     if (fetcher_->n_answered() != n_answered) ask_for_missing();
   }
   if (mass_pager_) changed |= mass_pager_->take(history_);
-  if (mode_ == Mode::kReplay) {
+  if (save_target_ && !running_) finish_save();
+  if (mode_ == Mode::kReplay && replay_) {
     const ReplayState state = replay_->state();
     if (state.error) {
       const std::string message = state.error->message;
@@ -457,10 +491,32 @@ bool SessionController::tick() {
   return changed;
 }
 
+void SessionController::set_history_bytes(size_t max_bytes) {
+  history_bytes_ = max_bytes;
+  history_.set_max_bytes(max_bytes);
+}
+
 void SessionController::ensure_fetcher() {
-  if (fetcher_ || session_path_.empty()) return;
-  auto source = open_frame_source(session_path_);
-  if (source) fetcher_.emplace(std::move(*source));
+  if (fetcher_ || opening_source_ || session_path_.empty()) return;
+  if (std::chrono::steady_clock::now() - source_failed_at_ < kTryAgain) return;
+  opening_source_ = true;
+  aside_.run([path = session_path_] { return open_frame_source(path); },
+             [this, tag = ++source_tag_](Result<std::unique_ptr<FrameSource>> source) {
+               if (tag != source_tag_) return;
+               opening_source_ = false;
+               if (source) {
+                 fetcher_.emplace(std::move(*source));
+                 Q_EMIT view_changed();  // the views ask for what they lack
+               } else {
+                 source_failed_at_ = std::chrono::steady_clock::now();
+               }
+             });
+}
+
+void SessionController::drop_fetcher() {
+  ++source_tag_;
+  opening_source_ = false;
+  fetcher_.reset();
 }
 
 void SessionController::want(const View& view) {

@@ -4,17 +4,18 @@
 #pragma once
 
 #include <QObject>
+#include <chrono>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "app/window/aside.h"
 #include "app/window/engine_thread.h"
 #include "app/window/frame_fetcher.h"
 #include "app/window/mass_pager.h"
+#include "app/window/note_book.h"
 #include "app/window/stored_run.h"
 #include "probes/frame_history.h"
 #include "sessions/replay.h"
@@ -43,8 +44,8 @@ class SessionController final : public QObject, public TokenTexts {
   const ViewState& view() const { return view_; }
   bool loading_model() const { return loading_; }
   double load_share() const { return load_share_; }
-  bool fetching() const { return fetcher_ && fetcher_->busy(); }
-  bool opening_session() const { return !opening_.empty(); }
+  bool fetching() const { return opening_source_ || (fetcher_ && fetcher_->busy()); }
+  bool opening_session() const { return n_opening_ > 0; }
   const OpenModel* model() const { return model_ ? &*model_ : nullptr; }
   // The BackendKind that models are opened on; empty: CUDA where a device works, else the CPU.
   const std::string& backend() const { return backend_.name; }
@@ -60,6 +61,8 @@ class SessionController final : public QObject, public TokenTexts {
   // Why the run on the screen cannot go on from its last token, or with a further message; empty where it can.
   std::string cannot_go_on() const;
   std::string no_next_turn() const;
+  // Why it cannot read a text behind its last token; a run in progress can.
+  std::string cannot_read_on() const;
   const RunProgress& progress() const { return progress_; }
   bool replay_playing() const;
   bool replay_ended() const;
@@ -69,6 +72,7 @@ class SessionController final : public QObject, public TokenTexts {
   double recorded_seconds() const;
   int64_t n_dropped() const { return n_dropped_; }
   EngineThread& engine() { return engine_; }
+  NoteBook& notes() { return notes_; }  // of the run on the screen
   // TokenTexts
   std::string bytes(int32_t id) const override;
 
@@ -91,6 +95,11 @@ class SessionController final : public QObject, public TokenTexts {
   // Live: tokens per second at most, 0: as fast as it goes. Replay: times the recorded pace.
   void set_live_rate(double tokens_per_s);
   void set_replay_speed(double times);
+  // What the window may hold of a run (what is farthest from the cursor and not on the screen goes first), and the
+  // unnamed sessions together take at most; at once, and at the next run.
+  void set_history_bytes(size_t max_bytes);
+  void set_sessions_bytes(uint64_t max_bytes) { max_sessions_bytes_ = max_bytes; }
+  void set_level(Level level) { level_ = level; }  // of the next runs
   // Gives the open session a name; while it is being recorded this happens at the run's end.
   void save_as(const std::filesystem::path& target);
 
@@ -103,8 +112,6 @@ class SessionController final : public QObject, public TokenTexts {
   std::string no_exact_row(const View& view) const;
   void want_inspector();
   void fetch_wanted();
-  // How much of a run is held in memory, in bytes: what is farthest from the cursor and not on the screen goes first.
-  void set_memory_limit(size_t n_bytes) { history_.set_max_bytes(n_bytes); }
   // Steps moved from the ring to the history since the beginning; for tests.
   int64_t n_batches_taken() const { return n_batches_taken_; }
 
@@ -130,6 +137,8 @@ class SessionController final : public QObject, public TokenTexts {
   bool drain_ring();
   void ensure_fetcher();
   void ask_for_missing();
+  void drop_fetcher();
+  void replay_opened(Result<std::unique_ptr<Replay>> opened, uint64_t tag, int64_t from);
   void finish_save();
   void want_row(const View& view);
   void want_mass_map();
@@ -137,6 +146,7 @@ class SessionController final : public QObject, public TokenTexts {
   bool may_recall() const;
 
   EngineThread engine_;
+  NoteBook notes_;
   BackendChoice backend_;
   std::optional<std::string> no_cuda_;
   FrameHistory history_;
@@ -164,6 +174,9 @@ class SessionController final : public QObject, public TokenTexts {
   int64_t n_batches_taken_ = 0;
   bool paused_ = false;
   std::optional<std::filesystem::path> save_target_;
+  size_t history_bytes_;
+  uint64_t max_sessions_bytes_;
+  Level level_ = Level::kStandard;
 
   // Rows that the engine computes again.
   uint64_t row_tag_ = 0;  // of the run on the screen: answers about another are dropped
@@ -182,8 +195,13 @@ class SessionController final : public QObject, public TokenTexts {
   std::vector<Token> stored_tokens_;
   std::vector<RunEvent> stored_events_;
   double replay_speed_ = 1;
-  std::map<uint64_t, std::thread> opening_;  // readers at work, by tag
-  uint64_t open_tag_ = 0;                    // of the newest request: older answers are dropped
+  bool replay_wanted_ = false;  // playing, or to be played once it is open
+  bool opening_source_ = false;
+  std::chrono::steady_clock::time_point source_failed_at_{};
+  int n_opening_ = 0;  // sessions that are being read
+  // Of the newest requests: older answers are dropped.
+  uint64_t open_tag_ = 0, replay_tag_ = 0, source_tag_ = 0;
+  Aside aside_;  // last: what it does needs the rest
 };
 
 }  // namespace orrery

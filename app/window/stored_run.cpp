@@ -49,6 +49,7 @@ Result<StoredRun> open_stored_run(const std::string& path, int64_t run) {
   stored.info = run_info(stored.record);
   ORRERY_ASSIGN_OR_RETURN(stored.tokens, reader->tokens(stored.record.run));
   ORRERY_ASSIGN_OR_RETURN(stored.events, reader->events(stored.record.run));
+  ORRERY_ASSIGN_OR_RETURN(stored.notes, reader->notes(stored.record.run));
   ORRERY_ASSIGN_OR_RETURN(stored.skeleton, read_skeleton(*reader, stored.record));
   ORRERY_ASSIGN_OR_RETURN(stored.source, open_frame_source(path));
   stored.tokenizer = tokenizer_of(stored.record);

@@ -10,6 +10,7 @@
 #include "probes/frame_source.h"
 #include "probes/run_info.h"
 #include "sessions/run_record.h"
+#include "sessions/session_notes.h"
 
 namespace orrery {
 
@@ -19,6 +20,7 @@ struct StoredRun {
   RunInfo info;
   std::vector<Token> tokens;
   std::vector<RunEvent> events;
+  std::vector<Note> notes;
   std::vector<Frame> skeleton;                 // the scalars of every step, and the newest step: shown at once
   std::unique_ptr<FrameSource> source;         // for the rest
   std::shared_ptr<const Tokenizer> tokenizer;  // of the model where it is still at its place; else null

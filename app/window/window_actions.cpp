@@ -13,7 +13,6 @@
 #include <QStatusBar>
 #include <QToolBar>
 #include <QToolButton>
-#include <fstream>
 #include <vector>
 
 #include "app/build_info.h"
@@ -21,8 +20,8 @@
 #include "app/window/command_palette.h"
 #include "app/window/main_window.h"
 #include "app/window/session_files.h"
+#include "app/window/view_export.h"
 #include "views/registry.h"
-#include "views/svg_renderer.h"
 #include "views/token_scalars.h"
 
 namespace orrery {
@@ -55,6 +54,7 @@ QAction* MainWindow::add_action(QMenu* menu, const QString& text, const QKeySequ
 
 void MainWindow::build_actions() {
   build_file_menu();
+  build_edit_menu();
   build_run_menu();
   build_view_menu();
   build_help_menu();
@@ -110,6 +110,8 @@ void MainWindow::build_run_menu() {
   record_action_ = add_action(run, tr("Do not record the next runs"), {}, [] {});
   record_action_->setCheckable(true);
   add_action(run, tr("Write a prompt"), QKeySequence(Qt::CTRL | Qt::Key_L), [this] { prompt_->focus_text(); });
+  add_action(run, tr("Read this…"), QKeySequence(Qt::CTRL | Qt::Key_R), [this] { read_text(); });
+  bind(Qt::Key_Space, tr("Space"), run_action_);
 }
 
 void MainWindow::build_view_menu() {
@@ -121,10 +123,23 @@ void MainWindow::build_view_menu() {
   follow_action_ = add_action(view, tr("Follow the newest token"), {},
                               [this] { controller_.apply(Follow{!controller_.view().follow}); });
   follow_action_->setCheckable(true);
-  add_action(view, tr("Clear selection and zoom"), {}, [this] { controller_.apply(ClearSelection{}); });
+  QAction* const clear =
+      add_action(view, tr("Clear selection and zoom"), {}, [this] { controller_.apply(ClearSelection{}); });
+  bind(Qt::Key_F, tr("F"), follow_action_);
+  bind(Qt::Key_Escape, tr("Esc"), clear);
+  build_selection_menu(view);
   add_loop_actions(view);
-  add_action(view, tr("Pin this attention head, or unpin it"), {}, [this] { toggle_pinned_head(); });
+  QAction* const pin = add_action(view, tr("Pin this attention head, or unpin it"), {}, [this] { toggle_pinned_head(); });
+  bind(Qt::Key_P, tr("P"), pin);
   view->addSeparator();
+  add_action(view, tr("Show the view under the pointer as a table…"), QKeySequence(Qt::CTRL | Qt::Key_T),
+             [this] { show_table(current_view()); });
+  QMenu* tables = view->addMenu(tr("Show as table"));
+  for (const ViewCanvas& one : canvases_) {
+    add_action(tables, tr("Table: %1…").arg(to_qstring(one.view->title())), {},
+               [this, shown = one.view] { show_table(*shown); });
+  }
+  build_layout_menu(view);
   QMenu* tokens = view->addMenu(tr("Colour tokens by"));
   for (const TokenScalar& scalar : token_scalars()) {
     QAction* const action =
@@ -153,20 +168,21 @@ void MainWindow::build_view_menu() {
 // Shown where the model has a loop.
 void MainWindow::add_loop_actions(QMenu* view) {
   QMenu* loop = view->addMenu(tr("Loop"));
-  const auto add = [&](const QString& text, const QKeySequence& keys, const auto& command) {
+  const auto add = [&](int key, const QString& shown, const QString& text, const auto& command) {
     loop_actions_.push_back(add_action(
-        loop, text, keys, [this, command] { controller_.apply(command(controller_.history(), controller_.view())); }));
+        loop, text, {}, [this, command] { controller_.apply(command(controller_.history(), controller_.view())); }));
+    if (key != 0) bind(key, shown, loop_actions_.back());
   };
-  add(tr("Iteration before"), {},
+  add(Qt::Key_Comma, tr(","), tr("Iteration before"),
       [](const auto& history, const auto& state) { return move_iteration(history, state, -1); });
-  add(tr("Iteration after"), {},
+  add(Qt::Key_Period, tr("."), tr("Iteration after"),
       [](const auto& history, const auto& state) { return move_iteration(history, state, 1); });
-  add(tr("What-if: a lower threshold"), {},
+  add(Qt::Key_Less, tr("<"), tr("What-if: a lower threshold"),
       [](const auto& history, const auto& state) { return move_what_if(history, state, -1); });
-  add(tr("What-if: a higher threshold"), {},
+  add(Qt::Key_Greater, tr(">"), tr("What-if: a higher threshold"),
       [](const auto& history, const auto& state) { return move_what_if(history, state, 1); });
-  add(tr("What-if: off"), {}, [](const auto&, const auto&) -> Command { return AskWhatIf{}; });
-  add(tr("What-if: run it"), {}, [](const auto&, const auto& state) -> Command {
+  add(0, {}, tr("What-if: off"), [](const auto&, const auto&) -> Command { return AskWhatIf{}; });
+  add(0, {}, tr("What-if: run it"), [](const auto&, const auto& state) -> Command {
     return state.what_if ? Command(RunWhatIf{*state.what_if}) : Command(AskWhatIf{});
   });
 }
@@ -175,7 +191,7 @@ void MainWindow::build_help_menu() {
   QMenu* help = menuBar()->addMenu(tr("&Help"));
   add_action(help, tr("Commands…"), QKeySequence(Qt::CTRL | Qt::Key_K),
              [this] { show_command_palette(this, QList<QAction*>(actions_.begin(), actions_.end())); });
-  add_action(help, tr("Keyboard…"), {}, [this] { show_keys(); });
+  bind(Qt::Key_Question, tr("?"), add_action(help, tr("Keyboard…"), {}, [this] { show_keys(); }));
   add_action(help, tr("About Orrery"), {}, [this] {
     QMessageBox box(
         QMessageBox::Information, tr("About Orrery"),
@@ -236,7 +252,7 @@ void MainWindow::build_toolbar() {
 }
 
 void MainWindow::refresh_icons() {
-  const Theme& theme = theme_of(controller_.view().theme);
+  const Theme& theme = window_theme(controller_.view().theme);
   open_action_->setIcon(make_icon(IconKind::kOpen, theme));
   run_action_->setIcon(make_icon(IconKind::kPlay, theme));
   step_action_->setIcon(make_icon(IconKind::kStep, theme));
@@ -291,28 +307,10 @@ void MainWindow::save_dialog() {
 }
 
 void MainWindow::export_view(const View& view) {
-  const QString path = QFileDialog::getSaveFileName(this, tr("Export what %1 shows").arg(to_qstring(view.title())),
-                                                    to_qstring(view.name()) + QStringLiteral(".png"),
-                                                    tr("Picture (*.png);;Drawing (*.svg)"));
-  if (path.isEmpty()) return;
-  const ImGuiCanvas* shown = canvas(view.name());
-  const QSize size = shown != nullptr ? shown->size() : QSize(1600, 1000);
-  const Theme& theme = theme_of(controller_.view().theme);
-  const QtTextMetrics metrics(theme);
-  const Scene scene = view.scene({controller_.history(),
-                                  controller_.view(),
-                                  {static_cast<float>(size.width()), static_cast<float>(size.height())},
-                                  metrics,
-                                  &controller_});
-  if (path.endsWith(QStringLiteral(".svg"))) {
-    std::ofstream out(path.toStdString(), std::ios::binary);
-    out << render_svg(scene, theme, metrics, {.font_family = scene_font_families()});
-    out.close();
-    if (!out) return show_error(tr("cannot write the drawing: %1").arg(path));
-  } else if (const Result<void> written = render_png(scene, theme, path.toStdString()); !written) {
-    return show_error(QString::fromStdString(written.error().message));
-  }
-  statusBar()->showMessage(tr("Exported: %1").arg(path), 8000);
+  const QString path =
+      QFileDialog::getSaveFileName(this, tr("Export what %1 shows").arg(to_qstring(view.title())),
+                                   to_qstring(view.name()) + QStringLiteral(".png"), view_export_filters());
+  if (!path.isEmpty()) export_view_to(view, path);
 }
 
 void MainWindow::purge() {
@@ -325,31 +323,46 @@ void MainWindow::purge() {
   statusBar()->showMessage(tr("%n run(s) removed", "", static_cast<int>(n_removed)), 8000);
 }
 
+// Made of the actions, so that it cannot lag behind them; what the prompt answers to is no action.
 void MainWindow::show_keys() {
-  show_shortcuts(this, {{tr("Space"), tr("run, pause, replay")},
-                        {tr("F10"), tr("step one token")},
-                        {tr("Ctrl+."), tr("stop")},
-                        {tr("Enter"), tr("in the prompt: send, or generate (Shift+Enter: a new line)")},
-                        {tr("Esc"), tr("in the prompt: stop")},
-                        {tr("Ctrl+Return"), tr("send, or generate from the prompt")},
-                        {tr("Ctrl+Shift+Return"), tr("continue from the last token")},
-                        {tr("Ctrl+L"), tr("write a prompt")},
-                        {tr("← →"), tr("token before, after (Shift: ten)")},
-                        {tr("Home, End"), tr("first token, newest token")},
-                        {tr("↑ ↓"), tr("layer before, after")},
-                        {tr("[ ]"), tr("head before, after")},
-                        {tr(", ."), tr("iteration of a loop before, after")},
-                        {tr("< >"), tr("what-if: a lower, a higher threshold of the loop's exit")},
-                        {tr("F"), tr("follow the newest token")},
-                        {tr("P"), tr("pin the attention head: its rows are always exact")},
-                        {tr("Esc"), tr("clear key, hover and zoom")},
-                        {tr("Alt+← Alt+→"), tr("selection before, after")},
-                        {tr("Ctrl+O"), tr("open a model or a session")},
-                        {tr("Ctrl+G"), tr("get a model")},
-                        {tr("Ctrl+S"), tr("save the session as")},
-                        {tr("Ctrl+K"), tr("all commands")},
-                        {tr("F12"), tr("frame times")},
-                        {tr("?"), tr("this list")}});
+  KeyList keys = key_list(QList<QAction*>(actions_.begin(), actions_.end()));
+  keys.append({tr("Enter"), tr("In the prompt: send, or generate (Shift+Enter: a new line)")});
+  keys.append({tr("Esc"), tr("In the prompt: stop")});
+  keys.append({tr("Right click"), tr("A view's own menu")});
+  keys.append({tr("Double click"), tr("On a view's upper edge: maximise it, and back")});
+  show_shortcuts(this, keys);
+}
+
+void MainWindow::bind(int key, const QString& shown, QAction* action) {
+  bind(key, shown, action, [action](bool) {
+    if (action->isEnabled()) action->trigger();
+  });
+}
+
+void MainWindow::bind(int key, const QString& shown, QAction* action, std::function<void(bool shift)> act) {
+  action->setProperty(kKeysProperty, shown);
+  keys_.push_back({key, std::move(act)});
+}
+
+// Keys that move the selection. As actions they are in the menu and the palette as well.
+void MainWindow::build_selection_menu(QMenu* view) {
+  QMenu* menu = view->addMenu(tr("Selection"));
+  const auto move = [&](int key, const QString& shown, const QString& text, std::function<Command(int64_t)> command) {
+    QAction* action = add_action(menu, text, {}, [this, command] { controller_.apply(command(1)); });
+    bind(key, shown, action, [this, command](bool shift) { controller_.apply(command(shift ? 10 : 1)); });
+  };
+  const auto step = [this](int64_t by) { return move_step(controller_.history(), controller_.view(), by); };
+  const auto layer = [this](int by) { return move_layer(controller_.history(), controller_.view(), by); };
+  const auto head = [this](int by) { return move_head(controller_.history(), controller_.view(), by); };
+  move(Qt::Key_Left, tr("← (Shift: ten)"), tr("Token before"), [step](int64_t far) { return step(-far); });
+  move(Qt::Key_Right, tr("→ (Shift: ten)"), tr("Token after"), [step](int64_t far) { return step(far); });
+  move(Qt::Key_Home, tr("Home"), tr("First token"),
+       [this, step](int64_t) { return step(-controller_.history().n_steps()); });
+  move(Qt::Key_End, tr("End"), tr("Newest token"), [](int64_t) { return Command{Follow{true}}; });
+  move(Qt::Key_Up, tr("↑"), tr("Layer before"), [layer](int64_t) { return layer(-1); });
+  move(Qt::Key_Down, tr("↓"), tr("Layer after"), [layer](int64_t) { return layer(1); });
+  move(Qt::Key_BracketLeft, tr("["), tr("Head before"), [head](int64_t) { return head(-1); });
+  move(Qt::Key_BracketRight, tr("]"), tr("Head after"), [head](int64_t) { return head(1); });
 }
 
 void MainWindow::toggle_pinned_head() {
@@ -358,46 +371,13 @@ void MainWindow::toggle_pinned_head() {
 }
 
 void MainWindow::keyPressEvent(QKeyEvent* event) {
-  const FrameHistory& history = controller_.history();
-  const ViewState& view = controller_.view();
-  const int64_t far = event->modifiers() & Qt::ShiftModifier ? 10 : 1;
-  switch (event->key()) {
-    case Qt::Key_Space:
-      return controller_.run_or_pause();
-    case Qt::Key_Left:
-      return controller_.apply(move_step(history, view, -far));
-    case Qt::Key_Right:
-      return controller_.apply(move_step(history, view, far));
-    case Qt::Key_Home:
-      return controller_.apply(move_step(history, view, -history.n_steps()));
-    case Qt::Key_End:
-      return controller_.apply(Follow{true});
-    case Qt::Key_Up:
-      return controller_.apply(move_layer(history, view, -1));
-    case Qt::Key_Down:
-      return controller_.apply(move_layer(history, view, 1));
-    case Qt::Key_BracketLeft:
-      return controller_.apply(move_head(history, view, -1));
-    case Qt::Key_BracketRight:
-      return controller_.apply(move_head(history, view, 1));
-    case Qt::Key_Comma:
-      return controller_.apply(move_iteration(history, view, -1));
-    case Qt::Key_Period:
-      return controller_.apply(move_iteration(history, view, 1));
-    case Qt::Key_Less:
-      return controller_.apply(move_what_if(history, view, -1));
-    case Qt::Key_Greater:
-      return controller_.apply(move_what_if(history, view, 1));
-    case Qt::Key_F:
-      return controller_.apply(Follow{!view.follow});
-    case Qt::Key_P:
-      return toggle_pinned_head();
-    case Qt::Key_Escape:
-      return controller_.apply(ClearSelection{});
-    default:
-      break;
+  if (event->modifiers() & (Qt::ControlModifier | Qt::AltModifier | Qt::MetaModifier)) {
+    return QMainWindow::keyPressEvent(event);
   }
-  if (event->text() == QStringLiteral("?")) return show_keys();
+  for (const KeyBinding& binding : keys_) {
+    if (binding.key == event->key()) return binding.act(event->modifiers() & Qt::ShiftModifier);
+  }
+  if (event->text() == QStringLiteral("?")) return show_keys();  // wherever a keyboard has it
   QMainWindow::keyPressEvent(event);
 }
 

@@ -59,6 +59,33 @@ TEST(PreparePrompt, AddsBosToTextsAndNothingToIds) {
   EXPECT_EQ(ids->tokens[1].bytes, opened.tokenizer->token_bytes(41));
 }
 
+TEST(PrepareReading, TakesATextAsItStands) {
+  const OpenedModel opened = open_tiny();
+  const std::string marker = opened.tokenizer->token_bytes(*opened.tokenizer->bos());
+  const std::string text = "Hello " + marker + " there";
+  const auto first = prepare_reading(text, opened, true);
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(first->tokens.front().id, *opened.tokenizer->bos()) << "a run begins as the tokenizer says";
+  const auto later = prepare_reading(text, opened, false);
+  ASSERT_TRUE(later);
+  EXPECT_EQ(later->tokens.size() + 1, first->tokens.size());
+  std::string read;
+  for (const Token& token : later->tokens) {
+    EXPECT_EQ(token.segment, Segment::kForced);
+    EXPECT_NE(token.id, *opened.tokenizer->bos()) << "a marker in the text is text";
+    read += token.bytes;
+  }
+  EXPECT_THAT(read, HasSubstr(marker));
+  EXPECT_FALSE(prepare_reading("", opened, false));
+  EXPECT_FALSE(prepare_reading("bad \xC3\x28", opened, false));
+  std::string overlong;
+  for (int i = 0; i < 2000; ++i) overlong += "word ";
+  EXPECT_THAT(prepare_reading(overlong, opened, false).error().message, HasSubstr("too long"));
+  const auto ids = prepare_reading("4, 5", open_tiny("tiny-llama-a"), false);
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(ids->tokens.back().id, 5) << "a model without a tokenizer reads ids";
+}
+
 TEST(PreparePrompt, NeedsATokenizerForTextOnly) {
   const OpenedModel opened = open_tiny("tiny-llama-a");
   const auto text = prepare_prompt(PromptKind::kPrompt, "Hello", opened);

@@ -36,6 +36,27 @@ dialog=$(timeout 20 xdotool search --sync --onlyvisible --name '^Keyboard' | tai
 xdotool windowfocus --sync "$dialog" key Escape
 sleep 0.5
 xdotool windowfocus --sync "$window"
+# Every dialog opens with its key and closes with Esc; a note is kept in the session.
+for step in 'ctrl+t|as a table' 'ctrl+comma|^Preferences' 'ctrl+k|^Commands' 'ctrl+r|^Read this' 'n|^Note at'; do
+  xdotool key "${step%%|*}"
+  dialog=$(timeout 20 xdotool search --sync --onlyvisible --name "${step#*|}" | tail -n 1) || true
+  [ -n "$dialog" ] || { echo "${step%%|*} opened nothing"; exit 1; }
+  xdotool windowfocus --sync "$dialog"
+  if [ "${step%%|*}" = n ]; then
+    xdotool type 'seen by a script'
+    xdotool key ctrl+Return
+  else
+    xdotool key Escape
+  fi
+  sleep 0.5
+  xdotool windowfocus --sync "$window"
+done
+for _ in $(seq 50); do
+  noted=$(sqlite3 "file:$session?mode=ro" 'SELECT text FROM note' 2>/dev/null || echo unknown)
+  [ -n "$noted" ] && break
+  sleep 0.2
+done
+[ "$noted" = 'seen by a script' ] || [ "$noted" = unknown ] || { echo "the note was not kept: $noted"; exit 1; }
 kill -0 "$pid" || { echo "the program ended by itself"; cat "$folder/errors"; exit 1; }
 xdotool key ctrl+q
 for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
