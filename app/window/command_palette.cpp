@@ -117,7 +117,7 @@ void show_shortcuts(QWidget* parent, const KeyList& keys) {
   auto* layout = new QVBoxLayout(&dialog);
   layout->addWidget(table);
   layout->addWidget(buttons);
-  dialog.resize(40 * dialog.fontMetrics().averageCharWidth() + 240, 620);
+  dialog.resize(QSize(92 * dialog.fontMetrics().averageCharWidth(), 620).boundedTo(parent->size()));
   dialog.exec();
 }
 

@@ -150,7 +150,8 @@ class MainWindow final : public QMainWindow {
   void build_frame_docks();  // runs and notes, beside the library
   void connect_frame();
   Scene scene_of(const View& view, const TextMetrics& metrics);  // as it is shown
-  const View& current_view() const;                              // under the pointer, else the last that was
+  Scene scene_of(const View& view, const TextMetrics& metrics, const QSize& size);
+  const View& current_view() const;  // under the pointer, else the last that was
   void show_view_menu(const View& view, const QPoint& at);
   void add_note();
   void look_again(uint64_t note);

@@ -11,6 +11,7 @@
 #include <QLabel>
 #include <QLocale>
 #include <QPushButton>
+#include <QScreen>
 #include <QStyledItemDelegate>
 #include <QTableView>
 #include <QVBoxLayout>
@@ -87,7 +88,8 @@ TableWindow::TableWindow(Source source, QWidget* parent) : QDialog(parent), sour
   layout->addWidget(view_, 1);
   layout->addWidget(about_);
   layout->addWidget(build_bottom());
-  resize(std::max(640, 90 * fontMetrics().averageCharWidth()), std::max(480, 32 * fontMetrics().height()));
+  resize(QSize(std::max(640, 90 * fontMetrics().averageCharWidth()), std::max(480, 32 * fontMetrics().height()))
+             .boundedTo(screen()->availableSize() * 4 / 5));
   refresh();
   connect(&clock_, &QTimer::timeout, this, &TableWindow::follow);
   clock_.start(kLook);
@@ -168,7 +170,7 @@ void TableWindow::refresh() {
   choice_->setCurrentIndex(std::max(choice_->findText(chosen), names.isEmpty() ? -1 : 0));
   show_table(choice_->currentIndex());
   QString text = about(scene);
-  if (tables_.empty()) text = tr("%1 shows no numbers now.").arg(source_.title);
+  if (tables_.empty()) text = tr("%1 shows no numbers now.").arg(source_.title) + QLatin1Char('\n') + text;
   about_->setText(text);
   if (first) fit_columns();
   // A large table is looked at less often.

@@ -23,6 +23,8 @@
 namespace orrery {
 namespace {
 
+constexpr QSize kRoomy{1280, 860};  // what a view has room for its numbers in; as in `shot`
+
 QString to_qstring(std::string_view text) {
   return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
 }
@@ -78,7 +80,10 @@ void MainWindow::build_edit_menu() {
 
 Scene MainWindow::scene_of(const View& view, const TextMetrics& metrics) {
   const ImGuiCanvas* shown = canvas(view.name());
-  const QSize size = shown != nullptr ? shown->size() : QSize(1600, 1000);
+  return scene_of(view, metrics, shown != nullptr ? shown->size() : QSize(1600, 1000));
+}
+
+Scene MainWindow::scene_of(const View& view, const TextMetrics& metrics, const QSize& size) {
   return view.scene({controller_.history(),
                      controller_.view(),
                      {static_cast<float>(size.width()), static_cast<float>(size.height())},
@@ -96,22 +101,22 @@ const View& MainWindow::current_view() const {
 }
 
 TableWindow* MainWindow::show_table(const View& view) {
-  auto* window = new TableWindow({.title = to_qstring(view.title()),
-                                  .scene =
-                                      [this, &view] {
-                                        controller_.want(view);  // also where its dock is hidden
-                                        return scene_of(view, QtTextMetrics(window_theme(controller_.view().theme)));
-                                      },
-                                  .version =
-                                      [this, &view] {
-                                        const ImGuiCanvas* shown = canvas(view.name());
-                                        // What a hidden view would show changes with the history alone, as far as can
-                                        // be seen.
-                                        return shown != nullptr && shown->isVisible()
-                                                   ? shown->n_paints()
-                                                   : -static_cast<int64_t>(controller_.history().version());
-                                      }},
-                                 this);
+  const auto scene = [this, &view] {
+    controller_.want(view);  // also where its dock is hidden
+    const QtTextMetrics metrics(window_theme(controller_.view().theme));
+    Scene shown = scene_of(view, metrics);
+    if (!scene_tables(shown).empty()) return shown;
+    shown = scene_of(view, metrics, kRoomy);
+    shown.notes.emplace_back("Laid out larger than the view is, which has no room to show them.");
+    return shown;
+  };
+  const auto version = [this, &view] {
+    const ImGuiCanvas* shown = canvas(view.name());
+    // What a hidden view would show changes with the history alone, as far as can be seen.
+    return shown != nullptr && shown->isVisible() ? shown->n_paints()
+                                                  : -static_cast<int64_t>(controller_.history().version());
+  };
+  auto* window = new TableWindow({.title = to_qstring(view.title()), .scene = scene, .version = version}, this);
   window->show();
   return window;
 }

@@ -247,6 +247,18 @@ TEST_F(FrameTest, EveryViewHasATableInTheMenuAndOneOfAnotherModelSaysThatThereIs
   }
 }
 
+TEST_F(FrameTest, AViewWithoutRoomForItsNumbersHasThemInItsTable) {
+  open_model();
+  finish_run(10);
+  find<QDockWidget>("dock_attention")->setFloating(true);
+  find<QDockWidget>("dock_attention")->resize(130, 70);
+  ImGuiCanvas* canvas = window_->canvas("attention");
+  ASSERT_TRUE(wait_until([&] { return canvas->height() < 100 && scene_tables(canvas->scene()).empty(); }));
+  TableWindow* table = window_->show_table(**find_view("attention"));
+  EXPECT_GT(table->model().rowCount(), 0);
+  EXPECT_TRUE(table->findChild<QLabel*>("table_about")->text().contains("Laid out larger"));
+}
+
 TEST_F(FrameTest, ExportsWhatAViewShowsInEveryKindOfFile) {
   open_model();
   finish_run(12);
