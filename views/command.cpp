@@ -77,6 +77,7 @@ struct Apply {
     remember(state);
     ViewState next = *command.state;
     next.theme = state.theme;
+    next.pins = std::move(state.pins);  // what is measured is no matter of looking
     next.hovered = {};
     next.back = std::move(state.back);
     next.forward = std::move(state.forward);

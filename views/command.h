@@ -79,7 +79,7 @@ struct PinHead {
   bool on = true;
   bool operator==(const PinHead&) const = default;
 };
-// Looks again as was looked before, at a note's step: selection, zoom and colours; the theme stays. Remembered for
+// Looks again as was looked before, at a note's step: selection, zoom, colours and what-if; theme and pins stay. Remembered for
 // Back.
 struct RestoreView {
   std::shared_ptr<const ViewState> state;

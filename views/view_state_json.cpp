@@ -1,8 +1,10 @@
 #include "views/view_state_json.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "views/token_scalars.h"
 
@@ -32,14 +34,30 @@ std::string name(const json& object, const char* key, const std::string& fallbac
   return found != object.end() && found->is_string() ? found->get<std::string>() : fallback;
 }
 
+std::optional<WhatIf> what_if(const json& object) {
+  const auto found = object.find("what_if");
+  if (found == object.end() || !found->is_object()) return std::nullopt;
+  const auto threshold = found->find("threshold");
+  if (threshold == found->end() || !threshold->is_number()) return std::nullopt;
+  const auto value = threshold->get<float>();
+  if (!std::isfinite(value)) return std::nullopt;
+  return WhatIf{name(*found, "rule", "gate") == "step" ? ExitRule::kStep : ExitRule::kGate, value};
+}
+
 }  // namespace
 
 std::string view_state_to_json(const FrameHistory& history, const ViewState& state) {
   json object{{"step", resolve(history, state).step}, {"layer", state.selected.layer},
               {"head", state.selected.head},          {"key", state.selected.key},
-              {"token_scalar", state.token_scalar},   {"head_scalar", state.head_scalar}};
+              {"token", state.selected.token},        {"iteration", state.selected.iteration},
+              {"expert", state.selected.expert},      {"token_scalar", state.token_scalar},
+              {"head_scalar", state.head_scalar}};
   if (!state.steps.all()) object["steps"] = {state.steps.begin, state.steps.end};
   if (!state.keys.all()) object["keys"] = {state.keys.begin, state.keys.end};
+  if (state.what_if) {
+    object["what_if"] = {{"rule", state.what_if->rule == ExitRule::kStep ? "step" : "gate"},
+                         {"threshold", state.what_if->threshold}};
+  }
   if (state.text_top) object["text_top"] = *state.text_top;
   return object.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -55,6 +73,10 @@ std::shared_ptr<const ViewState> view_state_from_json(std::string_view text, int
   state->selected.layer = static_cast<int32_t>(whole(object, "layer", -1, kMost32));
   state->selected.head = static_cast<int32_t>(whole(object, "head", -1, kMost32));
   state->selected.key = whole(object, "key", -1, kMostSteps);
+  state->selected.token = static_cast<int32_t>(whole(object, "token", -1, kMost32));
+  state->selected.iteration = static_cast<int32_t>(whole(object, "iteration", -1, kMost32));
+  state->selected.expert = static_cast<int32_t>(whole(object, "expert", -1, kMost32));
+  state->what_if = what_if(object);
   state->steps = range(object, "steps");
   state->keys = range(object, "keys");
   const int64_t top = whole(object, "text_top", -1, kMostSteps);

@@ -87,9 +87,7 @@ ImGuiCanvas* MainWindow::add_canvas(const View& view) {
   auto* canvas =
       new ImGuiCanvas(QString::fromUtf8(view.name().data(), static_cast<qsizetype>(view.name().size())), times_);
   canvas->set_scene_maker([this, &view](Size size, const TextMetrics& metrics) {
-    const std::string no_exact_row = controller_.no_exact_row(view);
-    return view.scene({controller_.history(), controller_.view(), size, metrics, &controller_, no_exact_row,
-                       controller_.notes().marks()});
+    return scene_of(view, metrics, QSize(static_cast<int>(size.width), static_cast<int>(size.height)));
   });
   canvas->on_command = [this, &view](const Command& command) {
     last_view_ = &view;

@@ -84,12 +84,14 @@ Scene MainWindow::scene_of(const View& view, const TextMetrics& metrics) {
 }
 
 Scene MainWindow::scene_of(const View& view, const TextMetrics& metrics, const QSize& size) {
-  return view.scene({controller_.history(),
-                     controller_.view(),
-                     {static_cast<float>(size.width()), static_cast<float>(size.height())},
-                     metrics,
-                     &controller_,
-                     controller_.notes().marks()});
+  const std::string no_exact_row = controller_.no_exact_row(view);
+  return view.scene({.history = controller_.history(),
+                     .state = controller_.view(),
+                     .size = {static_cast<float>(size.width()), static_cast<float>(size.height())},
+                     .metrics = metrics,
+                     .texts = &controller_,
+                     .no_exact_row = no_exact_row,
+                     .notes = controller_.notes().marks()});
 }
 
 const View& MainWindow::current_view() const {

@@ -16,13 +16,17 @@ TEST(NoteMarks, AClickOnAMarkLooksAgainAsBefore) {
   ViewState then = at(12, 2, 1);
   then.keys = {4, 9};
   then.head_scalar = "attention.distance";
+  then.selected.token = 5;
+  then.selected.expert = 3;
+  then.what_if = WhatIf{ExitRule::kStep, 0.25f};
   const std::string json = view_state_to_json(history, then);
   const std::vector<NoteMark> notes{{12, "look <b>here</b>\nand there", view_state_from_json(json, 12)},
                                     {400, "beyond the run", view_state_from_json("", 400)}};
   const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
   ViewState now;
   now.theme = ThemeKind::kDark;
-  const SceneInput input{history, now, {900, 120}, metrics, nullptr, notes};
+  now.pins = {{1, 0}};
+  const SceneInput input{.history = history, .state = now, .size = {900, 120}, .metrics = metrics, .notes = notes};
   const Scene with = timeline_view().scene(input);
   const Scene without = timeline_view().scene({history, now, {900, 120}, metrics});
   EXPECT_EQ(with.items.size(), without.items.size() + 2) << "one mark: the other lies beyond the run";
@@ -35,6 +39,8 @@ TEST(NoteMarks, AClickOnAMarkLooksAgainAsBefore) {
   EXPECT_EQ(now.selected, then.selected);
   EXPECT_EQ(now.keys, then.keys);
   EXPECT_EQ(now.head_scalar, then.head_scalar);
+  EXPECT_EQ(now.what_if, then.what_if);
+  EXPECT_EQ(now.pins.size(), 1u) << "what is measured is no matter of looking";
   EXPECT_FALSE(now.follow);
   EXPECT_EQ(now.theme, ThemeKind::kDark) << "the theme is the room's";
   apply(now, Back{});
