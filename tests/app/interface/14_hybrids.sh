@@ -105,7 +105,7 @@ for view in state convolution mixing cache lens text output window; do
   done
 done
 check "layers are named by what they are" grep -q '1 Mamba' "$work/state.svg"
-equal "the state view has norm, write and keep of layers and heads" 6 "$(json_length '$.tiles' "$work/state.json")"
+equal "the state view has norm, write, keep, half-life and read gain of layers and heads" 10 "$(json_length '$.tiles' "$work/state.json")"
 succeeds "the state view with the implied row" shot "$s" --view state --step 30 --model "$models/tiny-mamba" --out "$work/row.json"
 check "the implied row is drawn where it was computed" grep -q 'implied row' "$work/row.json"
 check "and is not invented" sh -c "! grep -q 'implied row' '$work/state.json'"
