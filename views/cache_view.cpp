@@ -18,7 +18,7 @@ constexpr std::array<const char*, kComponents> kNames{"keys and values", "recurr
                                                       "fast weights"};
 constexpr float kLeastLayersWidth = 480;   // of the body, for the layers to stand beside the lines
 constexpr float kLeastLayersHeight = 300;  // else under them
-constexpr float kLeastLegendHeight = 70;
+constexpr float kLeastLegendHeight = 100;  // of the body: below it the chart comes first
 constexpr float kLeastBlocksHeight = 270;  // of the body, for the block map to stand below
 constexpr float kLeastBlocksWidth = 300;
 

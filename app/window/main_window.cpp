@@ -225,7 +225,7 @@ void MainWindow::size_docks() {
   const int middle = width() - library_width - inspector_width;
   resizeDocks({dock_of("library"), inspector_dock_}, {library_width, inspector_width}, Qt::Horizontal);
   const int mixers = std::max(middle * 62 / 100, std::min(middle * 70 / 100, 540));  // with overviews beside maps
-  const int bottom = height() * 61 / 100;
+  const int bottom = height() * (height() < 900 ? 68 : 63) / 100;  // a low window keeps a few lines of text
   const int timeline = std::clamp(height() * 12 / 100, 84, 130);
   const int half = (bottom - timeline) / 2;
   const int third = (bottom - timeline) / 3;

@@ -25,7 +25,7 @@ TEST(NoteMarks, AClickOnAMarkLooksAgainAsBefore) {
   const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
   ViewState now;
   now.theme = ThemeKind::kDark;
-  now.pins = {{1, 0}};
+  now.pins.push_back({.layer = 1, .head = 0});
   const SceneInput input{.history = history, .state = now, .size = {900, 120}, .metrics = metrics, .notes = notes};
   const Scene with = timeline_view().scene(input);
   const Scene without = timeline_view().scene({history, now, {900, 120}, metrics});

@@ -48,7 +48,8 @@ for gate in in:before out:after; do
   exported "conv.gate_${gate%%:*}" --layers 0
   is_drawn "a gate is conv.gate_${gate%%:*}" 1e-5 relative
 done
-refuses "convolutions of a model without" 'no short convolutions' shot "$work/shot.orrery" --view convolution --out "$work/no.svg"
+succeeds "a model without convolutions: recording" run --model "$models/tiny-llama-a" --tokens $ids -n 2 --record "$work/llama.orrery"
+refuses "convolutions of a model without" 'no short convolutions' shot "$work/llama.orrery" --view convolution --out "$work/no.svg"
 
 # Attention beside a recurrence, each with a row of its own.
 s=$work/falcon-h1.orrery
