@@ -15,50 +15,65 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-// The mean of one head over the steps of a column.
-struct HeadMean {
-  double sum = 0;
-  double weight = 0;
+// The heads of a source over the steps of a column. Nearly always all heads have all steps: one weight then serves all.
+struct HeadSums {
+  std::span<const double> sums;  // of value times steps
+  double weight = 0;             // steps
+  std::span<const double> lost;  // steps without a value, head by head; empty: none
 };
 
-// Several heads taken together; those of which nothing is held do not count. One function for each way, so that drawing
-// many columns does not choose anew for every head.
+// What heads are together, one after the other. One class for each way, so that drawing many columns does not choose
+// anew for every head.
 template <Together kTogether>
-float together(std::span<const HeadMean> heads) {
-  double sum = 0;
-  double product = 1;
-  int n = 0;
-  double weight = 1;  // mostly the same for all heads: divided by once
-  double share = 1;
-  for (const HeadMean& head : heads) {
-    if (!(head.weight > 0)) continue;
-    if (head.weight != weight) {
-      weight = head.weight;
-      share = 1 / weight;
-    }
-    const auto x = static_cast<double>(static_cast<float>(head.sum * share));
-    ++n;
+class Taken {
+ public:
+  void add(double x) {
+    ++n_;
     if constexpr (kTogether == Together::kRootOfSquares) {
-      sum += x * x;
+      sum_ += x * x;
     } else if constexpr (kTogether == Together::kGeometricMean) {
       // One logarithm for many heads: taken where the product would leave the range of a double.
-      product *= x;
-      if (product < 1e-200 || product > 1e200) {
-        sum += std::log(product);
-        product = 1;
+      product_ *= x;
+      if (product_ < 1e-200 || product_ > 1e200) {
+        sum_ += std::log(product_);
+        product_ = 1;
       }
     } else {
-      sum += x;
+      sum_ += x;
     }
   }
-  if (n == 0) return kNan;
-  if constexpr (kTogether == Together::kRootOfSquares) return static_cast<float>(std::sqrt(sum));
-  if constexpr (kTogether == Together::kGeometricMean)
-    return static_cast<float>(std::exp((sum + std::log(product)) / n));
-  return static_cast<float>(sum / n);
+  float value() const {
+    if (n_ == 0) return kNan;
+    if constexpr (kTogether == Together::kRootOfSquares) return static_cast<float>(std::sqrt(sum_));
+    if constexpr (kTogether == Together::kGeometricMean) {
+      return static_cast<float>(std::exp((sum_ + std::log(product_)) / n_));
+    }
+    return static_cast<float>(sum_ / n_);
+  }
+
+ private:
+  double sum_ = 0;
+  double product_ = 1;
+  int n_ = 0;
+};
+
+// Heads of which nothing is held do not count.
+template <Together kTogether>
+float together(const HeadSums& heads) {
+  Taken<kTogether> taken;
+  if (heads.lost.empty()) {
+    const double share = 1 / heads.weight;
+    for (const double sum : heads.sums) taken.add(static_cast<double>(static_cast<float>(sum * share)));
+    return heads.weight > 0 ? taken.value() : kNan;
+  }
+  for (size_t i = 0; i < heads.sums.size(); ++i) {
+    const double weight = heads.weight - heads.lost[i];
+    if (weight > 0) taken.add(static_cast<double>(static_cast<float>(heads.sums[i] * (1 / weight))));
+  }
+  return taken.value();
 }
 
-float together(Together how, std::span<const HeadMean> heads) {
+float together(Together how, const HeadSums& heads) {
   switch (how) {
     case Together::kRootOfSquares:
       return together<Together::kRootOfSquares>(heads);
@@ -68,6 +83,19 @@ float together(Together how, std::span<const HeadMean> heads) {
       break;
   }
   return together<Together::kMean>(heads);
+}
+
+// The least and the greatest of what is finite.
+void set_range(const HeadQuantity& quantity, HeadMap& map) {
+  map.low = map.high = 0;
+  bool any = false;
+  for (const float value : map.values) {
+    if (!std::isfinite(value)) continue;
+    map.low = any ? std::min(map.low, value) : value;
+    map.high = any ? std::max(map.high, value) : value;
+    any = true;
+  }
+  if (quantity.from_zero) map.low = 0;
 }
 
 class MapBuilder {
@@ -106,7 +134,7 @@ class MapBuilder {
     map_.cols = static_cast<int>(ceil_div(n_steps, map_.steps_per_col));
     fill_columns();
     find_missing();
-    find_range();
+    set_range(quantity_, map_);
   }
 
  private:
@@ -142,7 +170,7 @@ class MapBuilder {
         if (open < columns_.size()) fill_column(open);
         open = col;
         columns_[col] = true;
-        heads_.assign(n_heads, {});
+        begin_column(n_heads);
       }
       map_.row = row;
       add_row(row, static_cast<double>(n_steps));
@@ -150,41 +178,68 @@ class MapBuilder {
     if (open < columns_.size()) fill_column(open);
   }
 
+  void begin_column(size_t n_heads) {
+    sums_.assign(n_heads, 0);
+    weights_.assign(sources_.size(), 0);
+    lost_.clear();
+  }
+
   // One more row of the column that is being filled. This is where drawing many steps spends its time: a row of a layer
   // without missing values, nearly every one, is summed up without asking at every head.
   void add_row(const FrameRow& row, double weight) {
     const auto stride = static_cast<int64_t>(probe_.has_axis(Axis::kField) ? probe_.fields.size() : 1);  // the first
-    HeadMean* mean = heads_.data();
-    for (const Source& source : sources_) {
-      const std::span<const float> values = row.layer_f32(source.layer);
-      const int64_t n_here = ceil_div(static_cast<int64_t>(values.size()), stride);
-      const int64_t n = std::max<int64_t>(std::min<int64_t>(source.head_end, n_here) - source.head_begin, 0);
-      const float* const first = values.data() + source.head_begin * stride;
-      bool any_missing = false;
-      for (int64_t head = 0; head < n; ++head) any_missing |= std::isnan(first[head * stride]);
-      if (!any_missing) {
-        for (int64_t head = 0; head < n; ++head) {
-          mean[head].sum += weight * static_cast<double>(first[head * stride]);
-          mean[head].weight += weight;
+    find_places(*row.frame, stride);
+    const std::span<const float> values = row.f32();
+    size_t at = 0;
+    for (size_t i = 0; i < sources_.size(); ++i) {
+      const auto n_heads = static_cast<size_t>(sources_[i].head_end - sources_[i].head_begin);
+      const auto n = static_cast<size_t>(places_[i].n);
+      const float* const first = values.data() + places_[i].first;
+      weights_[i] += weight;
+      // One sum tells whether any is missing: of something and nothing it is nothing.
+      float all = 0;
+      for (size_t head = 0; head < n; ++head) all += 0.0f * first[head * static_cast<size_t>(stride)];
+      if (n == n_heads && !std::isnan(all)) {
+        double* const sums = sums_.data() + at;
+        for (size_t head = 0; head < n; ++head) {
+          sums[head] += weight * static_cast<double>(first[head * static_cast<size_t>(stride)]);
         }
       } else {
-        for (int64_t head = 0; head < n; ++head) {
-          if (std::isnan(first[head * stride])) continue;
-          mean[head].sum += weight * static_cast<double>(first[head * stride]);
-          mean[head].weight += weight;
+        lost_.resize(sums_.size(), 0);
+        for (size_t head = 0; head < n_heads; ++head) {
+          const float value = head < n ? first[head * static_cast<size_t>(stride)] : kNan;
+          (std::isnan(value) ? lost_ : sums_)[at + head] +=
+              std::isnan(value) ? weight : weight * static_cast<double>(value);
         }
       }
-      mean += source.head_end - source.head_begin;
+      at += n_heads;
+    }
+  }
+
+  // Where the sources lie in a row: the same for all steps of a frame.
+  void find_places(const Frame& frame, int64_t stride) {
+    if (frame_ == &frame) return;
+    frame_ = &frame;
+    places_.clear();
+    const int64_t n_layers = std::max<int64_t>(static_cast<int64_t>(frame.layers.size()), 1);
+    const int64_t width = frame.values_per_step() / n_layers;
+    for (const Source& source : sources_) {
+      const int64_t layer = frame.layer_index(source.layer);
+      const int64_t n_here = layer < 0 ? 0 : ceil_div(width, stride);
+      places_.push_back({std::max<int64_t>(layer, 0) * width + source.head_begin * stride,
+                         std::max<int64_t>(std::min<int64_t>(source.head_end, n_here) - source.head_begin, 0)});
     }
   }
 
   void fill_column(size_t col) {
-    std::span<const HeadMean> rest = heads_;
+    size_t at = 0;
     for (size_t i = 0; i < sources_.size(); ++i) {
       const auto n = static_cast<size_t>(sources_[i].head_end - sources_[i].head_begin);
-      const float value = together(quantity_.together, rest.first(n));
+      const std::span<const double> lost = lost_;
+      const float value = together(quantity_.together, {std::span<const double>(sums_).subspan(at, n), weights_[i],
+                                                        lost.empty() ? lost : lost.subspan(at, n)});
       map_.values[i * columns_.size() + col] = quantity_.shown == nullptr ? value : quantity_.shown(value);
-      rest = rest.subspan(n);
+      at += n;
     }
   }
 
@@ -201,17 +256,6 @@ class MapBuilder {
     }
   }
 
-  void find_range() {
-    bool any = false;
-    for (const float value : map_.values) {
-      if (!std::isfinite(value)) continue;
-      map_.low = any ? std::min(map_.low, value) : value;
-      map_.high = any ? std::max(map_.high, value) : value;
-      any = true;
-    }
-    if (quantity_.from_zero) map_.low = 0;
-  }
-
   const FrameHistory& history_;
   const HeadQuantity& quantity_;
   const Probe& probe_;
@@ -219,7 +263,14 @@ class MapBuilder {
   StepCells cells_;
   std::vector<Source> sources_;  // of rows
   std::vector<bool> columns_;    // whether anything is held
-  std::vector<HeadMean> heads_;  // of the column that is being filled, source after source
+  // Of the column that is being filled: by head, source after source; by source; by head, empty where none is lost.
+  std::vector<double> sums_, weights_, lost_;
+  struct Place {
+    int64_t first = 0;  // value of a row
+    int64_t n = 0;      // heads
+  };
+  const Frame* frame_ = nullptr;  // whose places these are
+  std::vector<Place> places_;     // of sources
 };
 
 }  // namespace
@@ -247,6 +298,12 @@ HeadMap head_map(const FrameHistory& history, const HeadQuantity& quantity, std:
     builder.layers_as_rows();
   }
   builder.fill(max_cols);
+  return map;
+}
+
+HeadMap shown_as(HeadMap map, const HeadQuantity& quantity) {
+  for (float& value : map.values) value = quantity.shown(value);
+  set_range(quantity, map);
   return map;
 }
 

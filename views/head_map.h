@@ -51,5 +51,7 @@ struct HeadMap {
 // layer: whose heads are the rows; none: the rows are all layers that have it. At most max_rows x max_cols.
 HeadMap head_map(const FrameHistory& history, const HeadQuantity& quantity, std::optional<int32_t> layer,
                  StepRange steps, int max_rows, int max_cols);
+// The map of a quantity that is drawn of the same numbers, taken together alike: `map` shows them as they are.
+HeadMap shown_as(HeadMap map, const HeadQuantity& quantity);
 
 }  // namespace orrery

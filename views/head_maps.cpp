@@ -37,6 +37,12 @@ size_t row_of(const std::vector<int64_t>& rows, int64_t id, bool covering) {
   return covering || rows[at] == id ? at : rows.size();
 }
 
+// Whether `plain` shows the numbers as they are of which `other` draws something.
+bool is_of_the_same(const HeadQuantity& other, const HeadQuantity& plain) {
+  return plain.shown == nullptr && plain.probe == other.probe && plain.together == other.together &&
+         plain.is_in == other.is_in;
+}
+
 }  // namespace
 
 std::vector<Wanted> HeadMaps::wanted(const FrameHistory& history, const ViewState& state,
@@ -97,6 +103,14 @@ void HeadMaps::column(const Rect& area, std::optional<int32_t> of_layer) {
   const StepRange steps = visible_range(state_.steps, history_.n_processed());
   std::vector<HeadMap> maps;
   for (const HeadLook& look : std::span(looks).first(n_maps)) {
+    const auto before = std::span(looks).first(maps.size());
+    const auto same = std::ranges::find_if(before, [&](const HeadLook& other) {
+      return look.quantity.shown != nullptr && is_of_the_same(look.quantity, other.quantity);
+    });
+    if (same != before.end()) {
+      maps.push_back(shown_as(maps[static_cast<size_t>(same - before.begin())], look.quantity));
+      continue;
+    }
     maps.push_back(head_map(history_, look.quantity, of_layer, steps, static_cast<int>(plot_size.height / kLeastCell),
                             static_cast<int>(plot_size.width / kLeastCell)));
   }
