@@ -3,7 +3,7 @@
 #
 #   tests/fuzz/run.sh SECONDS [TARGET...]      all targets: gguf safetensors config tokenizer_json chat_template session
 #
-# Starts from tests/fuzz/corpus/TARGET; what is found beyond it stays in build/asan/found/TARGET. A crash, a leak, more
+# Starts from tests/fuzz/corpus/TARGET; what is found beyond it stays in build/fuzz/found/TARGET. A crash, a leak, more
 # than 4 GB or more than 20 s for one input ends it with status 1 and the name of the input, which then belongs into the
 # corpus, where every build tests it.
 set -euo pipefail
@@ -20,9 +20,9 @@ seconds=$1
 shift
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(gguf safetensors config tokenizer_json chat_template session)
-folder=$root/build/asan
+folder=$root/build/fuzz
 
-build asan "$folder" "${targets[@]/#/fuzz_}"
+build fuzz "$folder" "${targets[@]/#/fuzz_}"
 
 # fuzz TARGET: one line of result; the log beside it.
 fuzz() {

@@ -1,5 +1,5 @@
 // What strangers may hand over, each read the way the program reads it: one function per kind of file, which must come
-// back whatever the bytes are. libFuzzer drives them (preset asan, tests/fuzz/run.sh); the corpus of each, crashes that
+// back whatever the bytes are. libFuzzer drives them (preset fuzz, tests/fuzz/run.sh); the corpus of each, crashes that
 // were found included, is a test of every build.
 #pragma once
 
