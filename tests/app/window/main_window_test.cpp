@@ -418,15 +418,11 @@ TEST_F(MainWindowTest, TheWindowGoesOnWhileTheEngineIsHeldUp) {
   QObject::connect(&scrubbing, &QTimer::timeout,
                    [&] { controller().apply(Select{.step = step++ % 10, .layer = {}, .head = {}, .key = {}}); });
   scrubbing.start(16);
-  run_events_for(500);
+  // How many in what time is the benchmark's matter: here none would come.
+  EXPECT_TRUE(wait_until(
+      [&] { return window_->n_ticks() > ticks + 5 && window_->canvas("text")->n_paints() > paints + 5; }));
   scrubbing.stop();
-  EXPECT_EQ(controller().engine().n_passes(), passes);
-  const int64_t ticks_during = window_->n_ticks() - ticks;
-  const int64_t paints_during = window_->canvas("text")->n_paints() - paints;
-  RecordProperty("ticks_during_the_stall", static_cast<int>(ticks_during));
-  RecordProperty("paints_during_the_stall", static_cast<int>(paints_during));
-  EXPECT_GT(ticks_during, 5);
-  EXPECT_GT(paints_during, 5);
+  EXPECT_EQ(controller().engine().n_passes(), passes) << "it was held up throughout";
   hold.store(false);
   controller().stop();
   EXPECT_TRUE(wait_for_end());
