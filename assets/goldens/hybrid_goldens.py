@@ -31,7 +31,7 @@ FAMILIES = ["hybrid_lfm", "hybrid_mamba", "hybrid_jamba", "hybrid_experts", "hyb
             "hybrid_retnet", "hybrid_samba", "hybrid_granite", "hybrid_falcon_h1", "hybrid_nemotron_h", "hybrid_delta",
             "hybrid_zamba2", "hybrid_deepseek", "hybrid_kimi", "hybrid_rwkv7",
             "hybrid_recurrent_gemma", "hybrid_ouro",
-            "hybrid_huginn", "hybrid_loopformer", "hybrid_ttt"]
+            "hybrid_huginn", "hybrid_loopformer", "hybrid_ttt", "hybrid_orrery"]
 
 Arrays = dict[str, np.ndarray]
 

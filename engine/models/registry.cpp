@@ -24,6 +24,7 @@
 #include "engine/models/nemotron_h.h"
 #include "engine/models/olmo_hybrid.h"
 #include "engine/models/olmoe.h"
+#include "engine/models/orrery_hybrid.h"
 #include "engine/models/ouro.h"
 #include "engine/models/qwen2.h"
 #include "engine/models/qwen3.h"
@@ -76,6 +77,7 @@ std::span<const Architecture> architectures() {
       {"", "deepseek_v2", read_deepseek_v3_config, build_deepseek_v3},
       {"kimi-linear", "kimi_linear", read_kimi_linear_config, build_kimi_linear},
       {"", "ouro", read_ouro_config, build_ouro},
+      {"", "orrery_hybrid", read_orrery_hybrid_config, build_orrery_hybrid},
       {"", "huginn_raven", read_huginn_config, build_huginn},
       {"", "loopformer", read_loopformer_config, build_loopformer},
       {"", "ttt", read_ttt_config, build_ttt},

@@ -65,6 +65,8 @@ constexpr Golden kGoldens[] = {
     {"tiny-huginn-c", "hybrids/tiny-huginn-c"},
     {"tiny-loopformer-b", "hybrids/tiny-loopformer-b"},
     {"tiny-ouro-b", "hybrids/tiny-ouro-b"},
+    {"tiny-orrery-hybrid", "hybrids/tiny-orrery-hybrid"},
+    {"tiny-orrery-hybrid-exits", "hybrids/tiny-orrery-hybrid-exits"},
 };
 
 class CudaModels : public CudaOperation {
