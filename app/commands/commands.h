@@ -15,8 +15,8 @@ const CommandSpec& shot_command();
 const CommandSpec& verify_command();
 const CommandSpec& bench_command();
 const CommandSpec& demo_command();
+const CommandSpec& tasks_command();
 const CommandSpec& diff_command();      // refused: not there yet
-const CommandSpec& tasks_command();     // the same
 const CommandSpec& lesson_command();    // the same
 const CommandSpec& quantize_command();  // the same
 

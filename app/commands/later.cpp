@@ -28,13 +28,6 @@ const CommandSpec& diff_command() {
   return kSpec;
 }
 
-const CommandSpec& tasks_command() {
-  static const CommandSpec kSpec =
-      later("tasks", "Tasks that probe a model (not there yet)",
-            [](const CommandContext&) -> CommandResult { return not_yet("tasks are not there yet"); });
-  return kSpec;
-}
-
 const CommandSpec& lesson_command() {
   static const CommandSpec kSpec =
       later("lesson", "Lessons (not there yet)",

@@ -32,7 +32,6 @@ misused "info without a path" info
 check "wrong usage writes nothing" test -z "$(ls -A)"
 
 refuses "diff" 'diff' diff a.orrery b.orrery
-refuses "tasks" 'tasks' tasks
 refuses "lesson" 'lesson' lesson
 refuses "quantize" 'quantize' quantize
 refuses "--edit" 'edit' run --model "$text" --prompt a -n 1 --edit "layer 0"
