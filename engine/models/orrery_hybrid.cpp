@@ -132,7 +132,8 @@ Result<void> set_scale(const ModelFile& file, ModelConfig& config) {
 Result<LoopConfig> read_loop(const ModelFile& file, const ModelConfig& config) {
   constexpr int64_t kMostLoops = 256;
   ORRERY_ASSIGN_OR_RETURN(const int64_t n_loops, file.integer(kLoops, 1, kMostLoops, 1));
-  if (n_loops == 1) return LoopConfig{};
+  if (n_loops == 1 && file.find(kKeep) == nullptr) return LoopConfig{};
+  if (n_loops == 1) return must(file, kLoops, "be more than 1 where there is " + file.spelled(kKeep), 1);
   ORRERY_ASSIGN_OR_RETURN(const std::vector<int64_t> bounds, file.integers(kLoopLayers, 2, 0, config.n_layers()));
   if (bounds.size() != 2 || bounds[0] >= bounds[1]) {
     return Error{ErrorCode::kInvalidFile,

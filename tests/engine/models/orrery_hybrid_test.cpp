@@ -39,7 +39,7 @@ TEST(OrreryHybridSettings, ThoseThatCannotBeAreRefused) {
 
 TEST(OrreryHybridSettings, ALoopOfOneIsNone) {
   const ChangedFolder folder("tiny-orrery-hybrid", {{"num_loops", 1}});
-  // What the loop alone needs is then left over, and that is said.
+  // What the loop alone needs would be left over.
   EXPECT_NE(folder.refusal().find("model.loop"), std::string::npos) << folder.refusal();
 }
 
