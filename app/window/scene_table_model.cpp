@@ -95,7 +95,7 @@ QString selection_as_tsv(const QAbstractItemModel& model, const QItemSelection& 
     for (int column = range.left(); column <= range.right(); ++column) columns.insert(column);
   }
   for (const QItemSelectionRange& range : selection) n_selected += qsizetype{range.width()} * range.height();
-  const bool whole = n_selected == static_cast<qsizetype>(rows.size() * columns.size());
+  const bool whole = n_selected == static_cast<qsizetype>(rows.size()) * static_cast<qsizetype>(columns.size());
   QString text;
   const auto put = [&](int column, const QString& cell) {
     text += plain_cell(cell);

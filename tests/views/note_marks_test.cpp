@@ -57,8 +57,8 @@ TEST(NoteMarks, AFollowedRunNotesTheStepThatWasShown) {
 // The text comes from a stranger's file.
 TEST(NoteMarks, TakesAnyTextForAViewState) {
   for (const char* text : {"", "{", "[]", "null", "{\"step\": \"x\", \"layer\": 1e99, \"steps\": [1], \"keys\": {}}",
-                           "{\"step\": -7, \"layer\": -99999999999, \"head\": 99999999999999, \"steps\": [-1, 1e9],"
-                           " \"token_scalar\": \"no such\", \"head_scalar\": 3}"}) {
+                           R"({"step": -7, "layer": -99999999999, "head": 99999999999999, "steps": [-1, 1e9]})",
+                           R"({"token_scalar": "no such", "head_scalar": 3, "what_if": {"threshold": 1e99}})"}) {
     const auto state = view_state_from_json(text, 5);
     ASSERT_NE(state, nullptr) << text;
     EXPECT_GE(state->selected.step, 0) << text;
