@@ -215,7 +215,7 @@ void MainWindow::arrange_docks() {
   for (const auto& [behind, front] : kTabs) dock_of(front)->raise();
   default_docks_ = saveState(kDockLayout);
   const QByteArray state = QSettings().value(QStringLiteral("docks")).toByteArray();
-  if (!state.isEmpty()) restoreState(state, kDockLayout);
+  has_own_sizes_ = !state.isEmpty() && restoreState(state, kDockLayout);
 }
 
 // As in the picture, for the window as large as it is.
@@ -227,19 +227,32 @@ void MainWindow::size_docks() {
   const int mixers = std::max(middle * 62 / 100, std::min(middle * 70 / 100, 540));  // with overviews beside maps
   const int bottom = height() * (height() < 900 ? 68 : 63) / 100;  // a low window keeps a few lines of text
   const int timeline = std::clamp(height() * 12 / 100, 84, 130);
-  const int half = (bottom - timeline) / 2;
-  const int third = (bottom - timeline) / 3;
-  resizeDocks({dock_of("attention"), dock_of("state"), dock_of("fast"), dock_of("loop"), dock_of("timeline")},
-              {half, half, half, half, timeline}, Qt::Vertical);
-  resizeDocks({dock_of("output"), dock_of("routing"), dock_of("cache")}, {third, third, third}, Qt::Vertical);
+  resizeDocks({dock_of("timeline")}, {timeline}, Qt::Vertical);
+  share_height({"attention", "state", "fast", "loop"}, bottom - timeline);
+  share_height({"output", "routing", "cache"}, bottom - timeline);
   resizeDocks({dock_of("attention"), dock_of("output")}, {mixers, middle - mixers}, Qt::Horizontal);
+}
+
+// Those of a column that are there, alike.
+void MainWindow::share_height(std::initializer_list<const char*> views, int height) {
+  QList<QDockWidget*> docks;
+  for (const char* view : views) {
+    if (!dock_of(view)->isHidden()) docks.append(dock_of(view));
+  }
+  if (!docks.isEmpty())
+    resizeDocks(docks, QList<int>(docks.size(), height / static_cast<int>(docks.size())), Qt::Vertical);
 }
 
 void MainWindow::offer_views() {
   const RunInfo& info = controller_.history().info();
+  bool changed = false;
   for (ViewCanvas& one : canvases_) {
-    if (one.dock != nullptr) set_absent(one, one.view->unavailable(info));
+    if (one.dock == nullptr) continue;
+    const bool was_absent = one.absent;
+    set_absent(one, one.view->unavailable(info));
+    changed |= one.absent != was_absent;
   }
+  if (changed && !has_own_sizes_) size_docks();
   for (const auto& [action, probe] : scalar_actions_) action->setEnabled(is_offered(*probe, info.config));
   keep_maximised();
 }

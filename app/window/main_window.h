@@ -7,6 +7,7 @@
 #include <QTimer>
 #include <chrono>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <vector>
@@ -99,6 +100,7 @@ class MainWindow final : public QMainWindow {
   QDockWidget* dock_of(const char* view) const;
   void arrange_docks();
   void size_docks();
+  void share_height(std::initializer_list<const char*> views, int height);
   void offer_views();  // only those that the model of the run has; the others say why
   void set_absent(ViewCanvas& view, const std::optional<std::string>& why);
   void build_status_bar();
@@ -189,7 +191,7 @@ class MainWindow final : public QMainWindow {
   QLabel* error_label_ = nullptr;
   std::vector<QDockWidget*> run_docks_;  // only shown with a run
   QDockWidget* inspector_dock_ = nullptr;
-  std::vector<QAction*> loop_actions_;  // for models with a loop
+  std::vector<QAction*> loop_actions_;                             // for models with a loop
   std::vector<std::pair<QAction*, const Probe*>> scalar_actions_;  // colour by what the probe measures
 
   QLabel* model_label_ = nullptr;
@@ -243,6 +245,7 @@ class MainWindow final : public QMainWindow {
   std::string prompt_model_;  // fingerprint of the model that the prompt is set up for
   bool generate_when_loaded_ = false;
   bool docks_arranged_ = false;
+  bool has_own_sizes_ = false;  // the docks are as the user left them
   std::chrono::steady_clock::time_point inspector_at_{};
   std::chrono::steady_clock::time_point status_at_{};
   std::chrono::steady_clock::time_point active_at_{};
