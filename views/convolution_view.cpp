@@ -269,20 +269,7 @@ class ConvolutionPicture {
       b_.label({plot.x - 5, y}, rows.labels.back(), plot.x, Align::kRight, Paint::of(ColourRole::kMuted),
                TextRole::kTick);
     }
-    SceneAxis cols{.name = "step",
-                   .unit = "token",
-                   .means = SceneAxis::Means::kStep,
-                   .begin = map.steps.begin,
-                   .end = map.steps.end,
-                   .per_cell = map.steps_per_col};
-    const auto low = static_cast<double>(map.steps.begin);
-    const auto high = static_cast<double>(end);
-    cols.ticks = b_.axis({.plot = plot,
-                          .low = low,
-                          .high = high,
-                          .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
-                          .grid = false,
-                          .cells = true});
+    SceneAxis cols = b_.step_axis(plot, map.steps, map.steps_per_col, end);
     const int row_axis = b_.scene.add_axis(std::move(rows));
     const int col_axis = b_.scene.add_axis(std::move(cols));
     const int tile = b_.scene.add(Tile{.name = "taps by step",

@@ -173,22 +173,8 @@ void HeadMaps::add_tile(const HeadLook& look, const HeadMap& map, const Rect& pl
     rows.means = SceneAxis::Means::kHead;
   }
   row_labels(rows, plot, of_layer);
-  SceneAxis cols{.name = "step",
-                 .unit = "token",
-                 .means = SceneAxis::Means::kStep,
-                 .begin = map.steps.begin,
-                 .end = map.steps.end,
-                 .per_cell = map.steps_per_col};
-  const auto low = static_cast<double>(map.steps.begin);
-  const auto high = static_cast<double>(map.steps.begin + static_cast<int64_t>(map.cols) * map.steps_per_col);
-  if (is_last) {
-    cols.ticks = b_.axis({.plot = plot,
-                          .low = low,
-                          .high = high,
-                          .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
-                          .grid = false,
-                          .cells = true});
-  }
+  const int64_t end = map.steps.begin + static_cast<int64_t>(map.cols) * map.steps_per_col;
+  SceneAxis cols = b_.step_axis(plot, map.steps, map.steps_per_col, end, is_last);
   const int row_axis = b_.scene.add_axis(std::move(rows));
   const int col_axis = b_.scene.add_axis(std::move(cols));
   const int tile = b_.scene.add(Tile{.name = std::string(look.title) + (of_layer ? " by head" : " by layer"),

@@ -205,20 +205,7 @@ class LensPicture {
 
   void tile(const LensMap& map, const Rect& plot, float gutter, int64_t end) {
     SceneAxis rows = layer_axis(plot, gutter);
-    SceneAxis cols{.name = "step",
-                   .unit = "token",
-                   .means = SceneAxis::Means::kStep,
-                   .begin = map.steps.begin,
-                   .end = map.steps.end,
-                   .per_cell = map.steps_per_col};
-    const auto low = static_cast<double>(map.steps.begin);
-    const auto high = static_cast<double>(end);
-    cols.ticks = b_.axis({.plot = plot,
-                          .low = low,
-                          .high = high,
-                          .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
-                          .grid = false,
-                          .cells = true});
+    SceneAxis cols = b_.step_axis(plot, map.steps, map.steps_per_col, end);
     const int row_axis = b_.scene.add_axis(std::move(rows));
     const int col_axis = b_.scene.add_axis(std::move(cols));
     const auto n_rows = static_cast<int>(map.layers.size());

@@ -242,19 +242,7 @@ void RoutingMaps::change(const Rect& area) {
   if (change.cols == 0) return;
   SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer};
   layer_names(rows, plot, gutter);
-  SceneAxis cols{.name = "step",
-                 .unit = "token",
-                 .means = SceneAxis::Means::kStep,
-                 .begin = change.steps.begin,
-                 .end = change.steps.end,
-                 .per_cell = change.steps_per_col};
-  const auto low = static_cast<double>(change.steps.begin), high = static_cast<double>(end);
-  cols.ticks = b_.axis({.plot = plot,
-                        .low = low,
-                        .high = high,
-                        .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
-                        .grid = false,
-                        .cells = true});
+  SceneAxis cols = b_.step_axis(plot, change.steps, change.steps_per_col, end);
   const int row_axis = b_.scene.add_axis(std::move(rows)), col_axis = b_.scene.add_axis(std::move(cols));
   const int tile = b_.scene.add(Tile{.name = "change",
                                      .rect = plot,

@@ -222,6 +222,26 @@ std::vector<Tick> SceneBuilder::axis(const AxisLook& look) {
   return ticks;
 }
 
+SceneAxis SceneBuilder::step_axis(const Rect& plot, const StepRange& steps, int64_t per_cell, int64_t end,
+                                  bool with_ticks) {
+  SceneAxis cols{.name = "step",
+                 .unit = "token",
+                 .means = SceneAxis::Means::kStep,
+                 .begin = steps.begin,
+                 .end = steps.end,
+                 .per_cell = per_cell};
+  if (!with_ticks) return cols;
+  const auto low = static_cast<double>(steps.begin);
+  const auto high = static_cast<double>(end);
+  cols.ticks = axis({.plot = plot,
+                     .low = low,
+                     .high = high,
+                     .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
+                     .grid = false,
+                     .cells = true});
+  return cols;
+}
+
 float SceneBuilder::scale_bar(const Rect& rect, int scale_index, std::string_view name, std::string (*format)(double)) {
   constexpr int kSteps = 24;
   const ColourScale scale = scene.scales[static_cast<size_t>(scale_index)];

@@ -66,6 +66,9 @@ class SceneBuilder {
   // Ticks with labels outside the plot, grid lines inside; labels that would touch each other or leave the scene are
   // dropped. Returns the axis' ticks.
   std::vector<Tick> axis(const AxisLook& look);
+  // An axis of steps below a map whose columns take per_cell steps each and are drawn up to `end`; with_ticks:
+  // numbered.
+  SceneAxis step_axis(const Rect& plot, const StepRange& steps, int64_t per_cell, int64_t end, bool with_ticks = true);
   // The colours of a scale from low to high with its two ends; height is one label line and a bar. Returns its height.
   float scale_bar(const Rect& rect, int scale, std::string_view name, std::string (*format)(double));
   float scale_bar_height() const { return metrics_.line_height(TextSize::kLabel) + kBarHeight + 3; }
