@@ -2,7 +2,6 @@
 #include "app/scene_files.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -10,18 +9,14 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/app/tiny_model.h"
+
 namespace orrery {
 namespace {
 
 class SceneFiles : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (std::filesystem::temp_directory_path() / "orrery-scene-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string path(const std::string& name) const { return folder_.file(name); }
   static std::string read(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
@@ -45,7 +40,7 @@ class SceneFiles : public ::testing::Test {
                             .labels = {"a,b", "say \"no\""}});
     return scene;
   }
-  std::filesystem::path folder_;
+  testing::TemporaryFolder folder_;
 };
 
 TEST_F(SceneFiles, WritesAFilePerTableAndSaysWhich) {
