@@ -129,7 +129,8 @@ void MainWindow::build_view_menu() {
   bind(Qt::Key_Escape, tr("Esc"), clear);
   build_selection_menu(view);
   add_loop_actions(view);
-  QAction* const pin = add_action(view, tr("Pin this attention head, or unpin it"), {}, [this] { toggle_pinned_head(); });
+  QAction* const pin =
+      add_action(view, tr("Pin this attention head, or unpin it"), {}, [this] { toggle_pinned_head(); });
   bind(Qt::Key_P, tr("P"), pin);
   view->addSeparator();
   add_action(view, tr("Show the view under the pointer as a table…"), QKeySequence(Qt::CTRL | Qt::Key_T),
@@ -347,7 +348,8 @@ void MainWindow::bind(int key, const QString& shown, QAction* action, std::funct
 // Keys that move the selection. As actions they are in the menu and the palette as well.
 void MainWindow::build_selection_menu(QMenu* view) {
   QMenu* menu = view->addMenu(tr("Selection"));
-  const auto move = [&](int key, const QString& shown, const QString& text, std::function<Command(int64_t)> command) {
+  const auto move = [&](int key, const QString& shown, const QString& text,
+                        const std::function<Command(int64_t)>& command) {
     QAction* action = add_action(menu, text, {}, [this, command] { controller_.apply(command(1)); });
     bind(key, shown, action, [this, command](bool shift) { controller_.apply(command(shift ? 10 : 1)); });
   };
