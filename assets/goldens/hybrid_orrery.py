@@ -5,8 +5,10 @@ The golden is an independent computation in float64 from the papers' equations, 
 """
 
 import numpy as np
+import torch
 
 import float64_reference as reference
+import hybrid_ttt
 import loop_reference
 from hybrid_goldens import Case, matrix, normal, uniform
 
@@ -35,6 +37,14 @@ def shapes_of(config):
             q, kv = config["num_attention_heads"] * width, config["num_key_value_heads"] * width
             shapes |= {p + "q_proj.weight": (q, d), p + "k_proj.weight": (kv, d), p + "v_proj.weight": (kv, d),
                        p + "o_proj.weight": (d, q), p + "q_norm.weight": (width,), p + "k_norm.weight": (width,)}
+        elif kind == "ttt_linear":
+            heads = config["ttt_num_heads"]
+            width = d // heads
+            shapes |= {p + f"{name}_proj.weight": (d, d) for name in "qkvgo"}
+            shapes |= {p + "learnable_ttt_lr_weight": (heads, 1, d), p + "learnable_ttt_lr_bias": (heads, 1),
+                       p + "learnable_token_idx": (config["ttt_mini_batch_size"],), p + "W1": (heads, width, width),
+                       p + "b1": (heads, 1, width), p + "ttt_norm_weight": (heads, width), p + "ttt_norm_bias": (heads, width),
+                       p + "post_norm.weight": (d,), p + "post_norm.bias": (d,)}
         elif kind == "moe":
             n, f = config["num_experts"], config["moe_intermediate_size"]
             shapes |= {p + "router.weight": (n, d), p + "experts.gate_up_proj": (n, 2 * f, d), p + "experts.down_proj": (n, d, f)}
@@ -110,6 +120,28 @@ class Hybrid(loop_reference.LoopedDecoder):
         seen["attention_row"] = row
         return self[p + "o_proj.weight"] @ np.einsum("hs,shd->hd", row, v).reshape(-1)
 
+    def ttt(self, x, p, visit, t, seen):
+        """One token of hybrid_ttt's layer: what is learned is kept by visit."""
+        config = self.config
+        heads, batch = config["ttt_num_heads"], config["ttt_mini_batch_size"]
+        place, width = t % batch, len(x) // heads
+        if visit not in self.kept:
+            self.kept[visit] = hybrid_ttt.FastLearner([self[p + "W1"], self[p + "b1"]], self[p + "ttt_norm_weight"],
+                                                      self[p + "ttt_norm_bias"])
+        learner = self.kept[visit]
+        q, k, v = ((self[p + f"{name}_proj.weight"] @ x).reshape(1, heads, width) for name in "qkv")
+        q, k = (hybrid_ttt.rotate_neighbours(y, np.array([place]), config["ttt_rope_theta"]) for y in (q, k))
+        q, k, v = (torch.tensor(y[0])[:, None] for y in (q, k, v))
+        rate = reference.sigmoid(self[p + "learnable_ttt_lr_weight"][:, 0] @ x + self[p + "learnable_ttt_lr_bias"][:, 0])
+        share = max(1.0 / (place + 1) + self[p + "learnable_token_idx"][place], 0.0)
+        learned = learner.learn(k, v, torch.tensor(config["ttt_base_lr"] * rate / width), share)
+        seen |= {f"fast_{name}": value.numpy() for name, value in learned.items()}
+        out = (q + learner.f(learner.now, q)).reshape(-1).numpy()
+        if place == batch - 1:
+            learner.end_mini_batch()
+        out = hybrid_ttt.layer_norm(out, self[p + "post_norm.weight"], self[p + "post_norm.bias"])
+        return self[p + "o_proj.weight"] @ (hybrid_ttt.gelu(self[p + "g_proj.weight"] @ x) * out)
+
     def experts(self, x, p, seen):
         k = self.config["num_experts_per_tok"]
         logits = self[p + "router.weight"] @ x
@@ -131,6 +163,8 @@ class Hybrid(loop_reference.LoopedDecoder):
         n = reference.rms_norm(x, self[f"model.layers.{layer}.norm.weight"], self.config["rms_norm_eps"])
         if kind == "mamba2":
             y = self.mamba(n, p, visit, seen)
+        elif kind == "ttt_linear":
+            y = self.ttt(n, p, visit, t, seen)
         elif kind.endswith("attention"):
             window = self.config["sliding_window"] if kind == "sliding_attention" else None
             y = self.attention(n, p, visit, t, window, seen)
@@ -208,6 +242,9 @@ def stack_visits(done, name):
     return columns
 
 
+SEEN = ["moe_experts", "moe_weights", "moe_margin", "moe_entropy", "state_norm"] + [f"fast_{name}" for name in hybrid_ttt.FAST]
+
+
 def run(config, weights, tokens):
     model = Hybrid(config, weights)
     done = [model.token(token, t) for t, token in enumerate(tokens)]
@@ -217,7 +254,7 @@ def run(config, weights, tokens):
     everywhere = (model.depth == config.get("num_loops", 1)).all()
     if everywhere:  # arrays that have no sign for "was not there"
         model.attention_row = stack_visits(done, "attention_row")
-        arrays = {name: stack_visits(done, name) for name in ("moe_experts", "moe_weights", "moe_margin", "moe_entropy", "state_norm")}
+        arrays = {name: stack_visits(done, name) for name in SEEN}
         model.seen = {name: np.stack(value, 1) for name, value in arrays.items() if value}
     else:
         model.seen = {}
@@ -248,7 +285,7 @@ def make(case, assets):
     reference.make(case, assets, shapes_of, kept)
 
 
-RULES = [(r"loop\.keep$", uniform(0.4, 0.9)), (r"loop\.inject$", uniform(0.2, 0.7)), (r"gate\.down_proj\.weight$", matrix(2.5)),
+RULES = hybrid_ttt.RULES + [(r"loop\.keep$", uniform(0.4, 0.9)), (r"loop\.inject$", uniform(0.2, 0.7)), (r"gate\.down_proj\.weight$", matrix(2.5)),
          (r"gate\.down_proj\.bias$", normal(-0.6, 0.1)), (r"experts\.", matrix(1.0))]
 USUAL = {"architectures": ["OrreryHybridForCausalLM"], "model_type": "orrery_hybrid", "torch_dtype": "float32"}
 MAMBA = {"mamba_num_heads": 6, "mamba_head_dim": 5, "state_size": 7, "n_groups": 2, "conv_kernel": 3}
@@ -274,4 +311,11 @@ CASES = [
          config=USUAL | MAMBA | {
              "hidden_size": 14, "vocab_size": 31, "num_hidden_layers": 3, "rms_norm_eps": 1e-6, "tie_word_embeddings": True,
              "layer_types": ["mamba2", "mlp", "mamba2"], "intermediate_size": 13, "embedding_multiplier": 1.0}),
+    # Fast weights: learned once, within the loop, and after it.
+    Case("tiny-orrery-hybrid-fast", make=make, seed=404, length=50, rules=RULES,
+         config=USUAL | MAMBA | {
+             "hidden_size": 18, "vocab_size": 29, "num_hidden_layers": 5, "rms_norm_eps": 1e-5, "tie_word_embeddings": True,
+             "layer_types": ["ttt_linear", "mamba2", "ttt_linear", "mlp", "ttt_linear"], "loop_layers": [1, 4], "num_loops": 2,
+             "ttt_num_heads": 3, "ttt_mini_batch_size": 5, "ttt_base_lr": 0.8, "ttt_rope_theta": 300.0,
+             "intermediate_size": 15, "embedding_multiplier": 1.5}),
 ]

@@ -14,6 +14,7 @@
 #include "engine/models/mamba2_layers.h"
 #include "engine/models/moe_layers.h"
 #include "engine/models/stated_sizes.h"
+#include "engine/models/ttt_layers.h"
 
 namespace orrery {
 
@@ -48,6 +49,32 @@ constexpr AttentionNames kAttention{.q = {"", "model.layers.{}.mixer.q_proj.weig
                                     .output_bias = {},
                                     .q_norm = {"", "model.layers.{}.mixer.q_norm.weight"},
                                     .k_norm = {"", "model.layers.{}.mixer.k_norm.weight"}};
+constexpr TttNames kTtt{.q = {"", "model.layers.{}.mixer.q_proj.weight"},
+                        .k = {"", "model.layers.{}.mixer.k_proj.weight"},
+                        .v = {"", "model.layers.{}.mixer.v_proj.weight"},
+                        .out = {"", "model.layers.{}.mixer.o_proj.weight"},
+                        .gate = {"", "model.layers.{}.mixer.g_proj.weight"},
+                        .q_taps = {},
+                        .q_taps_bias = {},
+                        .k_taps = {},
+                        .k_taps_bias = {},
+                        .rate = {"", "model.layers.{}.mixer.learnable_ttt_lr_weight"},
+                        .rate_bias = {"", "model.layers.{}.mixer.learnable_ttt_lr_bias"},
+                        .share = {"", "model.layers.{}.mixer.learnable_token_idx"},
+                        .norm = {"", "model.layers.{}.mixer.ttt_norm_weight"},
+                        .norm_bias = {"", "model.layers.{}.mixer.ttt_norm_bias"},
+                        .post = {"", "model.layers.{}.mixer.post_norm.weight"},
+                        .post_bias = {"", "model.layers.{}.mixer.post_norm.bias"},
+                        .w1 = {"", "model.layers.{}.mixer.W1"},
+                        .b1 = {"", "model.layers.{}.mixer.b1"},
+                        .w2 = {},
+                        .b2 = {}};
+constexpr TttKeys kTttKeys{.n_heads = {"", "ttt_num_heads"},
+                           .batch_size = {"", "ttt_mini_batch_size"},
+                           .base_rate = {"", "ttt_base_lr"},
+                           .theta = {"", "ttt_rope_theta"},
+                           .taps = {}};
+constexpr TttKind kTttKind{.model = FastModel::kLinear, .shares_qk = false, .has_gate = true};
 constexpr FfnNames kFfn{.gate = {"", "model.layers.{}.mixer.gate_proj.weight"},
                         .up = {"", "model.layers.{}.mixer.up_proj.weight"},
                         .down = {"", "model.layers.{}.mixer.down_proj.weight"},
@@ -79,10 +106,11 @@ constexpr ConfigKey kThreshold{"", "exit_threshold"};
 constexpr ConfigKey kScale{"", "attention_scale"};
 constexpr ConfigKey kEmbeddingScale{"", "embedding_multiplier"};
 
-enum class Part : uint8_t { kMamba2, kFullAttention, kSlidingAttention, kExperts, kFeedForward };
-constexpr std::array<std::pair<std::string_view, Part>, 5> kParts{{{"mamba2", Part::kMamba2},
+enum class Part : uint8_t { kMamba2, kFullAttention, kSlidingAttention, kTttLinear, kExperts, kFeedForward };
+constexpr std::array<std::pair<std::string_view, Part>, 6> kParts{{{"mamba2", Part::kMamba2},
                                                                    {"full_attention", Part::kFullAttention},
                                                                    {"sliding_attention", Part::kSlidingAttention},
+                                                                   {"ttt_linear", Part::kTttLinear},
                                                                    {"moe", Part::kExperts},
                                                                    {"mlp", Part::kFeedForward}}};
 
@@ -111,6 +139,7 @@ Result<void> set_parts(const ModelFile& file, ModelConfig& config) {
                          : part == Part::kFeedForward ? FeedForwardKind::kDense
                                                       : FeedForwardKind::kNone;
     if (part == Part::kMamba2) layer.mixers = {MixerKind::kMatrixState};
+    if (part == Part::kTttLinear) layer.mixers = {MixerKind::kFastWeights};
     if (part != Part::kFullAttention && part != Part::kSlidingAttention) continue;
     layer.mixers = {MixerKind::kAttention};
     if (part == Part::kFullAttention) continue;
@@ -186,6 +215,7 @@ Result<ModelConfig> read_orrery_hybrid_config(const ModelFile& file) {
   ORRERY_ASSIGN_OR_RETURN(ModelConfig config, read_sizes(file, traits));
   ORRERY_RETURN_IF_ERROR(set_parts(file, config));
   ORRERY_RETURN_IF_ERROR(read_mamba2_layers(file, kMambaKeys, kMamba, config));
+  ORRERY_RETURN_IF_ERROR(read_ttt_layers(file, kTttKeys, kTtt, kTttKind, config));
   ORRERY_RETURN_IF_ERROR(read_attention(file, traits, kAttention, config));
   ORRERY_RETURN_IF_ERROR(read_rotation(file, {}, config));
   ORRERY_RETURN_IF_ERROR(set_scale(file, config));
@@ -207,6 +237,8 @@ Result<ModelParts> build_orrery_hybrid(const ModelFile& file, ModelConfig config
     if (of_layer.has(MixerKind::kMatrixState)) {
       ORRERY_ASSIGN_OR_RETURN(const Mamba2Config sizes, mamba2_config(file, kMambaKeys, decoder.config(), layer));
       mixer = std::make_unique<Mamba2Mixer>(sizes, mamba2_weights(decoder, layer, kMamba));
+    } else if (of_layer.has(MixerKind::kFastWeights)) {
+      ORRERY_ASSIGN_OR_RETURN(mixer, ttt_mixer(file, decoder, layer, kTttKeys, kTtt, kTttKind));
     } else if (of_layer.has(MixerKind::kAttention)) {
       mixer = decoder.attention(layer, kAttention);
     } else if (of_layer.feed_forward == FeedForwardKind::kMoe) {

@@ -9,7 +9,8 @@ namespace {
 
 const ModelGolden kGoldens[] = {{"tiny-orrery-hybrid", "tiny-orrery-hybrid"},
                                 {"tiny-orrery-hybrid-exits", "tiny-orrery-hybrid-exits"},
-                                {"tiny-orrery-hybrid-plain", "tiny-orrery-hybrid-plain"}};
+                                {"tiny-orrery-hybrid-plain", "tiny-orrery-hybrid-plain"},
+                                {"tiny-orrery-hybrid-fast", "tiny-orrery-hybrid-fast"}};
 
 class OrreryHybrid : public ::testing::TestWithParam<ModelGolden> {};
 
