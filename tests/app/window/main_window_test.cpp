@@ -26,6 +26,33 @@ using Mode = SessionController::Mode;
 
 constexpr const char* kTinyModel = "tiny-text.q8_0.gguf";
 
+// Holds the engine up after so many tokens of a run, until it is released: what a test does meanwhile does not race it.
+class HeldEngine {
+ public:
+  explicit HeldEngine(int n_tokens) : n_tokens_(n_tokens) {}
+  ~HeldEngine() { release(); }
+  HeldEngine(const HeldEngine&) = delete;
+  HeldEngine& operator=(const HeldEngine&) = delete;
+
+  std::function<void()> after_token() const {
+    return [state = state_, left = n_tokens_]() mutable {
+      if (--left != 0) return;
+      state->held.store(true);
+      while (!state->released.load()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+  }
+  bool held() const { return state_->held.load(); }
+  void release() { state_->released.store(true); }
+
+ private:
+  struct State {
+    std::atomic<bool> held{false};
+    std::atomic<bool> released{false};
+  };
+  int n_tokens_;
+  std::shared_ptr<State> state_ = std::make_shared<State>();  // the engine may outlive the test's frame
+};
+
 class MainWindowTest : public testing::WindowTest {
  protected:
   void TearDown() override {
@@ -290,10 +317,17 @@ TEST_F(MainWindowTest, ClosedWhileRunningLeavesAWholeSessionThatReplays) {
 
 TEST_F(MainWindowTest, SavesUnderANameWhenTheRunEnds) {
   open_tiny_model();
-  generate(60, 20);
-  ASSERT_TRUE(wait_for_tokens(10));
+  HeldEngine engine(12);
+  GenerateRequest request;
+  request.text = "Once";
+  request.n_new_tokens = 60;
+  request.sampler.temperature = 0;
+  request.after_token = engine.after_token();
+  controller().generate(std::move(request));
+  ASSERT_TRUE(wait_until([&] { return engine.held(); }));
   controller().save_as(file("kept.orrery"));
   EXPECT_FALSE(std::filesystem::exists(file("kept.orrery"))) << "not while it is being written";
+  engine.release();
   ASSERT_TRUE(wait_for_end());
   EXPECT_TRUE(std::filesystem::exists(file("kept.orrery"))) << window_->error_text().toStdString();
   EXPECT_TRUE(recorded_sessions().empty());
@@ -394,23 +428,14 @@ TEST_F(MainWindowTest, TheEngineGoesOnWhileTheWindowIsHeldUp) {
 
 TEST_F(MainWindowTest, TheWindowGoesOnWhileTheEngineIsHeldUp) {
   open_tiny_model();
-  std::atomic<bool> hold{false};
-  std::atomic<bool> held{false};
+  HeldEngine engine(24);
   GenerateRequest request;
   request.text = "Once";
   request.n_new_tokens = 400;
   request.sampler.temperature = 0;
-  request.after_token = [&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    while (hold.load()) {
-      held.store(true);
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  };
+  request.after_token = engine.after_token();
   controller().generate(std::move(request));
-  ASSERT_TRUE(wait_for_tokens(20));
-  hold.store(true);
-  ASSERT_TRUE(wait_until([&] { return held.load(); }));
+  ASSERT_TRUE(wait_until([&] { return engine.held(); }));
   run_events_for(100);
   const int64_t passes = controller().engine().n_passes();
   const int64_t ticks = window_->n_ticks();
@@ -421,11 +446,11 @@ TEST_F(MainWindowTest, TheWindowGoesOnWhileTheEngineIsHeldUp) {
                    [&] { controller().apply(Select{.step = step++ % 10, .layer = {}, .head = {}, .key = {}}); });
   scrubbing.start(16);
   // How many in what time is the benchmark's matter: here none would come.
-  EXPECT_TRUE(wait_until(
-      [&] { return window_->n_ticks() > ticks + 5 && window_->canvas("text")->n_paints() > paints + 5; }));
+  EXPECT_TRUE(
+      wait_until([&] { return window_->n_ticks() > ticks + 5 && window_->canvas("text")->n_paints() > paints + 5; }));
   scrubbing.stop();
   EXPECT_EQ(controller().engine().n_passes(), passes) << "it was held up throughout";
-  hold.store(false);
+  engine.release();
   controller().stop();
   EXPECT_TRUE(wait_for_end());
 }
