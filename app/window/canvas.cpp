@@ -67,6 +67,8 @@ void ImGuiCanvas::refresh() {
   update();
 }
 
+size_t ImGuiCanvas::texture_bytes() const { return tiles_ == nullptr ? 0 : tiles_->n_bytes(); }
+
 void ImGuiCanvas::set_overlay(std::string text) {
   if (text == overlay_) return;
   overlay_ = std::move(text);

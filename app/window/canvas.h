@@ -39,6 +39,7 @@ class ImGuiCanvas final : public QOpenGLWidget {
   int64_t n_paints() const { return n_paints_; }
   // CPU time that the last new scene took, GL excluded.
   int64_t cost_ns() const { return cost_ns_; }
+  size_t texture_bytes() const;
   int64_t uploaded_rows() const { return tiles_ ? tiles_->uploaded_rows() : 0; }
 
   QSize sizeHint() const override { return {480, 320}; }

@@ -70,6 +70,14 @@ void GlTileTextures::begin_frame() {
   }
 }
 
+size_t GlTileTextures::n_bytes() const {
+  size_t n_floats = 0;
+  for (const auto& [key, texture] : textures_) {
+    n_floats += static_cast<size_t>(texture.cols) * static_cast<size_t>(texture.capacity) + texture.values.capacity();
+  }
+  return n_floats * sizeof(float);
+}
+
 int64_t GlTileTextures::take_gl_ns() { return std::exchange(gl_ns_, 0); }
 
 void GlTileTextures::add_tile(ImDrawList& list, std::string_view key, const Tile& tile, const ColourScale& scale,

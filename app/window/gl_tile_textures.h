@@ -29,6 +29,8 @@ class GlTileTextures final : public TilePainter {
                 ImVec2 min, ImVec2 max) override;
 
   size_t n_textures() const { return textures_.size(); }
+  // Of the textures and of the values that are held to tell what changed.
+  size_t n_bytes() const;
   // Rows sent to the GL since construction: what "incremental" is measured by.
   int64_t uploaded_rows() const { return uploaded_rows_; }
   // CPU nanoseconds spent inside GL calls since the last take.

@@ -97,8 +97,10 @@ QWidget* PreferencesDialog::build_recording() {
          "summaries of attention as well; exact rows and the lens, too, which is much"));
   sessions_gib_ = number("preference_sessions", 1, 4096, 1, tr(" GiB"),
                          tr("The oldest unnamed sessions are removed when together they pass this"));
-  history_mib_ = number("preference_history", 64, 65536, 64, tr(" MiB"),
-                        tr("What the window holds of a run; the rest is read from the session when it is looked at"));
+  history_mib_ =
+      number("preference_history", 64, 65536, 64, tr(" MiB"),
+             tr("What the window holds of a run, the maps on the screen with it; the rest is read from the session "
+                "when it is looked at"));
   backend_ = choice("preference_backend");
   backend_->addItem(tr("automatic"), QString());
   for (const BackendKind& kind : backend_kinds()) backend_->addItem(to_qstring(kind.title), to_qstring(kind.name));

@@ -493,7 +493,18 @@ bool SessionController::tick() {
 
 void SessionController::set_history_bytes(size_t max_bytes) {
   history_bytes_ = max_bytes;
-  history_.set_max_bytes(max_bytes);
+  history_.set_max_bytes(frame_bytes());
+}
+
+void SessionController::set_texture_bytes(size_t n_bytes) {
+  if (n_bytes == texture_bytes_) return;
+  texture_bytes_ = n_bytes;
+  history_.set_max_bytes(frame_bytes());
+}
+
+// A quarter at least: without Frames there is nothing to draw.
+size_t SessionController::frame_bytes() const {
+  return std::max(history_bytes_ / 4, history_bytes_ - std::min(history_bytes_, texture_bytes_));
 }
 
 void SessionController::ensure_fetcher() {

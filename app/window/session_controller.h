@@ -97,7 +97,9 @@ class SessionController final : public QObject, public TokenTexts {
   void set_replay_speed(double times);
   // What the window may hold of a run (what is farthest from the cursor and not on the screen goes first), and the
   // unnamed sessions together take at most; at once, and at the next run.
+  // What the Frames of the run and the maps drawn of them may take together; the maps come first.
   void set_history_bytes(size_t max_bytes);
+  void set_texture_bytes(size_t n_bytes);
   void set_sessions_bytes(uint64_t max_bytes) { max_sessions_bytes_ = max_bytes; }
   void set_level(Level level) { level_ = level; }  // of the next runs
   // Gives the open session a name; while it is being recorded this happens at the run's end.
@@ -125,6 +127,7 @@ class SessionController final : public QObject, public TokenTexts {
   void noticed(QString sentence);  // worth a line in the status bar
 
  private:
+  size_t frame_bytes() const;
   void handle(const EngineEvent& event);
   void load(const std::string& path);
   void begin_live(const engine_event::RunStarted& started);
@@ -175,6 +178,7 @@ class SessionController final : public QObject, public TokenTexts {
   bool paused_ = false;
   std::optional<std::filesystem::path> save_target_;
   size_t history_bytes_;
+  size_t texture_bytes_ = 0;
   uint64_t max_sessions_bytes_;
   Level level_ = Level::kStandard;
 
@@ -185,9 +189,9 @@ class SessionController final : public QObject, public TokenTexts {
   std::string why_refused_;
 
   std::optional<FrameFetcher> fetcher_;
-  std::vector<FrameRange> gathered_;   // since the last fetch_wanted()
-  std::vector<FrameRange> on_screen_;  // of the views
-  std::vector<FrameRange> wanted_;     // those, and of the inspector
+  std::vector<FrameRange> gathered_;     // since the last fetch_wanted()
+  std::vector<FrameRange> on_screen_;    // of the views
+  std::vector<FrameRange> wanted_;       // those, and of the inspector
   std::optional<MassPager> mass_pager_;  // of the session at session_path_
   std::shared_ptr<const Tokenizer> stored_tokenizer_;
   std::unique_ptr<Replay> replay_;

@@ -92,6 +92,9 @@ void MainWindow::refresh_page() {
 
 void MainWindow::refresh_status() {
   status_at_ = std::chrono::steady_clock::now();
+  size_t texture_bytes = 0;
+  for (const ViewCanvas& one : canvases_) texture_bytes += one.canvas->texture_bytes();
+  controller_.set_texture_bytes(texture_bytes);
   const SessionController& c = controller_;
   const OpenModel* model = c.model();
   model_label_->setText(c.loading_model() ? tr("loading…") : model ? model_title(*model) : tr("no model"));

@@ -101,6 +101,7 @@ TEST_F(CanvasTest, UploadsOnlyRowsThatChanged) {
   picture();
   const int64_t first = canvas_->uploaded_rows();
   EXPECT_GE(first, 100);
+  EXPECT_GE(canvas_->texture_bytes(), 2 * values.size() * sizeof(float)) << "in the GL, and what was sent to it";
   picture();
   EXPECT_EQ(canvas_->uploaded_rows(), first) << "nothing changed";
   values.resize(101 * 8, 0.75f);

@@ -602,6 +602,11 @@ TEST_F(FrameTest, PreferencesHoldAtOnceAndFromOneStartToTheNext) {
   QTest::keyClick(theme, Qt::Key_Down);
   EXPECT_EQ(controller().view().theme, ThemeKind::kDark);
   spin("preference_history")->setValue(64);
+  const auto most_bytes = [&] { return controller().history().max_bytes(); };
+  ASSERT_TRUE(wait_until([&] { return most_bytes() < size_t{64} << 20; })) << "the maps on the screen are part of it";
+  EXPECT_GT(most_bytes(), size_t{48} << 20);
+  controller().set_texture_bytes(size_t{60} << 20);
+  EXPECT_EQ(most_bytes(), size_t{16} << 20) << "a quarter stays for what is drawn";
   auto* level = dialog->findChild<QComboBox*>("preference_level");
   level->setFocus();
   QTest::keyClick(level, Qt::Key_Up);  // light
