@@ -20,6 +20,7 @@ constexpr float kLeastStacked = 200;     // of an area, for two charts to stand 
 constexpr float kLeastCell = 1.5f;
 constexpr float kMostPitch = 30;       // of a layer's row in the table of taps, below gates
 constexpr float kMostPitchAlone = 64;  // of one that has the column to itself
+constexpr float kLeastLowMap = 24;     // of the same, with the bar of its colours
 constexpr float kLeastMap = 110;       // height of the taps over steps, for the bars to stand below
 constexpr float kGap = 18;
 
@@ -220,7 +221,9 @@ class ConvolutionPicture {
 
   void taps_by_steps(const Rect& area) {
     const float gutter = b_.width("t-00", TextSize::kLabel) + 8;
-    const Rect plot = area.inset(gutter, heading(), 2, foot());
+    // In a low dock the map comes before the bar of its colours.
+    const bool has_bar = area.height >= heading() + foot() + kLeastLowMap;
+    const Rect plot = area.inset(gutter, heading(), 2, has_bar ? foot() : b_.label() + 4);
     if (plot.width < 20 || plot.height < 10) return;
     const StepRange steps = visible_range(state_.steps, n_);
     const TapMap map = tap_map(history_, now_.layer, steps, static_cast<int>(plot.width / kLeastCell));
@@ -244,8 +247,10 @@ class ConvolutionPicture {
     };
     column(state_.hovered.step, Paint::of(ColourRole::kHover, 0.7f));
     column(now_.step, Paint::of(ColourRole::kAccent));
-    b_.scale_bar({plot.x, plot.bottom() + b_.label() + 7, plot.width, 0}, scale, "mean size of a tap's part",
-                 format_value);
+    if (has_bar) {
+      b_.scale_bar({plot.x, plot.bottom() + b_.label() + 7, plot.width, 0}, scale, "mean size of a tap's part",
+                   format_value);
+    }
     note_once("Hatched: not recorded, or not held.", !map.missing.empty());
     note_once("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.",
               map.steps_per_col > 1);

@@ -88,14 +88,16 @@ std::vector<HeadLook> HeadMaps::looks_of(std::optional<int32_t> of_layer) const 
 void HeadMaps::column(const Rect& area, std::optional<int32_t> of_layer) {
   const std::vector<HeadLook> looks = looks_of(of_layer);
   const float lh = b_.label();
-  const float heading = lh + 2;
-  const float foot = lh + 4;
   const float above = b_.scale_bar_height() + 4;  // each map's title and colours
+  // In a low dock one map comes before what is said around it.
+  const float spare = area.height - above - kLeastMapHeight;
+  const float foot = spare >= lh + 4 ? lh + 4 : 0;
+  const float heading = spare >= foot + lh + 2 ? lh + 2 : 0;
   const auto fits = static_cast<size_t>(std::max(0.0f, (area.height - heading - foot) / (above + kLeastMapHeight)));
   const auto fits_well = static_cast<size_t>(std::max(0.0f, (area.height - heading - foot) / (above + kGoodMapHeight)));
   const size_t n_maps = std::min({std::max(fits_well, kFewMaps), fits, looks.size()});
   if (n_maps == 0) return;
-  b_.label({area.x, area.y + lh / 2}, heading_text(of_layer), area.width);
+  if (heading > 0) b_.label({area.x, area.y + lh / 2}, heading_text(of_layer), area.width);
   const float pitch = (area.height - heading - foot) / static_cast<float>(n_maps);
   gutter_ = gutter_of(of_layer, area.width);
   const Size plot_size{area.width - gutter_ - 2, pitch - above - 2};
@@ -122,7 +124,7 @@ void HeadMaps::column(const Rect& area, std::optional<int32_t> of_layer) {
     }
     const float top = area.y + heading + static_cast<float>(i) * pitch;
     map(looks[i], maps[i], high, {area.x + gutter_, top + above, plot_size.width, plot_size.height}, of_layer,
-        i + 1 == n_maps);
+        foot > 0 && i + 1 == n_maps);
   }
 }
 

@@ -71,9 +71,9 @@ Recorded record(const OpenedModel& opened, const std::string& path, int64_t fact
   return recorded;
 }
 
-json drawn(const View& view, const FrameHistory& history, const ViewState& state) {
+json drawn(const View& view, const FrameHistory& history, const ViewState& state, Size size = {1280, 800}) {
   const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
-  json scene = render_json(view.scene({history, state, {1280, 800}, metrics}));
+  json scene = render_json(view.scene({history, state, size, metrics}));
   for (json& one : scene["provenance"]) {
     one.erase("origin");
     one.erase("line");
@@ -85,12 +85,12 @@ json drawn(const View& view, const FrameHistory& history, const ViewState& state
 class LiveViews : public ::testing::TestWithParam<Case> {};
 
 INSTANTIATE_TEST_SUITE_P(Models, LiveViews,
-                         ::testing::Values(Case{"tiny-granite-hybrid", {"state", "routing", "cache"}},
+                         ::testing::Values(Case{"tiny-granite-hybrid", {"state", "routing", "cache", "convolution"}},
                                            Case{"tiny-falcon-h1", {"state", "cache"}},
                                            Case{"tiny-qwen3-next", {"state", "routing", "cache"}},
-                                           Case{"tiny-lfm2-moe", {"routing", "cache"}}, Case{"tiny-mistral", {"cache"}},
-                                           Case{"tiny-ouro", {"loop", "cache"}}, Case{"tiny-huginn-exits", {"loop"}},
-                                           Case{"tiny-ttt-linear", {"fast"}}));
+                                           Case{"tiny-lfm2-moe", {"routing", "cache", "convolution"}},
+                                           Case{"tiny-mistral", {"cache"}}, Case{"tiny-ouro", {"loop", "cache"}},
+                                           Case{"tiny-huginn-exits", {"loop"}}, Case{"tiny-ttt-linear", {"fast"}}));
 
 TEST_P(LiveViews, AreTheSameLiveAndReplayedAndDifferFromPromptToPrompt) {
   const TemporaryFolder folder;
@@ -110,6 +110,16 @@ TEST_P(LiveViews, AreTheSameLiveAndReplayedAndDifferFromPromptToPrompt) {
     EXPECT_FALSE(live["tiles"].empty()) << name;
     EXPECT_LE(live["missing"].size(), 1u) << name << ": but for the token that was sampled and not fed";
     EXPECT_NE(live["tiles"], drawn(view, other.live, state)["tiles"]) << name;
+  }
+}
+
+TEST_P(LiveViews, DrawNumbersEvenInALowDock) {
+  const TemporaryFolder folder;
+  const OpenedModel opened = open_tiny(GetParam().model);
+  const Recorded one = record(opened, folder.file("one.orrery"), 7, GetParam(), {});
+  for (const char* name : GetParam().views) {
+    const json low = drawn(**find_view(name), one.live, {}, {480, 120});
+    EXPECT_FALSE(low["tiles"].empty() && low["series"].empty()) << name;
   }
 }
 
