@@ -4,12 +4,12 @@
 
 #include "app/commands/commands.h"
 #include "app/commands/console.h"
-#include "app/commands/fetch_command.h"
 #include "app/commands/model_options.h"
 #include "app/commands/picture.h"
 #include "app/commands/session_run.h"
 #include "app/commands/window_command.h"
-#include "app/library/installed_models.h"
+#include "app/example_prompt.h"
+#include "app/library/embedded_model.h"
 #include "app/prompt.h"
 #include "app/recorded_run.h"
 #include "app/session_scene.h"
@@ -19,20 +19,10 @@
 namespace orrery {
 namespace {
 
-constexpr const char* kDemoPrompt = "How does a rainbow form?";
 constexpr const char* kDemoSession = "demo.orrery";
 constexpr int64_t kDemoTokens = 96;
 // As in the window: exact rows of all heads for the first steps.
 constexpr int64_t kDemoPinnedSteps = 512;
-
-// The installed default model; fetched where it is missing.
-Result<std::filesystem::path> default_model() {
-  const KnownModel& known = known_models().front();
-  if (Result<std::filesystem::path> path = resolve_model(known.name)) return path;
-  say("fetching the default model, once");
-  ORRERY_ASSIGN_OR_RETURN(const FetchPlan plan, fetch_with_progress({.what = known.name}, false));
-  return plan.target;
-}
 
 // Only an earlier demo's session is replaced, never something else under that name.
 Result<void> remove_old_session() {
@@ -46,9 +36,9 @@ Result<void> remove_old_session() {
   return {};
 }
 
-Result<SessionRun> record_demo(const OpenedModel& opened, RunControl& control) {
-  Result<PreparedPrompt> prompt = prepare_prompt(PromptKind::kChat, kDemoPrompt, opened);
-  if (!prompt) prompt = prepare_prompt(PromptKind::kPrompt, kDemoPrompt, opened);
+Result<SessionRun> record_demo(const OpenedModel& opened, const std::string& text, RunControl& control) {
+  Result<PreparedPrompt> prompt = prepare_prompt(PromptKind::kChat, text, opened);
+  if (!prompt) prompt = prepare_prompt(PromptKind::kPrompt, text, opened);
   if (!prompt) return prompt.error();
   RunRequest request;
   request.prompt = prompt->tokens;
@@ -56,9 +46,9 @@ Result<SessionRun> record_demo(const OpenedModel& opened, RunControl& control) {
   request.schedule.pinned_steps = kDemoPinnedSteps;
   Generator generator(opened.model, opened.kv);
   request.batches = plan_batches(generator, static_cast<int64_t>(request.prompt.size()), request.schedule, {}, false);
-  say(std::string("prompt: ") + kDemoPrompt);
+  say("prompt: " + text);
   RunSinks sinks;
-  sinks.on_token = [](const Token&, const std::string& text) { print(printable(text)); };
+  sinks.on_token = [](const Token&, const std::string& written) { print(printable(written)); };
   Result<SessionRun> run =
       record_run(kDemoSession, opened, generator, prompt->record, std::move(request), false, sinks, control);
   print("\n");  // also after a text that ended early: the next line is not the model's
@@ -91,12 +81,10 @@ CommandResult run(const CommandContext& context) {
   const Options& options = context.options;
   catch_interrupts();
   ModelChoice choice = model_choice(options);
-  if (choice.model.empty()) {
-    ORRERY_ASSIGN_OR_RETURN(const std::filesystem::path path, default_model());
-    choice.model = path.string();
-  }
+  if (choice.model.empty()) choice.model = kEmbeddedModel;
+  const std::string prompt(example_prompt(choice.model));
   if (has_display() && context.desktop.available()) {
-    WindowOptions window{.file = choice.model, .prompt = kDemoPrompt, .generate = true};
+    WindowOptions window{.file = choice.model, .prompt = prompt, .generate = true};
     window.threads = std::max(choice.backend.threads, 0);
     if (options.has("--backend")) window.backend = choice.backend.name;
     return context.desktop.run_window(context.argc, context.argv, window);
@@ -106,7 +94,7 @@ CommandResult run(const CommandContext& context) {
   ORRERY_ASSIGN_OR_RETURN(const OpenedModel opened, open_chosen_model(choice));
   RunControl control;
   control.watch(&interrupted());
-  ORRERY_ASSIGN_OR_RETURN(const SessionRun run, record_demo(opened, control));
+  ORRERY_ASSIGN_OR_RETURN(const SessionRun run, record_demo(opened, prompt, control));
   if (run.status.failure) return *run.status.failure;
   say(std::string("recorded into ") + kDemoSession + ", " + bytes_text(run.status.n_bytes));
   if (run.result.reason == StopReason::kStopped)
@@ -122,10 +110,11 @@ const CommandSpec& demo_command() {
       .name = "demo",
       .summary = "Generates on the default model with every view open",
       .details =
-          "Fetches the default model where it is missing. Without a display it does the same job headless, in the "
+          "The model comes with the program; --model takes another. Without a display it does the same job headless, "
+          "in the "
           "current folder: demo.orrery, and demo-<view>.png for every view; a second demo replaces them.",
       .example = "  orrery demo",
-      .options = with_model_options({}, false),
+      .options = with_model_options({}, DefaultModel::kEmbedded),
       .run = run};
   return kSpec;
 }

@@ -384,7 +384,7 @@ const CommandSpec& export_command() {
             .value = "",
             .help = "Print axes, layers, unit, exactness as JSON; write nothing"},
            {.name = "--out", .value = "F.npy|csv|json", .help = "The file to write"}},
-          false),
+          DefaultModel::kRecorded),
       .run = run};
   return kSpec;
 }

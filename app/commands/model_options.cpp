@@ -6,15 +6,33 @@
 #include <iterator>
 
 #include "app/commands/console.h"
+#include "app/library/embedded_model.h"
 
 namespace orrery {
 
-std::vector<OptionSpec> with_model_options(std::vector<OptionSpec> more, bool model_required) {
+namespace {
+
+std::string_view model_help(DefaultModel default_model) {
+  switch (default_model) {
+    case DefaultModel::kNone:
+      break;
+    case DefaultModel::kEmbedded:
+      return "A GGUF file, a Hugging Face folder, or an installed model (default: orrery-hybrid, which comes with the "
+             "program)";
+    case DefaultModel::kRecorded:
+      return "A GGUF file, a Hugging Face folder, or an installed model (default: the one that was recorded)";
+  }
+  return "A GGUF file, a Hugging Face folder, or an installed model";
+}
+
+}  // namespace
+
+std::vector<OptionSpec> with_model_options(std::vector<OptionSpec> more, DefaultModel default_model) {
   std::vector<OptionSpec> options{
       {.name = "--model",
        .value = "M",
-       .help = "A GGUF file, a Hugging Face folder, or an installed model",
-       .required = model_required},
+       .help = model_help(default_model),
+       .required = default_model == DefaultModel::kNone},
       {.name = "--backend",
        .value = "B",
        .help = "What computes: cpu; cuda, the first NVIDIA device (it needs driver 580 or newer); cuda-emulated, the "
@@ -44,7 +62,8 @@ ModelChoice model_choice(const Options& options) {
   return choice;
 }
 
-Result<OpenedModel> open_chosen_model(const ModelChoice& choice) {
+Result<OpenedModel> open_chosen_model(ModelChoice choice) {
+  if (choice.model.empty()) choice.model = kEmbeddedModel;
   int shown = -1;
   Result<OpenedModel> opened = open_model(choice, [&](double share) {
     const int percent = static_cast<int>(std::floor(share * 100));

@@ -285,7 +285,6 @@ CommandResult check_usage(const Options& options) {
     }
   } else {
     if (prompts != 1) return usage_error("run", "takes one of --prompt, --chat, --tokens and --continue");
-    if (!options.has("--model")) return usage_error("run", "needs --model M");
     if (options.has("--run")) return usage_error("run", "--run goes with --continue");
   }
   if (options.has("--system") && !options.has("--chat")) return usage_error("run", "--system goes with --chat");
@@ -401,7 +400,7 @@ const CommandSpec& run_command() {
                 .name = "--json",
                 .value = "",
                 .help = "Prints one JSON object instead of streaming"}}),
-          false),
+          DefaultModel::kEmbedded),
       .run = run};
   return kSpec;
 }

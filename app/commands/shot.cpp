@@ -151,7 +151,7 @@ const CommandSpec& shot_command() {
             .help = "light, dark or projector (default light)",
             .choices = {"light", "dark", "projector"}},
            {.name = "--out", .value = "F.png|svg|json|csv|npy", .help = "The file to write", .required = true}},
-          false),
+          DefaultModel::kRecorded),
       .run = run};
   return kSpec;
 }

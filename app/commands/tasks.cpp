@@ -184,7 +184,6 @@ CommandResult run(const CommandContext& context) {
     }
     return 0;
   }
-  if (!options.has("--model")) return usage_error("tasks", "needs --model M, or --print");
   ModelChoice choice = model_choice(options);
   ORRERY_ASSIGN_OR_RETURN(choice.loop, loop_request(options));
   ORRERY_ASSIGN_OR_RETURN(const OpenedModel opened, open_chosen_model(choice));
@@ -219,8 +218,7 @@ const CommandSpec& tasks_command() {
           "prints how many answers are right, how deep the loop went for them, which experts each task and domain "
           "uses, and how far the gate's probabilities can be trusted. The same seed makes the same cases everywhere. "
           "--exit fixed marks it without early exits.",
-      .example =
-          "  orrery tasks --model FOLDER --task hops --cases 1000\n  orrery tasks --task recall --cases 3 --print",
+      .example = "  orrery tasks --task hops --cases 1000\n  orrery tasks --task recall --cases 3 --print",
       .options = with_model_options(
           with_loop_options(
               {{.kind = OptionSpec::Kind::kRepeated,
@@ -237,7 +235,7 @@ const CommandSpec& tasks_command() {
                 .value = "",
                 .help = "Print the cases' text, a line each, and read none"},
                {.kind = OptionSpec::Kind::kFlag, .name = "--json", .value = "", .help = "One JSON object on stdout"}}),
-          false),
+          DefaultModel::kEmbedded),
       .run = run};
   return kSpec;
 }

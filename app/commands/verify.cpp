@@ -124,7 +124,7 @@ const CommandSpec& verify_command() {
           {{.kind = Kind::kPositional, .name = "SESSION", .value = "", .help = "The session", .required = true},
            {.name = "--run", .value = "R", .help = "Which run (default: the last)", .type = OptionSpec::Type::kInteger},
            {.kind = Kind::kFlag, .name = "--json", .value = "", .help = "Prints one JSON object"}},
-          false),
+          DefaultModel::kRecorded),
       .run = run};
   return kSpec;
 }

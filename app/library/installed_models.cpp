@@ -4,6 +4,7 @@
 #include <map>
 #include <system_error>
 
+#include "app/library/embedded_model.h"
 #include "app/library/file_name.h"
 #include "app/library/folders.h"
 #include "app/library/known_models.h"
@@ -35,6 +36,10 @@ uint64_t bytes_in(const fs::path& folder) {
 
 InstalledModel describe(std::string name, const fs::path& path, uint64_t n_bytes) {
   InstalledModel model{std::move(name), path, n_bytes, {}, {}, {}};
+  if (model.name == kEmbeddedModel) {
+    model.licence = "Apache-2.0";
+    model.source = "the program itself";
+  }
   for (const KnownModel& known : known_models()) {
     if (path.filename() != known.file_name) continue;
     model.name = known.name;
@@ -152,11 +157,15 @@ Result<uint64_t> remove_model(std::string_view name, const fs::path& folder) {
 
 Result<std::vector<InstalledModel>> installed_models() {
   ORRERY_ASSIGN_OR_RETURN(const fs::path folder, models_folder());
+  // Where it cannot be put, the others are still worth naming; opening it says why.
+  static_cast<void>(unpack_embedded_model(folder));
   return installed_models(folder);
 }
 
 Result<fs::path> resolve_model(std::string_view name_or_path) {
   ORRERY_ASSIGN_OR_RETURN(const fs::path folder, models_folder());
+  std::error_code error;
+  if (name_or_path == kEmbeddedModel && !fs::exists(name_or_path, error)) return unpack_embedded_model(folder);
   return resolve_model(name_or_path, folder);
 }
 

@@ -34,7 +34,8 @@ Result<std::filesystem::path> resolve_model(std::string_view name_or_path, const
 // fetched, kIo.
 Result<uint64_t> remove_model(std::string_view name, const std::filesystem::path& folder);
 
-// The same in models_folder().
+// The same in models_folder(), where the model that comes with the program (embedded_model.h) is put first if it is
+// not there.
 Result<std::vector<InstalledModel>> installed_models();
 Result<std::filesystem::path> resolve_model(std::string_view name_or_path);
 

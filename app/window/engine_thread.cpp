@@ -192,7 +192,10 @@ void EngineThread::do_load(const ModelChoice& choice) {
     loaded.no_system = chat->no_system();
     loaded.default_system = chat->default_system();
   } else {
-    loaded.no_chat = chat.error().message;
+    // What is usual for a base model is no error, and the command line's advice does not help here.
+    loaded.no_chat = chat.error().code == ErrorCode::kNotFound
+                         ? "This model has no chat format: it goes on from the text as it stands."
+                         : chat.error().message;
   }
   post(std::move(loaded));
 }

@@ -37,7 +37,6 @@ constexpr std::chrono::milliseconds kInspectorEvery{100};  // numbers cannot be 
 constexpr std::chrono::milliseconds kStatusEvery{200};
 // Views of what a token goes through, one below the other; all others stand beside them.
 constexpr std::array<std::string_view, 4> kMixerViews{"attention", "state", "fast", "loop"};
-const char* const kExamplePrompt = "How does a rainbow form?";
 // Views that stand as a tab behind another, which is in front at first.
 constexpr std::array<std::pair<const char*, const char*>, 3> kTabs{
     {{"convolution", "state"}, {"mixing", "attention"}, {"lens", "output"}}};
@@ -64,7 +63,7 @@ MainWindow::MainWindow(const WindowOptions& options, QWidget* parent)
   build_status_bar();
   build_actions();
   connect_controller();
-  prompt_->set_text(options_.prompt.empty() ? QLatin1String(kExamplePrompt) : QString::fromStdString(options_.prompt));
+  if (!options_.prompt.empty()) prompt_->set_text(QString::fromStdString(options_.prompt));
 
   connect_frame();
   QSettings settings;

@@ -112,6 +112,7 @@ class MainWindow final : public QMainWindow {
   void draw_stale_views();
   void refresh_status();
   void refresh_page();
+  void offer_example(const OpenModel& model);
   void refresh_progress();
   void refresh_record_state();
   void refresh_overlay();
@@ -243,6 +244,7 @@ class MainWindow final : public QMainWindow {
   bool view_dirty_ = true;
   bool inspector_dirty_ = true;
   std::string prompt_model_;  // fingerprint of the model that the prompt is set up for
+  QString offered_example_;   // of it; empty: none yet
   bool generate_when_loaded_ = false;
   bool docks_arranged_ = false;
   bool has_own_sizes_ = false;  // the docks are as the user left them

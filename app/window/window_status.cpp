@@ -6,6 +6,7 @@
 #include <QStackedWidget>
 #include <QToolButton>
 
+#include "app/example_prompt.h"
 #include "app/window/appearance.h"
 #include "app/window/main_window.h"
 
@@ -56,6 +57,14 @@ QString rate_text(const SessionController& c) {
 
 }  // namespace
 
+// In the box until the user writes something there: another model may be asked another thing.
+void MainWindow::offer_example(const OpenModel& model) {
+  if (!prompt_->text().isEmpty() && prompt_->text() != offered_example_) return;
+  const std::string_view example = example_prompt(model.file->path());
+  offered_example_ = QString::fromUtf8(example.data(), static_cast<qsizetype>(example.size()));
+  prompt_->set_text(offered_example_);
+}
+
 void MainWindow::refresh_page() {
   const bool has_run = controller_.mode() != SessionController::Mode::kEmpty;
   const OpenModel* model = controller_.model();
@@ -70,6 +79,7 @@ void MainWindow::refresh_page() {
                           .no_chat = text(controller_.no_chat()),
                           .no_system = text(controller_.no_system()),
                           .default_system = text(controller_.default_system())});
+      offer_example(*model);
     }
     prompt_->set_state({.has_model = !controller_.loading_model(),
                         .running = controller_.running() || controller_.waiting_for_run(),

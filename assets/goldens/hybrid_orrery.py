@@ -4,13 +4,18 @@ a learned exit that freezes a token.
 The golden is an independent computation in float64 from the papers' equations, token by token.
 """
 
+import json
+import random
+import sys
+
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 import float64_reference as reference
 import hybrid_ttt
 import loop_reference
-from hybrid_goldens import Case, matrix, normal, uniform
+from hybrid_goldens import Case, matrix, normal, save_golden, uniform
 
 
 def mamba_sizes(config):
@@ -285,6 +290,21 @@ def make(case, assets):
     reference.make(case, assets, shapes_of, kept)
 
 
+def make_trained(case, assets):
+    """Of the model that comes with the program, over lines of its tasks."""
+    folder = assets / "models" / "orrery-hybrid"
+    weights = {name: w.double().numpy() for name, w in load_file(folder / "model.safetensors").items()}
+    config = json.loads((folder / "config.json").read_text()) | case.config
+    config["gate_width"] = len(weights["model.loop.gate.up_proj.weight"])
+    sys.path.insert(0, str(assets / "train"))
+    import tasks
+
+    tokens = tasks.lines(random.Random(case.seed), case.length).ids
+    model, logits = run(config, weights, tokens)
+    save_golden(assets, case.name, Kept(model, config).golden(tokens, logits, case.attention_steps))
+    print(f"{case.name}: T {len(tokens)}, depths {np.unique(model.depth, return_counts=True)}")
+
+
 RULES = hybrid_ttt.RULES + [(r"loop\.keep$", uniform(0.4, 0.9)), (r"loop\.inject$", uniform(0.2, 0.7)), (r"gate\.down_proj\.weight$", matrix(2.5)),
          (r"gate\.down_proj\.bias$", normal(-0.6, 0.1)), (r"experts\.", matrix(1.0))]
 USUAL = {"architectures": ["OrreryHybridForCausalLM"], "model_type": "orrery_hybrid", "torch_dtype": "float32"}
@@ -318,4 +338,7 @@ CASES = [
              "layer_types": ["ttt_linear", "mamba2", "ttt_linear", "mlp", "ttt_linear"], "loop_layers": [1, 4], "num_loops": 2,
              "ttt_num_heads": 3, "ttt_mini_batch_size": 5, "ttt_base_lr": 0.8, "ttt_rope_theta": 300.0,
              "intermediate_size": 15, "embedding_multiplier": 1.5}),
+    # Trained weights, with the exits that they ask for and without any.
+    Case("orrery-hybrid", make=make_trained, seed=6, length=96),
+    Case("orrery-hybrid-whole", make=make_trained, seed=6, length=96, config={"exit_threshold": 2.0}),
 ]

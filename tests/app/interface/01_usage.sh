@@ -13,7 +13,6 @@ done
 
 misused "an unknown option" run --model "$text" --prompt a --frobnicate
 misused "an option without its value" run --prompt a --model
-misused "run without a model" run --prompt a
 misused "run without a prompt" run --model "$text"
 misused "a number that is none" run --model "$text" --prompt a -n many
 misused "a temperature that is none" run --model "$text" --prompt a --temperature hot

@@ -29,6 +29,9 @@ json '$.text' >"$work/text"
 "$bin" run --model "$text" --prompt "The river" -n 12 --temperature 0 >"$work/streamed" 2>/dev/null
 check "the streamed text is the text" test "$(tr -d '\n' <"$work/streamed")" = "$(tr -d '\n' <"$work/text")"
 check "the text is whole UTF-8" iconv -f UTF-8 -t UTF-8 "$work/text" -o /dev/null
+succeeds "the model that comes with the program" run --prompt "recall:AqBwCe;B" -n 1 --temperature 0 --json
+equal "recalls what stood behind the letter" w "$(json '$.text')"
+check "and is installed from then on" sh -c "'$bin' models --json | grep -q orrery-hybrid"
 succeeds "--chat" run --model "$text" --chat "Hello" -n 4 --json
 has_keys "--chat" '$.text' '$.ids'
 succeeds "forced tokens of a model without tokenizer" run --model "$models/tiny-llama-a" --tokens 1,2,3 -n 4 --json

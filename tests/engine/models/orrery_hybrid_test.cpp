@@ -21,6 +21,12 @@ TEST_P(OrreryHybrid, MatchesTheReferenceInBatchesAndSteps) {
 
 INSTANTIATE_TEST_SUITE_P(All, OrreryHybrid, ::testing::ValuesIn(kGoldens), golden_test_name);
 
+TEST(OrreryHybridTrained, MatchesTheReferenceWithItsExitsAndWithout) {
+  expect_matches_golden(asset("models/orrery-hybrid"), asset("goldens/hybrids/orrery-hybrid"));
+  const ChangedFolder whole("orrery-hybrid", {{"exit_threshold", 2.0}});
+  expect_matches_golden(whole.path(), asset("goldens/hybrids/orrery-hybrid-whole"));
+}
+
 TEST(OrreryHybridSettings, ThoseThatCannotBeAreRefused) {
   const char* const model = "tiny-orrery-hybrid-exits";
   expect_refused(model, {{"layer_types", {"full_attention", "mamba2", "sliding_attention", "moe", "mamba3"}}},
