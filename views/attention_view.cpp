@@ -229,15 +229,19 @@ class AttentionPicture {
     const float lh = b_.label();
     const bool has_bar = area.height >= 170;
     const float foot = lh + 3 + (has_bar ? b_.scale_bar_height() + 4 : 0);
-    const Rect plot = area.inset(left_gutter(), heading_height(), 1, foot);
-    if (plot.width < 20 || plot.height < 20) return;
+    // In a low dock the map comes before its heading; the upper half of the topmost tick has its room.
+    const bool has_heading = area.height >= heading_height() + 20 + foot;
+    const Rect plot = area.inset(left_gutter(), has_heading ? heading_height() : lh / 2 + 1, 1, foot);
+    if (plot.width < 20 || plot.height < 14) return;
     const StepRange steps = visible_range(state_.steps, n_);
     const StepRange keys = visible_range(state_.keys, n_);
     map_ = attention_map(history_, now_, steps, keys, static_cast<int>(plot.height / kLeastCell),
                          static_cast<int>(plot.width / kLeastCell));
     plot_ = plot;
-    const float taken = pin_button({area.right() - 1, area.y + lh / 2}, area.width * 0.4f);
-    map_heading({area.x, area.y + lh / 2}, area.width - taken);
+    if (has_heading) {
+      const float taken = pin_button({area.right() - 1, area.y + lh / 2}, area.width * 0.4f);
+      map_heading({area.x, area.y + lh / 2}, area.width - taken);
+    }
 
     const int scale =
         b_.scene.add_scale({.low = 0, .high = std::max(1.0f, map_.highest), .transfer = Transfer::kSquareRoot});

@@ -13,6 +13,7 @@
 #include <QSettings>
 #include <QStackedWidget>
 #include <QStatusBar>
+#include <QToolBar>
 #include <QToolButton>
 #include <QVBoxLayout>
 #include <algorithm>
@@ -224,7 +225,11 @@ void MainWindow::size_docks() {
   const int middle = width() - library_width - inspector_width;
   resizeDocks({dock_of("library"), inspector_dock_}, {library_width, inspector_width}, Qt::Horizontal);
   const int mixers = std::max(middle * 62 / 100, std::min(middle * 70 / 100, 540));  // with overviews beside maps
-  const int bottom = height() * (height() < 900 ? 68 : 63) / 100;  // a low window keeps a few lines of text
+  // A few lines of text stay; without a model the views have the prompt's place as well.
+  const int text = std::clamp(height() * 16 / 100, 110, 220);
+  const int prompt = prompt_->isHidden() ? 0 : prompt_->sizeHint().height();
+  const int bars = menuWidget()->height() + findChild<QToolBar*>()->height() + statusBar()->height();
+  const int bottom = height() - bars - prompt - text;
   const int timeline = std::clamp(height() * 12 / 100, 84, 130);
   resizeDocks({dock_of("timeline")}, {timeline}, Qt::Vertical);
   share_height({"attention", "state", "fast", "loop"}, bottom - timeline);
@@ -251,7 +256,8 @@ void MainWindow::offer_views() {
     set_absent(one, one.view->unavailable(info));
     changed |= one.absent != was_absent;
   }
-  if (changed && !has_own_sizes_) size_docks();
+  // Once the layout knows of them: what a view leaves that goes would else be the text's.
+  if (changed) QTimer::singleShot(0, this, &MainWindow::share_room);
   for (const auto& [action, probe] : scalar_actions_) action->setEnabled(is_offered(*probe, info.config));
   keep_maximised();
 }
@@ -545,6 +551,25 @@ void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
 void MainWindow::dropEvent(QDropEvent* event) {
   const QList<QUrl> urls = event->mimeData()->urls();
   if (!urls.isEmpty() && urls.front().isLocalFile()) open_path(urls.front().toLocalFile());
+}
+
+// QMainWindow gives what a window grows by to the text in the middle: the docks have their share of it.
+void MainWindow::resizeEvent(QResizeEvent* event) {
+  QMainWindow::resizeEvent(event);
+  share_room();
+}
+
+void MainWindow::share_room() {
+  if (docks_arranged_ && !has_own_sizes_ && !is_maximised()) size_docks();
+}
+
+// Between the docks lies the window itself: who presses there sizes them.
+bool MainWindow::event(QEvent* event) {
+  if (event->type() == QEvent::MouseButtonPress && docks_arranged_) {
+    const auto* const press = static_cast<QMouseEvent*>(event);
+    if (childAt(press->position().toPoint()) == nullptr) has_own_sizes_ = true;
+  }
+  return QMainWindow::event(event);
 }
 
 // The run stops, its session is closed whole by the engine's destructor.

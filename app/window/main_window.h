@@ -78,6 +78,8 @@ class MainWindow final : public QMainWindow {
   void dropEvent(QDropEvent* event) override;
   void changeEvent(QEvent* event) override;
   void mousePressEvent(QMouseEvent* event) override;
+  void resizeEvent(QResizeEvent* event) override;
+  bool event(QEvent* event) override;
 
  private:
   static constexpr int kDockLayout = 4;  // counts up where docks come or go: a layout stored before is not taken up
@@ -100,6 +102,7 @@ class MainWindow final : public QMainWindow {
   QDockWidget* dock_of(const char* view) const;
   void arrange_docks();
   void size_docks();
+  void share_room();  // size_docks, where neither the user nor a preset has sized them
   void share_height(std::initializer_list<const char*> views, int height);
   void offer_views();  // only those that the model of the run has; the others say why
   void set_absent(ViewCanvas& view, const std::optional<std::string>& why);
@@ -247,7 +250,7 @@ class MainWindow final : public QMainWindow {
   QString offered_example_;   // of it; empty: none yet
   bool generate_when_loaded_ = false;
   bool docks_arranged_ = false;
-  bool has_own_sizes_ = false;  // the docks are as the user left them
+  bool has_own_sizes_ = false;  // the docks are as the user or a preset has put them: they keep their sizes
   std::chrono::steady_clock::time_point inspector_at_{};
   std::chrono::steady_clock::time_point status_at_{};
   std::chrono::steady_clock::time_point active_at_{};

@@ -99,6 +99,7 @@ void MainWindow::apply_preset(LayoutPreset preset) {
   size_docks();
   hide_absent();
   const bool teaching = preset == LayoutPreset::kTeaching;
+  has_own_sizes_ = teaching;
   for (const char* name : {"library", "runs", "notes", "inspector"}) dock(name)->setVisible(!teaching);
   dock("library")->raise();
   if (teaching) return teach();

@@ -69,7 +69,9 @@ void MainWindow::refresh_page() {
   const bool has_run = controller_.mode() != SessionController::Mode::kEmpty;
   const OpenModel* model = controller_.model();
   const QString name = model ? model_title(*model) : QString();
+  const bool had_prompt = !prompt_->isHidden();
   prompt_->setVisible(model != nullptr);
+  if (had_prompt != (model != nullptr)) QTimer::singleShot(0, this, &MainWindow::share_room);
   if (model) {
     if (model->fingerprint != prompt_model_) {
       prompt_model_ = model->fingerprint;
@@ -92,6 +94,7 @@ void MainWindow::refresh_page() {
   }
   const bool had_run = pages_->currentIndex() == 1;
   if (has_run && !had_run) {
+    start_page_->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Ignored);  // the text may be lower than that page
     pages_->setCurrentIndex(1);
     arrange_docks();
     view_dirty_ = true;
