@@ -55,4 +55,3 @@ refuses "--continue of nothing" 'nowhere' run --continue "$work/nowhere.orrery" 
 refuses "--continue of a run that is not there" '42' run --continue "$c" --run 42
 misused "--continue with a prompt" run --continue "$c" --prompt "Hello"
 misused "--run without --continue" run --model "$text" --run 1 --chat a
-misused "no model" run --prompt a
