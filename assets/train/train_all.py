@@ -2,8 +2,8 @@
 python train_all.py --out DIR [VARIANT...]. What is done already is not done again.
 
 A sibling first tries three learning rates for 400 steps and goes on with the one of the least loss, for as many steps as
-the full model took; the full model's own rate was found by hand. Two of it side by side, with different VARIANTs, use two
-cores.
+the full model took. The full model's own rate was found by hand, and so was that of the one with fast weights, which is
+trained for other tasks. Two of it side by side, with different VARIANTs, use two cores.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main():
     for variant in args.variants:
         trained = args.out / variant
         if not (trained / "weights.pt").exists():
-            rate = 1.0 if variant == "full" else best_rate(variant, args.out)
+            rate = 1.0 if variant in ("full", "fast_weights") else best_rate(variant, args.out)
             call("train.py", variant, "--out", trained, "--lr", rate)
         call("export.py", variant, trained, args.out / "models" / variant)
         call("marks.py", variant, trained)
