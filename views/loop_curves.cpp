@@ -124,6 +124,8 @@ void LoopCurves::threshold(const Rect& plot, double high, double value, const st
   const float lh = b_.label();
   if (plot.height < 4 * lh) return;
   const float middle = y - lh / 2 - 1 > plot.y + lh / 2 ? y - lh / 2 - 1 : y + lh / 2 + 1;
+  const float width = std::min(b_.width(name, TextSize::kLabel), plot.width / 2);
+  b_.box({plot.right() - width - 5, middle - lh / 2, width + 4, lh}, Paint::of(ColourRole::kGround, 0.8f));
   b_.label({plot.right() - 3, middle}, name, plot.width / 2, Align::kRight, paint, TextRole::kValue);
 }
 

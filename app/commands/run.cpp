@@ -211,10 +211,15 @@ nlohmann::json result_json(const Plan& plan, const Outcome& outcome) {
 
 void say_turn(size_t n_read, const RunResult& result) {
   char buffer[160];
-  std::snprintf(buffer, sizeof(buffer), "%zu tokens read at %.0f tokens/s, %zu written at %.1f tokens/s; ended: %s",
-                n_read, rate(static_cast<int64_t>(n_read), result.prefill_s), result.ids.size(),
-                rate(result.n_decoded, result.decode_s), std::string(stop_reason_name(result.reason)).c_str());
-  say(buffer);
+  std::snprintf(buffer, sizeof(buffer), "%zu tokens read at %.0f tokens/s, %zu written", n_read,
+                rate(static_cast<int64_t>(n_read), result.prefill_s), result.ids.size());
+  std::string text = buffer;
+  // The first token comes with the prompt's last step.
+  if (result.n_decoded > 0) {
+    std::snprintf(buffer, sizeof(buffer), " at %.1f tokens/s", rate(result.n_decoded, result.decode_s));
+    text += buffer;
+  }
+  say(text + "; ended: " + std::string(stop_reason_name(result.reason)));
 }
 
 void say_recording(const Plan& plan, const Outcome& outcome) {
