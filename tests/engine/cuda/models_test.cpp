@@ -67,6 +67,7 @@ constexpr Golden kGoldens[] = {
     {"tiny-ouro-b", "hybrids/tiny-ouro-b"},
     {"tiny-orrery-hybrid", "hybrids/tiny-orrery-hybrid"},
     {"tiny-orrery-hybrid-exits", "hybrids/tiny-orrery-hybrid-exits"},
+    {"tiny-orrery-hybrid-fast", "hybrids/tiny-orrery-hybrid-fast"},
 };
 
 class CudaModels : public CudaOperation {
