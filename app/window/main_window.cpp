@@ -13,6 +13,7 @@
 #include <QSettings>
 #include <QStackedWidget>
 #include <QStatusBar>
+#include <QStyle>
 #include <QToolBar>
 #include <QToolButton>
 #include <QVBoxLayout>
@@ -226,7 +227,7 @@ void MainWindow::size_docks() {
   resizeDocks({dock_of("library"), inspector_dock_}, {library_width, inspector_width}, Qt::Horizontal);
   const int mixers = std::max(middle * 62 / 100, std::min(middle * 70 / 100, 540));  // with overviews beside maps
   // A few lines of text stay; without a model the views have the prompt's place as well.
-  const int text = std::clamp(height() * 16 / 100, 110, 220);
+  const int text = std::clamp(height() * 14 / 100, 100, 220);
   const int prompt = prompt_->isHidden() ? 0 : prompt_->sizeHint().height();
   const int bars = menuWidget()->height() + findChild<QToolBar*>()->height() + statusBar()->height();
   const int bottom = height() - bars - prompt - text;
@@ -237,14 +238,20 @@ void MainWindow::size_docks() {
   resizeDocks({dock_of("attention"), dock_of("output")}, {mixers, middle - mixers}, Qt::Horizontal);
 }
 
-// Those of a column that are there, alike.
+// Those of a column that are there, alike. Their edges and tabs take of the height, too.
 void MainWindow::share_height(std::initializer_list<const char*> views, int height) {
+  const int edge = style()->pixelMetric(QStyle::PM_DockWidgetSeparatorExtent, nullptr, this);
+  const int tabs = fontMetrics().height() + 12;
   QList<QDockWidget*> docks;
   for (const char* view : views) {
-    if (!dock_of(view)->isHidden()) docks.append(dock_of(view));
+    QDockWidget* const dock = dock_of(view);
+    if (dock->isHidden()) continue;
+    docks.append(dock);
+    height -= edge;
+    if (!tabifiedDockWidgets(dock).isEmpty()) height -= tabs;
   }
-  if (!docks.isEmpty())
-    resizeDocks(docks, QList<int>(docks.size(), height / static_cast<int>(docks.size())), Qt::Vertical);
+  if (docks.isEmpty()) return;
+  resizeDocks(docks, QList<int>(docks.size(), std::max(height, 0) / static_cast<int>(docks.size())), Qt::Vertical);
 }
 
 void MainWindow::offer_views() {

@@ -455,6 +455,21 @@ TEST_F(MainWindowTest, TheWindowGoesOnWhileTheEngineIsHeldUp) {
   EXPECT_TRUE(wait_for_end());
 }
 
+TEST_F(MainWindowTest, TheViewsHaveTheirShareOfTheWindowsHeight) {
+  open_tiny_model();
+  generate(20);
+  ASSERT_TRUE(wait_for_end());
+  const auto height_of = [&](const char* view) { return window_->canvas(view)->height(); };
+  window_->resize(1280, 800);
+  // A few lines of text; what is left is the views'.
+  ASSERT_TRUE(wait_until([&] { return height_of("text") > 80 && height_of("text") < 800 / 4; })) << height_of("text");
+  const int before = height_of("attention");
+  EXPECT_GT(before, 80);
+  window_->resize(1280, 1000);
+  ASSERT_TRUE(wait_until([&] { return height_of("attention") > before + 60; })) << height_of("attention");
+  EXPECT_LT(height_of("text"), 1000 / 4);
+}
+
 TEST_F(MainWindowTest, WhatTheScreenDroppedIsFetchedFromTheRecording) {
   open_tiny_model();
   GenerateRequest request;
