@@ -70,8 +70,8 @@ Tally with_label(const TaskMarks& marks, std::string_view name) {
 // The marks of its card, on fewer cases: 64 of each task.
 class EmbeddedModelMarks : public ::testing::Test {
  protected:
-  static MarksReport marks_of(std::string_view task) {
-    const OpenedModel opened = testing::open_tiny("orrery-hybrid");
+  static MarksReport marks_of(std::string_view task, const std::string& model = "orrery-hybrid") {
+    const OpenedModel opened = testing::open_tiny(model);
     const Task* const one = find_task(task).value();
     Result<MarksReport> report =
         mark(opened, nullptr, {.tasks = {one}, .n_cases = 64, .seed = 2026}, [](int64_t, int64_t) { return true; });
@@ -86,6 +86,13 @@ TEST_F(EmbeddedModelMarks, RecallsAndCopies) {
     EXPECT_GT(report.tasks.front().all.n_answers, 800) << task;
     EXPECT_GE(report.tasks.front().all.accuracy(), 0.99) << task;
   }
+}
+
+// No attention of it reaches so far back: what it recalls, its inner weights have learned while it read.
+TEST_F(EmbeddedModelMarks, ASiblingRecallsByFastWeights) {
+  const MarksReport report = marks_of("recall", "orrery-hybrid-fast-weights");
+  EXPECT_GE(with_label(report.tasks.front(), "16 pairs").accuracy(), 0.98);
+  EXPECT_GE(with_label(report.tasks.front(), "32 pairs").accuracy(), 0.95);
 }
 
 TEST_F(EmbeddedModelMarks, ThinksAsDeepAsTheHopsAreMany) {
