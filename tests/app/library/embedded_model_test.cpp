@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 
-#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <string>
 
 #include "app/library/installed_models.h"
 #include "app/tasks/task_marks.h"

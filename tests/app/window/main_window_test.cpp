@@ -90,6 +90,16 @@ class MainWindowTest : public testing::WindowTest {
     }
     start(std::move(request));
   }
+  // Returns once the run is held up.
+  void generate_held(int64_t n_new_tokens, const HeldEngine& engine) {
+    GenerateRequest request;
+    request.text = "Once";
+    request.n_new_tokens = n_new_tokens;
+    request.sampler.temperature = 0;
+    request.after_token = engine.after_token();
+    controller().generate(std::move(request));
+    ASSERT_TRUE(wait_until([&] { return engine.held(); }));
+  }
   bool wait_for_end() {
     return wait_until([this] { return !controller().running() && !controller().waiting_for_run(); });
   }
@@ -318,13 +328,7 @@ TEST_F(MainWindowTest, ClosedWhileRunningLeavesAWholeSessionThatReplays) {
 TEST_F(MainWindowTest, SavesUnderANameWhenTheRunEnds) {
   open_tiny_model();
   HeldEngine engine(12);
-  GenerateRequest request;
-  request.text = "Once";
-  request.n_new_tokens = 60;
-  request.sampler.temperature = 0;
-  request.after_token = engine.after_token();
-  controller().generate(std::move(request));
-  ASSERT_TRUE(wait_until([&] { return engine.held(); }));
+  generate_held(60, engine);
   controller().save_as(file("kept.orrery"));
   EXPECT_FALSE(std::filesystem::exists(file("kept.orrery"))) << "not while it is being written";
   engine.release();
@@ -429,13 +433,7 @@ TEST_F(MainWindowTest, TheEngineGoesOnWhileTheWindowIsHeldUp) {
 TEST_F(MainWindowTest, TheWindowGoesOnWhileTheEngineIsHeldUp) {
   open_tiny_model();
   HeldEngine engine(24);
-  GenerateRequest request;
-  request.text = "Once";
-  request.n_new_tokens = 400;
-  request.sampler.temperature = 0;
-  request.after_token = engine.after_token();
-  controller().generate(std::move(request));
-  ASSERT_TRUE(wait_until([&] { return engine.held(); }));
+  generate_held(400, engine);
   run_events_for(100);
   const int64_t passes = controller().engine().n_passes();
   const int64_t ticks = window_->n_ticks();
