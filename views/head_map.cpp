@@ -196,23 +196,32 @@ class MapBuilder {
       const auto n = static_cast<size_t>(places_[i].n);
       const float* const first = values.data() + places_[i].first;
       weights_[i] += weight;
-      // One sum tells whether any is missing: of something and nothing it is nothing.
-      float all = 0;
-      for (size_t head = 0; head < n; ++head) all += 0.0f * first[head * static_cast<size_t>(stride)];
-      if (n == n_heads && !std::isnan(all)) {
-        double* const sums = sums_.data() + at;
-        for (size_t head = 0; head < n; ++head) {
-          sums[head] += weight * static_cast<double>(first[head * static_cast<size_t>(stride)]);
-        }
-      } else {
-        lost_.resize(sums_.size(), 0);
-        for (size_t head = 0; head < n_heads; ++head) {
-          const float value = head < n ? first[head * static_cast<size_t>(stride)] : kNan;
-          (std::isnan(value) ? lost_ : sums_)[at + head] +=
-              std::isnan(value) ? weight : weight * static_cast<double>(value);
-        }
-      }
+      const bool complete = n == n_heads && (stride == 1 ? add_heads<1>(first, n, weight, at)
+                                                         : add_heads<0>(first, n, weight, at, stride));
+      if (!complete) add_known_heads(first, n, n_heads, weight, at, stride);
       at += n_heads;
+    }
+  }
+
+  // Adds n heads from sum `at` on, unless one is missing, which it returns. kStride: known where compilers are to make
+  // vectors of it, else 0.
+  template <int64_t kStride>
+  bool add_heads(const float* first, size_t n, double weight, size_t at, int64_t stride = kStride) {
+    const auto step = static_cast<size_t>(kStride > 0 ? kStride : stride);
+    int n_missing = 0;
+    for (size_t head = 0; head < n; ++head) n_missing += std::isnan(first[head * step]) ? 1 : 0;
+    if (n_missing > 0) return false;
+    double* const sums = sums_.data() + at;
+    for (size_t head = 0; head < n; ++head) sums[head] += weight * static_cast<double>(first[head * step]);
+    return true;
+  }
+
+  void add_known_heads(const float* first, size_t n, size_t n_heads, double weight, size_t at, int64_t stride) {
+    lost_.resize(sums_.size(), 0);
+    for (size_t head = 0; head < n_heads; ++head) {
+      const float value = head < n ? first[head * static_cast<size_t>(stride)] : kNan;
+      (std::isnan(value) ? lost_ : sums_)[at + head] +=
+          std::isnan(value) ? weight : weight * static_cast<double>(value);
     }
   }
 
