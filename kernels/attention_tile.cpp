@@ -1,6 +1,6 @@
-// One tile of attention in three passes over its pages: scores, softmax with statistics, weighted values.
+// The three steps of a tile of attention: scores, softmax with statistics, weighted values.
 //
-// A tile's "queries" are its (row, head) pairs. Scores: lanes are dimensions of the head, 4 keys by up to 4 queries at
+// Scores: lanes are dimensions of the head, 4 keys by up to 4 queries at
 // a time. Values: lanes are dimensions, keys in order. Each query's arithmetic is the same alone and among others, so a
 // prefill gives what one-token steps give, bit for bit.
 #include "kernels/attention_tile.h"
@@ -12,7 +12,7 @@
 #define HWY_TARGET_INCLUDE "kernels/attention_tile.cpp"
 #include <hwy/foreach_target.h>
 // Highway after foreach_target.
-#include <hwy/aligned_allocator.h>
+#include <hwy/cache_control.h>
 
 #include "kernels/attention_stats-inl.h"
 
@@ -22,8 +22,15 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats, const AttentionTile& tile) {
-  if (tile.head_begin > 0) return;  // the reference takes all heads of its rows at once
+// All in one step, by the reference.
+void begin_simd(const AttentionArgs&, const AttentionTile& tile, AttentionTileWork& work) { work.tile = tile; }
+void scores_simd(const AttentionArgs&, int64_t, int64_t, AttentionTileWork&) {}
+void values_simd(const AttentionArgs&, int64_t, int64_t, AttentionTileWork&) {}
+
+void weights_simd(const AttentionArgs& args, const AttentionStats& stats, int64_t begin, int64_t,
+                  AttentionTileWork& work) {
+  const AttentionTile& tile = work.tile;
+  if (begin > 0 || tile.head_begin > 0) return;  // the reference takes all heads of its rows at once
   AttentionArgs part = args;
   const int64_t n = tile.row_end - tile.row_begin;
   part.q = args.q.rows(tile.row_begin, n);
@@ -48,44 +55,23 @@ HWY_INLINE VF load_element(const hwy::float16_t* at) {
 
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// An aligned buffer that grows and is kept.
-class Buffer {
- public:
-  float* at_least(int64_t n) {
-    if (n > size_) {
-      data_ = hwy::AllocateAligned<float>(static_cast<size_t>(n));
-      size_ = n;
-    }
-    return data_.get();
-  }
-
- private:
-  hwy::AlignedFreeUniquePtr<float[]> data_;
-  int64_t size_ = 0;
-};
-
-struct Query {
-  int64_t row = 0;
-  int32_t head = 0;
-  int64_t key_begin = 0, key_end = 0;
-};
-
-// Per thread.
-struct TileScratch {
-  Buffer q;        // [n_queries, padded d_head_k] scaled, zeros beyond the head
-  Buffer weights;  // [n_queries, n_keys] scores, then weights; n_keys from the tile's first page to its last
-  Buffer out;      // [n_queries, padded d_head_v]
-  Buffer page;     // [64, padded d_head] one page of one head as f32
-  std::vector<Query> queries;
-  std::vector<TopEntry> entries;
-};
+using Query = AttentionTileWork::Query;
 
 // One page of keys or values of one head, as floats of type T, rows `stride` apart, readable in whole vectors.
 template <typename T>
 struct PageView {
   const T* data;
   int64_t stride;
+  const T* next = nullptr;  // where the next page's begins, if that is to be fetched meanwhile
 };
+
+// Fetches the numbers [0, n) of row `key` of the next page: the processor's own prefetching ends with a page of memory.
+template <typename T>
+HWY_INLINE void fetch_next(const PageView<T>& page, int64_t key, int64_t n) {
+  if (page.next == nullptr) return;
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < n; i += kLine) hwy::Prefetch(page.next + key * page.stride + i);
+}
 
 // Sums of a, b, c, e across lanes, in this order.
 HWY_INLINE void store_four_sums(VF a, VF b, VF c, VF e, float* HWY_RESTRICT out) {
@@ -118,6 +104,7 @@ HWY_INLINE void score_page(const float* HWY_RESTRICT q, int64_t d_padded, PageVi
   const DF df;
   for (int64_t key = 0; key < kKvPageTokens; key += kKeysAtOnce) {
     const T* k = keys.data + key * keys.stride;
+    for (int64_t j = 0; j < kKeysAtOnce; ++j) fetch_next(keys, key + j, d_padded);
     VF sums[kQueries][kKeysAtOnce];
     for (auto& row : sums) {
       for (VF& sum : row) sum = hn::Zero(df);
@@ -240,6 +227,7 @@ HWY_INLINE void add_values(const float* HWY_RESTRICT weights, int64_t weights_st
     for (int64_t c = 0; c < kChunks; ++c) sums[query][c] = hn::Load(df, out + query * out_stride + c * kLanes);
   }
   for (int64_t key = begin; key < end; ++key) {
+    fetch_next(values, key, kChunks * kLanes);
     VF elements[kChunks];
     for (int64_t c = 0; c < kChunks; ++c) elements[c] = load_element(values.data + key * values.stride + c * kLanes);
     for (int64_t query = 0; query < kQueries; ++query) {
@@ -252,26 +240,29 @@ HWY_INLINE void add_values(const float* HWY_RESTRICT weights, int64_t weights_st
   }
 }
 
+// As many dimensions at once as there are left.
 template <int64_t kQueries, typename T>
 void add_values_all(const float* weights, int64_t weights_stride, PageView<T> values, int64_t begin, int64_t end,
-                    float* out, int64_t out_stride) {
+                    float* out, int64_t out_stride, int64_t n_dims) {
   if (begin >= end) return;
   int64_t i = 0;
-  for (; i + kChunksAtOnce * kLanes <= out_stride; i += kChunksAtOnce * kLanes) {
-    const PageView<T> part{values.data + i, values.stride};
-    add_values<kQueries, kChunksAtOnce>(weights, weights_stride, part, begin, end, out + i, out_stride);
-  }
-  for (; i < out_stride; i += kLanes) {
-    const PageView<T> part{values.data + i, values.stride};
-    add_values<kQueries, 1>(weights, weights_stride, part, begin, end, out + i, out_stride);
-  }
+  const auto add = [&]<int64_t kChunks>() HWY_ATTR {
+    for (; i + kChunks * kLanes <= n_dims; i += kChunks * kLanes) {
+      const PageView<T> part{values.data + i, values.stride, values.next == nullptr ? nullptr : values.next + i};
+      add_values<kQueries, kChunks>(weights, weights_stride, part, begin, end, out + i, out_stride);
+    }
+  };
+  add.template operator()<kChunksAtOnce>();
+  add.template operator()<2>();
+  add.template operator()<1>();
 }
 
-// A page's values to the sums of n <= kQueriesAtOnce queries; first_key: of the page. Keys that all of the queries see
-// go together; the others, at the ends, query by query: an unseen value may be anything and is never touched.
+// n_dims of a page's values to the sums of n <= kQueriesAtOnce queries; first_key: of the page. Keys that all of the
+// queries see go together; the others, at the ends, query by query: an unseen value may be anything and is never
+// touched.
 template <typename T>
 void add_page(std::span<const Query> queries, const float* weights, int64_t stride, PageView<T> values,
-              int64_t first_key, float* out, int64_t d_padded) {
+              int64_t first_key, float* out, int64_t out_stride, int64_t n_dims) {
   int64_t begin = 0, end = kKvPageTokens;
   for (const Query& query : queries) {
     begin = std::max(begin, query.key_begin - first_key);
@@ -283,113 +274,132 @@ void add_page(std::span<const Query> queries, const float* weights, int64_t stri
       const int64_t first = std::max(from, queries[i].key_begin - first_key);
       const int64_t last = std::min(to, queries[i].key_end - first_key);
       const int64_t n = static_cast<int64_t>(i);
-      add_values_all<1>(weights + n * stride, stride, values, first, last, out + n * d_padded, d_padded);
+      add_values_all<1>(weights + n * stride, stride, values, first, last, out + n * out_stride, out_stride, n_dims);
     }
   };
   alone(0, begin);
   switch (queries.size()) {
     case 1:
-      add_values_all<1>(weights, stride, values, begin, end, out, d_padded);
+      add_values_all<1>(weights, stride, values, begin, end, out, out_stride, n_dims);
       break;
     case 2:
-      add_values_all<2>(weights, stride, values, begin, end, out, d_padded);
+      add_values_all<2>(weights, stride, values, begin, end, out, out_stride, n_dims);
       break;
     case 3:
-      add_values_all<3>(weights, stride, values, begin, end, out, d_padded);
+      add_values_all<3>(weights, stride, values, begin, end, out, out_stride, n_dims);
       break;
     default:
-      add_values_all<4>(weights, stride, values, begin, end, out, d_padded);
+      add_values_all<4>(weights, stride, values, begin, end, out, out_stride, n_dims);
       break;
   }
   alone(end, kKvPageTokens);
 }
 
-// One page of one head, rows `stride` apart, as padded f32 rows.
-PageView<float> unpack_page(const std::byte* page, DType dtype, int64_t d_head, int64_t stride, int64_t d_padded,
-                            Buffer& buffer) {
+// One page of one head, n numbers of rows `stride` apart, as padded f32 rows.
+PageView<float> unpack_page(const std::byte* page, DType dtype, int64_t n, int64_t stride, int64_t padded,
+                            AttentionBuffer& buffer) {
   const DF df;
-  float* out = buffer.at_least(kKvPageTokens * d_padded);
-  for (int64_t key = 0; key < kKvPageTokens; ++key, out += d_padded) {
+  float* out = buffer.at_least(kKvPageTokens * padded);
+  for (int64_t key = 0; key < kKvPageTokens; ++key, out += padded) {
     int64_t i = 0;
     const auto* halves = reinterpret_cast<const hwy::float16_t*>(page) + key * stride;
     const auto* floats = reinterpret_cast<const float*>(page) + key * stride;
-    for (; i + kLanes <= d_head; i += kLanes) {
+    for (; i + kLanes <= n; i += kLanes) {
       hn::Store(dtype == DType::kF16 ? load_element(halves + i) : load_element(floats + i), df, out + i);
     }
-    for (; i < d_head; ++i) out[i] = dtype == DType::kF16 ? f16_to_f32(halves[i].bits) : floats[i];
-    for (; i < d_padded; ++i) out[i] = 0.0f;
+    for (; i < n; ++i) out[i] = dtype == DType::kF16 ? f16_to_f32(halves[i].bits) : floats[i];
+    for (; i < padded; ++i) out[i] = 0.0f;
   }
-  return {buffer.at_least(0), d_padded};
+  return {buffer.data(), padded};
 }
 
-// Calls use(PageView) with the page of a kv head, whose rows are `stride` apart, in the stored type where whole vectors
-// can be read and few queries share it, else as f32 (exact, so the results are the same).
+// Numbers [begin, end) of the rows of a page, which are `stride` apart.
+struct PagePart {
+  const std::byte* page = nullptr;
+  const std::byte* next = nullptr;  // page, if any
+  int64_t begin = 0, end = 0;
+  int64_t stride = 0;
+};
+
+// Calls use(PageView) with that part of a kv head's rows, in the stored type where whole vectors can be read and few
+// queries share it, else as f32 (exact, so the results are the same).
 template <typename Use>
-HWY_INLINE void with_page(const AttentionArgs& args, const std::byte* page, int32_t kv_head, int64_t d_head,
-                          int64_t stride, int64_t n_queries, Buffer& buffer, const Use& use) {
-  const int64_t d_padded = round_up(d_head, kLanes);
-  const std::byte* head =
-      page + static_cast<size_t>(kv_head * kKvPageTokens * stride) * dtype_info(args.kv_dtype).block_bytes;
-  if (d_padded == d_head && args.kv_dtype == DType::kF32) {
-    use(PageView<float>{reinterpret_cast<const float*>(head), stride});
-  } else if (d_padded == d_head && n_queries <= kQueriesAtOnce) {
-    use(PageView<hwy::float16_t>{reinterpret_cast<const hwy::float16_t*>(head), stride});
+HWY_INLINE void with_page(const AttentionArgs& args, const PagePart& part, int32_t kv_head, int64_t n_queries,
+                          const Use& use) {
+  thread_local AttentionBuffer unpacked;
+  const int64_t n = part.end - part.begin, padded = round_up(n, kLanes);
+  const size_t before =
+      static_cast<size_t>(kv_head * kKvPageTokens * part.stride + part.begin) * dtype_info(args.kv_dtype).block_bytes;
+  const std::byte* const first = part.page + before;
+  const std::byte* const next = part.next == nullptr ? nullptr : part.next + before;
+  const auto view = [&]<typename T>(T) {
+    return PageView<T>{reinterpret_cast<const T*>(first), part.stride, reinterpret_cast<const T*>(next)};
+  };
+  if (padded == n && args.kv_dtype == DType::kF32) {
+    use(view(float{}));
+  } else if (padded == n && n_queries <= kQueriesAtOnce) {
+    use(view(hwy::float16_t{}));
   } else {
-    use(unpack_page(head, args.kv_dtype, d_head, stride, d_padded, buffer));
+    use(unpack_page(first, args.kv_dtype, n, part.stride, padded, unpacked));
   }
 }
 
-void collect_queries(const AttentionArgs& args, const AttentionTile& tile, int64_t d_padded, TileScratch& scratch) {
-  scratch.queries.clear();
+const KvPages& pages_of(const AttentionArgs& args, const AttentionTile& tile) {
+  return args.sequences[static_cast<size_t>(args.rows[static_cast<size_t>(tile.row_begin)].sequence)];
+}
+
+void begin_simd(const AttentionArgs& args, const AttentionTile& tile, AttentionTileWork& work) {
+  const int64_t k_padded = round_up(args.d_head_k, kLanes);
+  work.tile = tile;
+  work.queries.clear();
+  int64_t key_begin = args.rows[static_cast<size_t>(tile.row_begin)].key_begin, key_end = 0;
   for (int64_t row = tile.row_begin; row < tile.row_end; ++row) {
     const AttentionRow& seen = args.rows[static_cast<size_t>(row)];
+    key_begin = std::min(key_begin, seen.key_begin);
+    key_end = std::max(key_end, seen.key_end);
     for (int32_t head = tile.head_begin; head < tile.head_end; ++head) {
-      scratch.queries.push_back({row, head, seen.key_begin, seen.key_end});
+      work.queries.push_back({row, head, seen.key_begin, seen.key_end});
     }
   }
-  float* q = scratch.q.at_least(static_cast<int64_t>(scratch.queries.size()) * d_padded);
-  for (const Query& query : scratch.queries) {
+  work.page_begin = key_begin / kKvPageTokens;
+  work.page_end = round_up(key_end, kKvPageTokens) / kKvPageTokens;
+  float* q = work.q.at_least(tile.n_queries() * k_padded);
+  for (const Query& query : work.queries) {
     const float* from = args.q.row(query.row) + int64_t{query.head} * args.d_head_k;
-    for (int64_t i = 0; i < d_padded; ++i) q[i] = i < args.d_head_k ? from[i] * args.scale : 0.0f;
-    q += d_padded;
+    for (int64_t i = 0; i < k_padded; ++i) q[i] = i < args.d_head_k ? from[i] * args.scale : 0.0f;
+    q += k_padded;
+  }
+  work.weights.at_least(tile.n_queries() * work.n_keys());
+  work.out.at_least(tile.n_queries() * round_up(args.d_head_v, kLanes));
+}
+
+void scores_simd(const AttentionArgs& args, int64_t begin, int64_t end, AttentionTileWork& work) {
+  const int64_t k_padded = round_up(args.d_head_k, kLanes);
+  const int64_t n_queries = work.tile.n_queries(), n_keys = work.n_keys();
+  const KvPages& pages = pages_of(args, work.tile);
+  for (int64_t page = begin; page < end; ++page) {
+    const PagePart all{pages.keys_of(page), page + 1 < end ? pages.keys_of(page + 1) : nullptr, 0, args.d_head_k,
+                       args.d_head_k};
+    float* const scores = work.weights.data() + page * kKvPageTokens - work.first_key();
+    with_page(args, all, work.tile.kv_head, n_queries,
+              [&](auto keys) HWY_ATTR { score_page_all(n_queries, work.q.data(), k_padded, keys, scores, n_keys); });
   }
 }
 
-void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats, const AttentionTile& tile) {
-  thread_local TileScratch scratch;
-  const int64_t k_padded = round_up(args.d_head_k, kLanes), v_padded = round_up(args.d_head_v, kLanes);
-  collect_queries(args, tile, k_padded, scratch);
-  const std::span<const Query> queries = scratch.queries;
-  const int64_t n_queries = static_cast<int64_t>(queries.size());
-  int64_t key_begin = queries[0].key_begin, key_end = queries[0].key_end;
-  for (const Query& query : queries) {
-    key_begin = std::min(key_begin, query.key_begin);
-    key_end = std::max(key_end, query.key_end);
-  }
-  const int64_t page_begin = key_begin / kKvPageTokens, page_end = round_up(key_end, kKvPageTokens) / kKvPageTokens;
-  const int64_t base = page_begin * kKvPageTokens, n_keys = (page_end - page_begin) * kKvPageTokens;
-  const KvPages& pages = args.sequences[static_cast<size_t>(args.rows[static_cast<size_t>(tile.row_begin)].sequence)];
-  float* weights = scratch.weights.at_least(n_queries * n_keys);
-
-  for (int64_t page = page_begin; page < page_end; ++page) {
-    with_page(args, pages.keys_of(page), tile.kv_head, args.d_head_k, args.d_head_k, n_queries, scratch.page,
-              [&](auto keys) HWY_ATTR {
-                score_page_all(n_queries, scratch.q.at_least(0), k_padded, keys, weights + page * kKvPageTokens - base,
-                               n_keys);
-              });
-  }
-
-  for (int64_t i = 0; i < n_queries; ++i) {
-    const Query& query = queries[static_cast<size_t>(i)];
-    float* row = weights + i * n_keys;
+void weights_simd(const AttentionArgs& args, const AttentionStats& stats, int64_t begin, int64_t end,
+                  AttentionTileWork& work) {
+  thread_local std::vector<TopEntry> entries;
+  const int64_t base = work.first_key();
+  for (int64_t i = begin; i < end; ++i) {
+    const Query& query = work.queries[static_cast<size_t>(i)];
+    const AttentionRow& seen = args.rows[static_cast<size_t>(query.row)];
+    float* row = work.weights.data() + i * work.n_keys();
     const int64_t n = round_up(query.key_end - base, kKvPageTokens);
     if (args.score_cap > 0.0f) cap_scores(row, n, args.score_cap);
-    if (args.normaliser == AttentionNormaliser::kSigmoid) {
-      log_sigmoid(row, n, args.rows[static_cast<size_t>(query.row)].score_bias);
-    }
+    if (args.normaliser == AttentionNormaliser::kSigmoid) log_sigmoid(row, n, seen.score_bias);
     std::fill(row, row + (query.key_begin - base), -HUGE_VALF);
     std::fill(row + (query.key_end - base), row + n, -HUGE_VALF);
-    hide(row, base, args.rows[static_cast<size_t>(query.row)]);
+    hide(row, base, seen);
     Normaliser normaliser{.kind = args.normaliser};
     if (!args.sinks.empty()) normaliser.sink = args.sinks[static_cast<size_t>(query.head)];
     if (stats.entropy) {
@@ -397,25 +407,33 @@ void attention_tile_simd(const AttentionArgs& args, const AttentionStats& stats,
     } else {
       normalise<false>(row, n, normaliser);
     }
-    write_stats({row, base, query.key_begin, query.key_end}, query.row, query.head, stats, scratch.entries);
+    write_stats({row, base, query.key_begin, query.key_end}, query.row, query.head, stats, entries);
   }
+}
 
-  float* out = scratch.out.at_least(n_queries * v_padded);
-  std::fill(out, out + n_queries * v_padded, 0.0f);
-  for (int64_t page = page_begin; page < page_end; ++page) {
-    with_page(args, pages.values_of(page), tile.kv_head, args.d_head_v, args.value_stride(), n_queries, scratch.page,
-              [&](auto values) HWY_ATTR {
-                for (int64_t i = 0; i < n_queries; i += kQueriesAtOnce) {
-                  const int64_t n = std::min(kQueriesAtOnce, n_queries - i);
-                  add_page(queries.subspan(static_cast<size_t>(i), static_cast<size_t>(n)),
-                           weights + i * n_keys + page * kKvPageTokens - base, n_keys, values, page * kKvPageTokens,
-                           out + i * v_padded, v_padded);
-                }
-              });
+void values_simd(const AttentionArgs& args, int64_t begin, int64_t end, AttentionTileWork& work) {
+  const int64_t n_queries = work.tile.n_queries(), n_keys = work.n_keys();
+  const int64_t stride = round_up(args.d_head_v, kLanes), n_dims = round_up(end - begin, kLanes);
+  const KvPages& pages = pages_of(args, work.tile);
+  const std::span<const Query> queries = work.queries;
+  float* const out = work.out.data() + begin;
+  for (int64_t i = 0; i < n_queries; ++i) std::fill(out + i * stride, out + i * stride + n_dims, 0.0f);
+  for (int64_t page = work.page_begin; page < work.page_end; ++page) {
+    const PagePart part{pages.values_of(page), page + 1 < work.page_end ? pages.values_of(page + 1) : nullptr, begin,
+                        end, args.value_stride()};
+    const float* const weights = work.weights.data() + page * kKvPageTokens - work.first_key();
+    with_page(args, part, work.tile.kv_head, n_queries, [&](auto values) HWY_ATTR {
+      for (int64_t i = 0; i < n_queries; i += kQueriesAtOnce) {
+        const int64_t n = std::min(kQueriesAtOnce, n_queries - i);
+        add_page(queries.subspan(static_cast<size_t>(i), static_cast<size_t>(n)), weights + i * n_keys, n_keys, values,
+                 page * kKvPageTokens, out + i * stride, stride, n_dims);
+      }
+    });
   }
-  for (const Query& query : queries) {
-    std::copy(out, out + args.d_head_v, args.out.row(query.row) + int64_t{query.head} * args.d_head_v);
-    out += v_padded;
+  for (int64_t i = 0; i < n_queries; ++i) {
+    const Query& query = queries[static_cast<size_t>(i)];
+    std::copy(out + i * stride, out + i * stride + (end - begin),
+              args.out.row(query.row) + int64_t{query.head} * args.d_head_v + begin);
   }
 }
 
@@ -428,10 +446,26 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace orrery {
 
-HWY_EXPORT(attention_tile_simd);
+HWY_EXPORT(begin_simd);
+HWY_EXPORT(scores_simd);
+HWY_EXPORT(weights_simd);
+HWY_EXPORT(values_simd);
 
-void attention_tile(const AttentionArgs& args, const AttentionStats& stats, const AttentionTile& tile) {
-  HWY_DYNAMIC_DISPATCH(attention_tile_simd)(args, stats, tile);
+void begin_attention_tile(const AttentionArgs& args, const AttentionTile& tile, AttentionTileWork& work) {
+  HWY_DYNAMIC_DISPATCH(begin_simd)(args, tile, work);
+}
+
+void attention_scores(const AttentionArgs& args, int64_t begin, int64_t end, AttentionTileWork& work) {
+  HWY_DYNAMIC_DISPATCH(scores_simd)(args, begin, end, work);
+}
+
+void attention_weights(const AttentionArgs& args, const AttentionStats& stats, int64_t begin, int64_t end,
+                       AttentionTileWork& work) {
+  HWY_DYNAMIC_DISPATCH(weights_simd)(args, stats, begin, end, work);
+}
+
+void attention_values(const AttentionArgs& args, int64_t begin, int64_t end, AttentionTileWork& work) {
+  HWY_DYNAMIC_DISPATCH(values_simd)(args, begin, end, work);
 }
 
 }  // namespace orrery

@@ -388,6 +388,31 @@ TEST(Attention, ResultsAreBitIdenticalForAnyNumberOfThreads) {
   }
 }
 
+// A token or two over many keys: tiles, one for each key/value head, are then cut into parts.
+TEST(Attention, AFewRowsOverManyKeysAreBitIdenticalForAnyNumberOfThreads) {
+  for_each_target([] {
+    for (const Shape2& shape :
+         {Shape2{9, 3, 64, 64}, Shape2{6, 2, 7, 13}, Shape2{5, 2, 80, 48}, Shape2{5, 1, 16, 40}}) {
+      for (DType dtype : {DType::kF16, DType::kF32}) {
+        const Sequence sequence(shape, dtype, 5000, 19);
+        const std::vector<AttentionRow> rows = {{0, 130, 4998}, {0, 0, 4999}};
+        Problem problem{shape, dtype, rows, {sequence.pages()}, {0}};
+        problem.n_mass_blocks = 79;
+        problem.n_row_keys = 5000;
+        const Results one = problem.fast(1);
+        for (int n_threads : {2, 7}) {
+          const Results more = problem.fast(n_threads);
+          EXPECT_EQ(more.out, one.out);
+          EXPECT_EQ(more.entropy, one.entropy);
+          EXPECT_EQ(more.top, one.top);
+          EXPECT_EQ(more.mass, one.mass);
+          EXPECT_EQ(more.rows, one.rows);
+        }
+      }
+    }
+  });
+}
+
 TEST(Attention, EqualWeightsAreListedByKey) {
   for_each_target([] {
     const Shape2 shape{1, 1, 16, 16};
