@@ -11,6 +11,13 @@ Error OpenedModel::need_tokenizer() const {
 
 std::string kv_name(DType dtype) { return dtype == DType::kF32 ? "f32" : "f16"; }
 
+std::optional<DType> kv_dtype(std::string_view name) {
+  for (const DType dtype : {DType::kF16, DType::kF32}) {
+    if (name == kv_name(dtype)) return dtype;
+  }
+  return std::nullopt;
+}
+
 Result<std::shared_ptr<const Tokenizer>> open_tokenizer(std::shared_ptr<const ModelFile> file) {
   if (const GgufFile* gguf = file->gguf()) {
     return Tokenizer::from_gguf(std::shared_ptr<const GgufFile>(std::move(file), gguf));
@@ -76,9 +83,16 @@ Result<std::string> find_recorded_model(const RunRecord& record, const std::stri
     }
   }
   return Error{ErrorCode::kNotFound, "the model that was recorded (" + record.model_name +
-                                         ") is neither installed nor any more at its path; say where it is with "
-                                         "--model: " +
+                                         ") is neither installed nor any more at its path; open it from where it "
+                                         "is (--model): " +
                                          noted};
+}
+
+Result<ModelChoice> recorded_choice(const RunRecord& record, ModelChoice given) {
+  ORRERY_ASSIGN_OR_RETURN(given.model, find_recorded_model(record, given.model));
+  if (!given.kv) given.kv = kv_dtype(record.settings.kv);
+  given.loop = LoopRequest::of(record.settings.loop);
+  return given;
 }
 
 }  // namespace orrery

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "app/backend_choice.h"
 #include "engine/loop_request.h"
@@ -52,6 +53,10 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(const std::filesystem::p
 // of them is there; the sentences name --model.
 Result<std::string> find_recorded_model(const RunRecord& record, const std::string& given);
 
+// What opens that model as it ran then: found as above, with the run's loop, and its cache type where `given` has none.
+Result<ModelChoice> recorded_choice(const RunRecord& record, ModelChoice given);
+
 std::string kv_name(DType dtype);  // "f16", "f32"
+std::optional<DType> kv_dtype(std::string_view name);
 
 }  // namespace orrery

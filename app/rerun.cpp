@@ -23,6 +23,15 @@ std::vector<RunTurn> turns_of(const RunSettings& settings, const std::vector<Tok
   return {{.begin = 0, .given_end = drawn - tokens.begin(), .n_new_tokens = settings.n_new_tokens}};
 }
 
+Result<void> check_complete(const std::vector<Token>& tokens) {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i].step == static_cast<int64_t>(i)) continue;
+    return Error{ErrorCode::kInvalidFile,
+                 "the run lacks tokens, so it cannot be run again; the first is missing at step " + std::to_string(i)};
+  }
+  return {};
+}
+
 std::vector<std::string> other_conditions(const RunRecord& record, const OpenedModel& opened) {
   const Backend& backend = *opened.model->backend();
   std::vector<std::string> other;
@@ -64,11 +73,7 @@ Result<Repeat> repeat_of(const RunRecord& record, const std::vector<Token>& toke
   request.schedule = record.settings.schedule;
   request.origin = Origin::kRecomputed;
   ORRERY_RETURN_IF_ERROR(request.sampler.validate());
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i].step == static_cast<int64_t>(i)) continue;
-    return Error{ErrorCode::kInvalidFile,
-                 "the run lacks tokens, so it cannot be run again; the first is missing at step " + std::to_string(i)};
-  }
+  ORRERY_RETURN_IF_ERROR(check_complete(tokens));
   const std::span<const Token> all(tokens);
   const std::vector<RunTurn> turns = turns_of(record.settings, tokens);
   for (size_t i = 0; i < turns.size(); ++i) {

@@ -21,6 +21,9 @@ SamplerSettings sampler_of(const RunSettings& settings);  // not validated yet
 // The turns that the settings note; of a session that notes none: what was not generated was given. At least one.
 std::vector<RunTurn> turns_of(const RunSettings& settings, const std::vector<Token>& tokens);
 
+// kInvalidFile where a token is missing: the run cannot be run again.
+Result<void> check_complete(const std::vector<Token>& tokens);
+
 // In what this program, backend and cache type differ from those that recorded; where in nothing, bits must agree.
 std::vector<std::string> other_conditions(const RunRecord& record, const OpenedModel& opened);
 

@@ -133,6 +133,12 @@ Result<void> Cache::reserve_history(ConstantSlot& slot, int64_t n_tokens) {
   return {};
 }
 
+int64_t Cache::history_bytes(int64_t n_tokens) const {
+  int64_t width = 0;
+  for (const auto& [key, slot] : constant_) width += slot.spec.history_width;
+  return n_tokens * width * static_cast<int64_t>(sizeof(float));
+}
+
 float* Cache::history(int32_t layer, int32_t iteration) {
   const auto found = constant_.find(owner({.layer = layer, .iteration = iteration, .kind = StateKind::kMatrixState}));
   CHECK(found != constant_.end() && found->second.history != nullptr);

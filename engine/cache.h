@@ -105,6 +105,7 @@ class Cache {
   // What tokens put into a matrix state, [tokens, history_width] with room for all that are reserved, where reserve()
   // was asked to keep it. Not counted as cache.
   float* history(int32_t layer, int32_t iteration);
+  int64_t history_bytes(int64_t n_tokens) const;
 
   const StateSpec& spec(CacheKey key) const;
 

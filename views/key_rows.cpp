@@ -18,16 +18,23 @@ Selection KeyRows::attention_selection() const {
 }
 
 void KeyRows::draw(const Rect& area) {
-  const ImpliedRow row = implied();
-  if (!row.row) return;
   if (!has_attention()) return draw_implied(area, true);
   const float height = (area.height - 6) / 2;
   draw_implied({area.x, area.y, area.width, height}, false);
-  draw_attention({area.x, area.bottom() - height, area.width, height}, static_cast<int64_t>(row.weights.size()));
+  draw_attention({area.x, area.bottom() - height, area.width, height}, now_.step + 1);
+}
+
+Rect KeyRows::say_why_not(const Rect& area) {
+  const float lh = b_.label();
+  if (no_row_.empty() || area.height < 4 * lh) return area;
+  b_.label({area.x, area.bottom() - lh / 2}, std::string(no_row_), area.width);
+  b_.note(std::string(no_row_));
+  return area.inset(0, 0, 0, lh + 4);
 }
 
 void KeyRows::draw_implied(const Rect& area, bool names_keys) {
   const ImpliedRow row = implied();
+  if (!row.row) return draw_missing(area);
   chart(area, {.title = "what " + state_head_name(layer(), now_.head) + " of the state reads at step " +
                         std::to_string(now_.step) + ": implied attention row by key, signed, " +
                         origin_name(row.row.frame->origin),
@@ -36,6 +43,14 @@ void KeyRows::draw_implied(const Rect& area, bool names_keys) {
                .weights = row.weights,
                .names_keys = names_keys});
   b_.provenance(provenance_of(history_, row.row, now_.layer, now_.head));
+}
+
+void KeyRows::draw_missing(const Rect& area) {
+  const float lh = b_.label();
+  b_.label({area.x, area.y + lh / 2}, std::string(no_row_), area.width);
+  b_.note(std::string(no_row_));
+  const Rect plot = area.inset(0, 1.5f * lh + 1, 2, lh / 2);
+  if (plot.height >= 12) b_.hatch(plot);
 }
 
 void KeyRows::draw_attention(const Rect& area, int64_t n_keys) {

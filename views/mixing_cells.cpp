@@ -45,7 +45,8 @@ struct HeadRows {
 
 HeadRows head_rows(const FrameHistory& history, const char* probe, const MixingLane& lane, int64_t step) {
   HeadRows rows;
-  const FrameRow row = history.row(*find_probe(probe), step);
+  FrameRow row = history.row_of(*find_probe(probe), step, lane.layer, 0);  // also one that was computed again
+  if (!row) row = history.row(*find_probe(probe), step);
   if (!row) return rows;
   const std::span<const float> values = row.layer_f32(lane.layer);
   if (values.empty()) return rows;
@@ -189,7 +190,7 @@ const char* lane_form_name(LaneForm form) {
 const char* why_missing(LaneKind kind) {
   switch (kind) {
     case LaneKind::kState:
-      return "implied rows are computed again: shot --model, or export --recompute of state.row";
+      return "implied rows are computed again: of a selected step and layer, by shot --model, or export --recompute";
     case LaneKind::kFastWeights:
       return "nothing says which tokens weights that learn read from";
     case LaneKind::kAttention:

@@ -321,6 +321,15 @@ class MixingView final : public View {
     }
     return wanted;
   }
+  // Of the selected layer, whose heads stand below.
+  std::optional<WantedRow> wanted_row(const FrameHistory& history, const ViewState& state) const override {
+    const Selection now = resolve(history, state);
+    if (now.step < 0 || now.layer < 0) return std::nullopt;
+    const LayerConfig& layer = history.info().config.layers[static_cast<size_t>(now.layer)];
+    const bool has_state = layer.has(MixerKind::kMatrixState);
+    if (!has_state && !layer.has(MixerKind::kAttention)) return std::nullopt;
+    return WantedRow{find_probe(has_state ? "state.row" : "attention.row"), now.step, now.layer, 0};
+  }
   Scene scene(const SceneInput& input) const override { return MixingPicture(input).draw(); }
 };
 

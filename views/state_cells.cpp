@@ -59,7 +59,7 @@ StateMap state_map(const FrameHistory& history, StateQuantity quantity, std::opt
 ImpliedRow implied_row(const FrameHistory& history, const Selection& selection) {
   ImpliedRow implied;
   if (selection.step < 0 || selection.layer < 0 || selection.head < 0) return implied;
-  const FrameRow row = history.row(*find_probe("state.row"), selection.step);
+  const FrameRow row = history.row_of(*find_probe("state.row"), selection.step, selection.layer, selection.head);
   if (!row) return implied;
   const std::span<const float> values = row.layer_f32(selection.layer);
   const std::vector<int32_t>& heads = row.frame->heads;

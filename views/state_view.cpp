@@ -48,6 +48,7 @@ class StatePicture {
     subtitle();
     KeyRows rows(b_, input_, now_);
     Rect area = b_.body;
+    if (!rows.any()) area = rows.say_why_not(area);
     if (rows.any() && area.height >= kLeastRowArea) {
       const float share = rows.has_attention() ? 0.42f : 0.28f;
       const float height = std::clamp(area.height * share, 90.0f, rows.has_attention() ? 360.0f : 220.0f);
@@ -98,6 +99,11 @@ class StateView final : public View {
       wanted.push_back({find_probe(name), step, step + 1});
     }
     return wanted;
+  }
+  std::optional<WantedRow> wanted_row(const FrameHistory& history, const ViewState& state) const override {
+    const Selection now = resolve_for(MixerKind::kMatrixState, history, state);
+    if (now.step < 0 || now.layer < 0 || now.head < 0) return std::nullopt;
+    return WantedRow{find_probe("state.row"), now.step, now.layer, now.head};
   }
   Scene scene(const SceneInput& input) const override { return StatePicture(input).draw(); }
 };

@@ -37,6 +37,7 @@ struct SceneInput {
   const TextMetrics& metrics;
   const TokenTexts* texts = nullptr;
   std::string_view no_exact_row = {};  // why the exact row that is looked at is not held, and what to do; a sentence
+  bool row_may_come = false;           // it is being computed, or will be
   std::span<const NoteMark> notes = {};
 };
 

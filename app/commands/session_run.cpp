@@ -26,11 +26,7 @@ Result<OpenedRun> open_run(const Options& options, const std::string& session) {
 }
 
 Result<OpenedModel> open_recorded_model(const RunRecord& record, const Options& options) {
-  ModelChoice choice = model_choice(options);
-  ORRERY_ASSIGN_OR_RETURN(choice.model, find_recorded_model(record, choice.model));
-  if (!choice.kv && record.settings.kv == "f32") choice.kv = DType::kF32;
-  if (!choice.kv && record.settings.kv == "f16") choice.kv = DType::kF16;
-  choice.loop = LoopRequest::of(record.settings.loop);
+  ORRERY_ASSIGN_OR_RETURN(const ModelChoice choice, recorded_choice(record, model_choice(options)));
   return open_chosen_model(choice);
 }
 

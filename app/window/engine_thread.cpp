@@ -16,6 +16,11 @@ constexpr size_t kScreenRingBytes = size_t{128} << 20;
 // windows, or forks of the states. On a device, no more than an eighth of what is free.
 constexpr size_t kPastBytes = size_t{512} << 20;
 
+size_t past_bytes(const OpenedModel& opened) {
+  const std::optional<size_t> free_bytes = opened.model->backend()->free_bytes();
+  return free_bytes ? std::min(kPastBytes, *free_bytes / 8) : kPastBytes;
+}
+
 // Tokens that are computed again at once: while a run goes on, about as many as it takes in the time of its own one.
 constexpr int64_t kRecallRowsBetween = 8;
 constexpr int64_t kRecallRowsIdle = 64;
@@ -70,6 +75,15 @@ void EngineThread::want_row(const RowRequest& request) {
   control_.wake();
 }
 
+void EngineThread::cancel_row() {
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_row_.reset();
+    cancel_row_ = true;
+  }
+  changed_.notify_all();
+}
+
 void EngineThread::pin_heads(std::vector<PinnedHead> heads) {
   {
     const std::lock_guard lock(mutex_);
@@ -90,8 +104,10 @@ bool EngineThread::poll(EngineEvent& event) {
 void EngineThread::post(EngineEvent event) {
   const std::lock_guard lock(mutex_);
   // Progress replaces progress that nobody has looked at yet: the queue stays short while the UI is held up.
-  if (!events_.empty() && event.index() == events_.back().index() &&
-      (std::holds_alternative<RunProgress>(event) || std::holds_alternative<engine_event::LoadProgress>(event))) {
+  const bool is_progress = std::holds_alternative<RunProgress>(event) ||
+                           std::holds_alternative<engine_event::LoadProgress>(event) ||
+                           std::holds_alternative<engine_event::RowProgress>(event);
+  if (is_progress && !events_.empty() && event.index() == events_.back().index()) {
     events_.back() = std::move(event);
   } else {
     events_.push_back(std::move(event));
@@ -122,7 +138,7 @@ void EngineThread::thread_main() {
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] {
-        const bool is_recalling = recall_ && recall_->request();  // left by a run that has ended meanwhile
+        const bool is_recalling = row_under_way() != nullptr;  // left by a run that has ended meanwhile
         return quit_ || load_ || generate_ || wanted_row_ || new_pins_ || is_recalling;
       });
       if (quit_) return;
@@ -151,7 +167,7 @@ void EngineThread::make_room_for(const ModelChoice& choice) {
   if (!model_ || !model_->model->backend()->free_bytes()) return;
   const Result<std::shared_ptr<const ModelFile>> file = ModelFile::open(choice.model);
   if (!file || !read_config(**file)) return;
-  recall_.reset();
+  forget_rows();
   run_.reset();
   generator_.reset();
   model_.reset();
@@ -165,15 +181,14 @@ void EngineThread::do_load(const ModelChoice& choice) {
   };
   Result<OpenedModel> opened = open_model(choice, go_on, backends_);
   if (!opened) return post(engine_event::LoadFailed{opened.error(), !model_});
-  recall_.reset();
+  forget_rows();
   run_.reset();  // it uses the generator and the model
   generator_.reset();
   model_ = *opened;
   choice_ = choice;
   has_own_loop_ = true;
   generator_ = std::make_unique<Generator>(model_->model, model_->kv);
-  const std::optional<size_t> free_bytes = model_->model->backend()->free_bytes();
-  generator_->keep_past(free_bytes ? std::min(kPastBytes, *free_bytes / 8) : kPastBytes);
+  generator_->keep_past(past_bytes(*model_));
   const Backend& backend = *model_->model->backend();
   engine_event::ModelLoaded loaded{.model = {.file = model_->file,
                                              .tokenizer = model_->tokenizer,
@@ -258,47 +273,83 @@ void EngineThread::take_pins() {
   if (run_) (void)run_->pin(pins_);
 }
 
-// Does a part of the row that is wanted; true where there is more to do.
-bool EngineThread::recall(int64_t max_rows) {
+// They look into the generator of a run, or hold the model.
+void EngineThread::forget_rows() {
+  recall_.reset();
+  recorded_rows_.reset();
+}
+
+RowRecall* EngineThread::row_under_way() {
+  if (recall_ && recall_->request()) return recall_.get();
+  if (recorded_rows_ && recorded_rows_->rows().request()) return &recorded_rows_->rows();
+  return nullptr;
+}
+
+Result<void> EngineThread::begin_row(const RowRequest& request) {
+  if (!request.session.empty()) {
+    if (!model_) return Error{ErrorCode::kNotFound, "no model is open"};
+    if (!recorded_rows_ || !recorded_rows_->is_of(request)) {
+      recorded_rows_.reset();
+      ORRERY_ASSIGN_OR_RETURN(recorded_rows_, RecordedRows::open(request, *model_, past_bytes(*model_)));
+    }
+    return recorded_rows_->begin(request);
+  }
+  if (!run_ || run_->record().run != request.run) {
+    return Error{ErrorCode::kNotFound, "the engine does not hold this run any more"};
+  }
+  if (!recall_) recall_ = std::make_unique<RowRecall>(*generator_);
+  return recall_->begin(request, run_->ids(), run_->record().settings.batches);
+}
+
+// Takes up a newer request, or that none is wanted any more.
+void EngineThread::take_row_request() {
   std::optional<RowRequest> newer;
+  bool cancel = false;
   {
     const std::lock_guard lock(mutex_);
     newer = std::exchange(wanted_row_, std::nullopt);
+    cancel = std::exchange(cancel_row_, false);
   }
+  if (!newer && !cancel) return;
+  if (RowRecall* const rows = row_under_way()) rows->cancel();
+  recall_s_ = 0;
+  if (!newer) return;
+  if (const Result<void> begun = begin_row(*newer); !begun) answer(*newer, begun.error());
+}
+
+// Does a part of the row that is wanted; true where there is more to do.
+bool EngineThread::recall(int64_t max_rows) {
   const auto start = std::chrono::steady_clock::now();
-  if (newer) {
-    recall_s_ = 0;
-    if (!run_ || run_->record().run != newer->run) {
-      answer(*newer, Error{ErrorCode::kNotFound, "the engine does not hold this run any more"});
-      if (recall_) recall_->cancel();
-      return false;
-    }
-    if (!recall_) recall_ = std::make_unique<RowRecall>(*generator_);
-    const Result<void> begun = recall_->begin(*newer, run_->ids(), run_->record().settings.batches);
-    if (!begun) answer(*newer, begun.error());
-  }
-  if (!recall_ || !recall_->request()) return false;
-  const RowRequest request = *recall_->request();
-  Result<std::optional<Frame>> row = recall_->go_on(max_rows);
+  take_row_request();
+  RowRecall* const rows = row_under_way();
+  if (rows == nullptr) return false;
+  const RowRequest request = *rows->request();
+  Result<std::optional<Frame>> row = rows->go_on(max_rows);
   recall_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (!row) recall_->cancel();
-  if (row && !*row) return true;
+  if (!row) rows->cancel();
+  if (row && !*row) {
+    post(engine_event::RowProgress{request, rows->n_done(), rows->n_total()});
+    return true;
+  }
   answer(request, std::move(row));
   return false;
 }
 
 void EngineThread::answer(const RowRequest& request, Result<std::optional<Frame>> row) {
-  engine_event::RowRecalled recalled{.request = request, .frame = {}, .why = {}, .elapsed_s = recall_s_};
-  if (row) {
-    recalled.frame = std::move(*row);
-  } else {
+  engine_event::RowRecalled recalled{.request = request, .frame = {}, .why = {}, .remark = {}, .elapsed_s = recall_s_};
+  if (!row) {
     recalled.why = row.error().message;
+  } else {
+    recalled.frame = std::move(*row);
+    if (!request.session.empty() && !recorded_rows_->other_conditions().empty()) {
+      recalled.remark = recorded_rows_->other_conditions().front();
+    }
   }
   post(std::move(recalled));
 }
 
 Result<RunResult> EngineThread::run_new(const GenerateRequest& request) {
-  recall_.reset();
+  forget_rows();
   run_.reset();
   if (!model_) return Error{ErrorCode::kNotFound, "no model is loaded yet"};
   ORRERY_RETURN_IF_ERROR(request.sampler.validate());
@@ -339,11 +390,13 @@ Result<void> EngineThread::set_loop(const LoopRequest& loop) {
     post(engine_event::LoadFailed{opened.error(), true});
   } else {
     generator_ = std::make_unique<Generator>(model_->model, model_->kv);
+    generator_->keep_past(past_bytes(*model_));
   }
   return opened ? Result<void>{} : opened.error();
 }
 
 Result<RunResult> EngineThread::run_with_exit(const GenerateRequest& request) {
+  forget_rows();
   run_.reset();
   if (!model_) return Error{ErrorCode::kNotFound, "no model is loaded yet"};
   ORRERY_ASSIGN_OR_RETURN(std::unique_ptr<SessionReader> reader, SessionReader::open(request.session_path));

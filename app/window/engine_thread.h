@@ -17,6 +17,7 @@
 
 #include "app/open_model.h"
 #include "app/prompt.h"
+#include "app/recorded_rows.h"
 #include "app/recorded_run.h"
 #include "app/row_recall.h"
 #include "app/run_loop.h"
@@ -93,11 +94,18 @@ struct RunStarted {
   std::shared_ptr<Recorder> recorder;  // null where the run is not recorded
   std::string session_path;
 };
+// While the way to a row is long: tokens fed so far, and in all.
+struct RowProgress {
+  RowRequest request;
+  int64_t n_done = 0;
+  int64_t n_total = 0;
+};
 // The answer to EngineThread::want_row.
 struct RowRecalled {
   RowRequest request;
   std::optional<Frame> frame;  // none: why not
   std::string why;
+  std::string remark;    // in what the conditions differ from those of the recording; mostly empty
   double elapsed_s = 0;  // that the engine worked on it
 };
 struct RunEnded {
@@ -116,7 +124,7 @@ struct RunEnded {
 
 using EngineEvent = std::variant<engine_event::BackendsFound, engine_event::LoadProgress, engine_event::ModelLoaded,
                                  engine_event::LoadFailed, engine_event::RunStarted, RunProgress,
-                                 engine_event::RunEnded, engine_event::RowRecalled>;
+                                 engine_event::RunEnded, engine_event::RowProgress, engine_event::RowRecalled>;
 
 class EngineThread {
  public:
@@ -131,8 +139,11 @@ class EngineThread {
   void generate(GenerateRequest request);
   void stop();
   // Asks for the exact attention of a layer at a step of the run that the engine holds: in progress (computed between
-  // its steps, a little at a time), paused or ended. A newer request replaces one that is not answered.
+  // its steps, a little at a time), paused or ended. Or of a recorded run of the open model, whose tokens are then fed
+  // again as far as that. A newer request replaces one that is not answered.
   void want_row(const RowRequest& request);
+  // The row that is under way is not wanted any more.
+  void cancel_row();
   // The heads whose exact rows are measured at every step, of the run in progress from its next step on, and of those
   // to come.
   void pin_heads(std::vector<PinnedHead> heads);
@@ -163,6 +174,10 @@ class EngineThread {
   bool has_other_work();
   void take_pins();
   bool recall(int64_t max_rows);
+  void take_row_request();
+  Result<void> begin_row(const RowRequest& request);
+  RowRecall* row_under_way();
+  void forget_rows();
   void answer(const RowRequest& request, Result<std::optional<Frame>> row);
 
   std::mutex mutex_;
@@ -170,6 +185,7 @@ class EngineThread {
   std::optional<ModelChoice> load_;
   std::optional<GenerateRequest> generate_;
   std::optional<RowRequest> wanted_row_;
+  bool cancel_row_ = false;
   std::optional<std::vector<PinnedHead>> new_pins_;
   bool quit_ = false;
   std::deque<EngineEvent> events_;
@@ -186,8 +202,9 @@ class EngineThread {
   ModelChoice choice_;        // that opened it
   bool has_own_loop_ = true;  // its loop is that of choice_
   std::unique_ptr<Generator> generator_;
-  std::unique_ptr<RecordedRun> run_;   // the last one; may go on
-  std::unique_ptr<RowRecall> recall_;  // of that run
+  std::unique_ptr<RecordedRun> run_;             // the last one; may go on
+  std::unique_ptr<RowRecall> recall_;            // of that run
+  std::unique_ptr<RecordedRows> recorded_rows_;  // of a run in a session
   double recall_s_ = 0;
   std::vector<PinnedHead> pins_;
   std::function<void()> after_token_;

@@ -213,6 +213,7 @@ class MainWindow final : public QMainWindow {
   QAction* stop_action_ = nullptr;
   QAction* generate_action_ = nullptr;
   QAction* go_on_action_ = nullptr;
+  QAction* run_model_action_ = nullptr;
   QAction* save_action_ = nullptr;
   QAction* follow_action_ = nullptr;
   QAction* back_action_ = nullptr;

@@ -7,6 +7,7 @@
 
 #include "app/library/installed_models.h"
 #include "app/window/session_files.h"
+#include "sessions/session_reader.h"
 
 namespace orrery {
 namespace {
@@ -19,6 +20,9 @@ constexpr size_t kReplayRingBatches = 64;
 constexpr size_t kReplayRingBytes = size_t{64} << 20;
 // A frame of the window takes in no more than this, so that a prompt's worth of Frames cannot hold it up.
 constexpr std::chrono::microseconds kDrainBudget{2500};
+
+// An implied row at this step takes a small model some seconds.
+constexpr int64_t kFarStep = 1024;
 
 // Steps of a newly chosen head's map that are gathered in a frame: half a millisecond at 32,768 tokens.
 constexpr int64_t kGatheredSteps = 256;
@@ -74,26 +78,41 @@ void SessionController::apply(const Command& command) {
 void SessionController::open_model(const std::string& name_or_path) {
   const auto path = resolve_model(name_or_path);
   if (!path) return Q_EMIT failed(text_of(path.error().message));
-  load(path->string());
+  load({.model = path->string(), .backend = backend_, .kv = std::nullopt});
 }
 
-void SessionController::load(const std::string& path) {
+void SessionController::open_run_model() {
+  const auto choose = [path = session_path_, run = history_.info().run, backend = backend_]() -> Result<ModelChoice> {
+    ORRERY_ASSIGN_OR_RETURN(const std::unique_ptr<SessionReader> reader, SessionReader::open(path));
+    ORRERY_ASSIGN_OR_RETURN(const RunRecord record, reader->run(run));
+    return recorded_choice(record, {.model = {}, .backend = backend, .kv = std::nullopt});
+  };
+  aside_.run(choose, [this](Result<ModelChoice> choice) {
+    if (!choice) return Q_EMIT failed(text_of(choice.error().message));
+    load(std::move(*choice));
+  });
+}
+
+void SessionController::load(ModelChoice choice) {
   loading_ = true;
-  loading_path_ = path;
+  loading_choice_ = choice;
   load_share_ = 0;
-  engine_.load({.model = path, .backend = backend_, .kv = std::nullopt});
+  engine_.load(std::move(choice));
   Q_EMIT status_changed();
 }
 
 void SessionController::set_backend(const std::string& name) {
   if (name == backend_.name) return;
   backend_.name = name;
-  if (loading_) return load(loading_path_);
+  if (loading_) {
+    loading_choice_.backend = backend_;
+    return load(loading_choice_);
+  }
   Q_EMIT status_changed();
 }
 
 void SessionController::reload_model() {
-  if (model_) load(model_->file->path());
+  if (model_) load({.model = model_->file->path(), .backend = backend_, .kv = std::nullopt});
 }
 
 void SessionController::cancel_load() {
@@ -138,8 +157,7 @@ void SessionController::show_stored(StoredRun run) {
   for (const Frame& frame : run.skeleton) history_.add_frame(frame);
   mass_pager_.reset();
   fetcher_.emplace(std::move(run.source));
-  ++row_tag_;
-  row_in_flight_.reset();
+  forget_rows();
   const ThemeKind theme = view_.theme;
   const std::vector<PinnedHead> pins = view_.pins;
   view_ = ViewState{};
@@ -175,7 +193,10 @@ void SessionController::generate(GenerateRequest request) {
   end_replay();
   ++open_tag_;  // a session that is still being opened is not wanted any more
   awaiting_start_ = true;
-  if (!request.go_on) shows_last_run_ = false;  // the engine lets go of the one before
+  if (!request.go_on) {
+    shows_last_run_ = false;  // the engine lets go of the one before, and of a row that is under way
+    row_in_flight_.reset();
+  }
   request.tag = ++last_tag_;
   progress_ = {};
   engine_.generate(std::move(request));
@@ -226,6 +247,11 @@ void SessionController::stop() {
     engine_.stop();
     // Where the engine had not begun, there is nothing to end.
     awaiting_start_ = false;
+  } else if (feeding_again()) {
+    engine_.cancel_row();
+    row_refused_ = std::exchange(row_in_flight_, std::nullopt);
+    why_refused_ = "stopped";
+    Q_EMIT view_changed();
   } else {
     end_replay();
   }
@@ -378,8 +404,7 @@ void SessionController::begin_live(const engine_event::RunStarted& started) {
   const std::string head_scalar = view_.head_scalar;
   const Selection kept{.layer = view_.selected.layer, .head = view_.selected.head, .expert = view_.selected.expert};
   const std::vector<PinnedHead> pins = view_.pins;
-  ++row_tag_;
-  row_in_flight_.reset();
+  forget_rows();
   view_ = ViewState{};
   view_.pins = pins;
   view_.theme = theme;
@@ -430,7 +455,10 @@ void SessionController::handle(const EngineEvent& event) {
     no_system_ = loaded->no_system;
     default_system_ = loaded->default_system;
     shows_last_run_ = false;  // the engine let go of it
+    row_in_flight_.reset();
+    row_refused_.reset();
     if (!model_->remark.empty()) Q_EMIT noticed(text_of(model_->remark));
+    Q_EMIT view_changed();  // rows of a recorded run may now be had
   } else if (const auto* refused = std::get_if<engine_event::LoadFailed>(&event)) {
     loading_ = false;
     if (refused->none_is_open) {
@@ -444,6 +472,8 @@ void SessionController::handle(const EngineEvent& event) {
     progress_ = *going;
   } else if (const auto* ended = std::get_if<engine_event::RunEnded>(&event)) {
     end_live(*ended);
+  } else if (const auto* fed = std::get_if<engine_event::RowProgress>(&event)) {
+    if (row_in_flight_ == fed->request) row_progress_ = {fed->n_done, fed->n_total};
   } else if (const auto* recalled = std::get_if<engine_event::RowRecalled>(&event)) {
     take_row(*recalled);
   }
@@ -550,20 +580,67 @@ bool SessionController::may_recall() const {
   return !running_ || paused_ || !view_.follow;
 }
 
-void SessionController::want_row(const View& view) {
+// Whether rows can be computed from the recorded tokens: of a run that the engine does not hold, with the model that
+// made it, at a step that was chosen.
+bool SessionController::may_recompute() const {
+  const bool is_at_rest = mode_ == Mode::kStored || (mode_ == Mode::kLive && !shows_last_run_ && !running_);
+  const bool is_chosen = !view_.follow && view_.selected.step >= 0;
+  return is_at_rest && is_chosen && !awaiting_start_ && !session_path_.empty() && model_ &&
+         model_->fingerprint == history_.info().fingerprint;
+}
+
+void SessionController::forget_rows() {
+  ++row_tag_;
+  row_in_flight_.reset();
+  row_refused_.reset();
+  row_remarked_ = false;
+  engine_.cancel_row();
+}
+
+std::optional<std::pair<int64_t, int64_t>> SessionController::feeding_again() const {
+  if (!row_in_flight_) return std::nullopt;
+  const bool is_short = row_in_flight_->session.empty() && row_in_flight_->probe->level != Level::kRecomputed;
+  return is_short ? std::nullopt : std::optional(row_progress_);
+}
+
+std::optional<WantedRow> SessionController::lacking_row(const View& view) const {
+  if (mode_ == Mode::kEmpty) return std::nullopt;
   const std::optional<WantedRow> wanted = view.wanted_row(history_, view_);
-  if (!wanted || !may_recall() || wanted->step >= history_.n_processed()) return;
-  if (history_.row_of(*wanted->probe, wanted->step, wanted->layer, wanted->head)) return;
-  const RowRequest request{.tag = row_tag_,
-                           .run = history_.info().run,
-                           .probe = wanted->probe,
-                           .step = wanted->step,
-                           .layer = wanted->layer};
+  if (!wanted || wanted->step >= history_.n_processed()) return std::nullopt;
+  if (history_.row_of(*wanted->probe, wanted->step, wanted->layer, wanted->head)) return std::nullopt;
+  return wanted;
+}
+
+RowRequest SessionController::request_of(const WantedRow& wanted) const {
+  return {.tag = row_tag_,
+          .run = history_.info().run,
+          .probe = wanted.probe,
+          .step = wanted.step,
+          .layer = wanted.layer,
+          .session = may_recall() ? "" : session_path_};
+}
+
+// Of the newest token, an implied row is not gone a long way for unasked.
+bool SessionController::may_compute(const WantedRow& wanted) const {
+  const bool is_far = wanted.probe->level == Level::kRecomputed && wanted.step >= kFarStep;
+  return (may_recall() || may_recompute()) && !(is_far && view_.follow);
+}
+
+bool SessionController::row_may_come(const View& view) const {
+  const std::optional<WantedRow> wanted = lacking_row(view);
+  return wanted && may_compute(*wanted) && row_refused_ != request_of(*wanted);
+}
+
+void SessionController::want_row(const View& view) {
+  const std::optional<WantedRow> wanted = lacking_row(view);
+  if (!wanted || !may_compute(*wanted)) return;
+  RowRequest request = request_of(*wanted);
   if (row_in_flight_ == request || row_refused_ == request) return;
   // Attention takes a step, implied rows may take all: they wait, and make way.
   const bool is_busy = row_in_flight_ && row_in_flight_->probe != request.probe;
   if (is_busy && request.probe->level == Level::kRecomputed) return;
   row_in_flight_ = request;
+  row_progress_ = {0, 0};
   engine_.want_row(request);
 }
 
@@ -583,6 +660,10 @@ void SessionController::want_mass_map() {
 void SessionController::take_row(const engine_event::RowRecalled& recalled) {
   if (row_in_flight_ == recalled.request) row_in_flight_.reset();
   if (recalled.request.tag != row_tag_) return;
+  if (!recalled.remark.empty() && !std::exchange(row_remarked_, true)) {
+    Q_EMIT noticed(tr("Exact rows of this run are computed under %1: last digits may differ from the recording.")
+                       .arg(text_of(recalled.remark)));
+  }
   if (recalled.frame) {
     history_.add_recalled(*recalled.frame);
   } else {
@@ -593,22 +674,31 @@ void SessionController::take_row(const engine_event::RowRecalled& recalled) {
 }
 
 std::string SessionController::no_exact_row(const View& view) const {
-  const std::optional<WantedRow> wanted = view.wanted_row(history_, view_);
-  if (!wanted || wanted->step >= history_.n_processed() || mode_ == Mode::kEmpty) return {};
-  if (history_.row_of(*wanted->probe, wanted->step, wanted->layer, wanted->head)) return {};
-  if (mode_ != Mode::kLive || !shows_last_run_) {
-    if (fetching()) return {};
-    return mode_ == Mode::kLive
-               ? "The engine has let go of this run's cache, so the exact row cannot be computed here; orrery export "
-                 "--recompute computes it from the model."
-               : "The exact row was not recorded, and a recording has no cache to compute it from; orrery export "
-                 "--recompute computes it from the model.";
+  const std::optional<WantedRow> wanted = lacking_row(view);
+  if (!wanted) return {};
+  const bool is_implied = wanted->probe->level == Level::kRecomputed;
+  const std::string row = is_implied ? "The implied row " : "The exact row ";
+  const bool is_held = mode_ == Mode::kLive && shows_last_run_;
+  if (!is_held && fetching()) return "The recording is being read …";
+  if (!is_held && !may_recompute()) return row + why_not_recomputed();
+  if (!may_compute(*wanted)) {
+    return is_implied ? "Implied rows: pause, or click a step."
+                      : "Exact rows of new tokens: pin the head (P), pause, or click a step.";
   }
-  if (!may_recall()) return "Exact rows of new tokens: pin the head (P), pause, or click a step.";
-  const bool is_refused = row_refused_ && row_refused_->step == wanted->step && row_refused_->layer == wanted->layer &&
-                          row_refused_->probe == wanted->probe && row_refused_->tag == row_tag_;
-  if (is_refused) return "The exact row could not be computed: " + why_refused_ + ".";
-  return "The exact row is being computed from the cache …";
+  if (row_refused_ == request_of(*wanted)) return row + "could not be computed: " + why_refused_ + ".";
+  if (is_held && !is_implied) return row + "is being computed from the cache …";
+  return row + "is being computed: the run's tokens are fed again …";
+}
+
+std::string SessionController::why_not_recomputed() const {
+  if (session_path_.empty()) {
+    return "cannot be computed: the engine has let go of this run's cache, and it was not recorded.";
+  }
+  if (mode_ == Mode::kReplay) return "was not recorded; end the replay and click a step to have it computed.";
+  if (!model_ || model_->fingerprint != history_.info().fingerprint) {
+    return "was not recorded; open the run's model (Ctrl+Shift+M) to have it computed.";
+  }
+  return "was not recorded; click a step to have it computed.";
 }
 
 void SessionController::want_inspector() {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "app/window/aside.h"
@@ -79,6 +80,9 @@ class SessionController final : public QObject, public TokenTexts {
   // --- what the user asks for ---
   void apply(const Command& command);
   void open_model(const std::string& name_or_path);
+  // The model that the recorded run on the screen was made with, with its loop and cache type.
+  void open_run_model();
+  bool can_open_run_model() const { return mode_ != Mode::kEmpty && !session_path_.empty() && !running_; }
   void cancel_load();
   // Holds from the next model on, or from the one that is being loaded.
   void set_backend(const std::string& name);
@@ -112,6 +116,9 @@ class SessionController final : public QObject, public TokenTexts {
   void want(const View& view);
   // Why the exact row that a view looks at is not held, and what to do about it; empty where it is, or none is wanted.
   std::string no_exact_row(const View& view) const;
+  bool row_may_come(const View& view) const;  // it is being computed, or will be
+  // A run is being fed to the model again for such a row: tokens so far, and in all; stop() ends it.
+  std::optional<std::pair<int64_t, int64_t>> feeding_again() const;
   void want_inspector();
   void fetch_wanted();
   // Steps moved from the ring to the history since the beginning; for tests.
@@ -129,7 +136,7 @@ class SessionController final : public QObject, public TokenTexts {
  private:
   size_t frame_bytes() const;
   void handle(const EngineEvent& event);
-  void load(const std::string& path);
+  void load(ModelChoice choice);
   void begin_live(const engine_event::RunStarted& started);
   void take_live(const engine_event::RunStarted& started);
   std::string why_not_live() const;
@@ -146,7 +153,13 @@ class SessionController final : public QObject, public TokenTexts {
   void want_row(const View& view);
   void want_mass_map();
   void take_row(const engine_event::RowRecalled& recalled);
+  void forget_rows();
   bool may_recall() const;
+  bool may_recompute() const;
+  bool may_compute(const WantedRow& wanted) const;
+  std::optional<WantedRow> lacking_row(const View& view) const;
+  RowRequest request_of(const WantedRow& wanted) const;
+  std::string why_not_recomputed() const;
 
   EngineThread engine_;
   NoteBook notes_;
@@ -160,7 +173,7 @@ class SessionController final : public QObject, public TokenTexts {
   bool has_chat_ = false;
   std::string no_chat_, no_system_, default_system_;
   bool loading_ = false;
-  std::string loading_path_;
+  ModelChoice loading_choice_;
   double load_share_ = 0;
 
   uint64_t last_tag_ = 0;        // of the newest request to generate
@@ -186,6 +199,8 @@ class SessionController final : public QObject, public TokenTexts {
   uint64_t row_tag_ = 0;  // of the run on the screen: answers about another are dropped
   std::optional<RowRequest> row_in_flight_;
   std::optional<RowRequest> row_refused_;
+  std::pair<int64_t, int64_t> row_progress_{0, 0};  // of the one in flight: tokens fed, and in all
+  bool row_remarked_ = false;                       // on the run's other conditions
   std::string why_refused_;
 
   std::optional<FrameFetcher> fetcher_;

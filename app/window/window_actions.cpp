@@ -68,6 +68,9 @@ void MainWindow::build_file_menu() {
     const QString folder = QFileDialog::getExistingDirectory(this, tr("Open a model folder"));
     if (!folder.isEmpty()) open_path(folder);
   });
+  run_model_action_ =
+      add_action(file, tr("Open the &model of this run"), QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_M),
+                 [this] { controller_.open_run_model(); });
   add_action(file, tr("&Get a model…"), QKeySequence(Qt::CTRL | Qt::Key_G), [this] { get_model({}); });
   recent_menu_ = file->addMenu(tr("Open &recent"));
   connect(recent_menu_, &QMenu::aboutToShow, this, [this] {

@@ -91,6 +91,7 @@ Scene MainWindow::scene_of(const View& view, const TextMetrics& metrics, const Q
                      .metrics = metrics,
                      .texts = &controller_,
                      .no_exact_row = no_exact_row,
+                     .row_may_come = controller_.row_may_come(view),
                      .notes = controller_.notes().marks()});
 }
 

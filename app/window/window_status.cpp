@@ -117,9 +117,11 @@ void MainWindow::refresh_status() {
   run_action_->setText(playing ? tr("Pause") : live ? tr("Resume") : tr("Replay"));
   run_action_->setEnabled(live || c.can_replay());
   step_action_->setEnabled(c.mode() != SessionController::Mode::kEmpty);
-  stop_action_->setEnabled(live || c.waiting_for_run() || c.mode() == SessionController::Mode::kReplay);
+  const bool is_replay = c.mode() == SessionController::Mode::kReplay;
+  stop_action_->setEnabled(live || c.waiting_for_run() || is_replay || c.feeding_again());
   go_on_action_->setEnabled(model != nullptr && c.cannot_go_on().empty());
   generate_action_->setEnabled(model != nullptr && !c.loading_model());
+  run_model_action_->setEnabled(c.can_open_run_model() && !c.loading_model());
   save_action_->setEnabled(!c.session_path().empty());
   refresh_selection_actions();
   refresh_speed_choices();
@@ -133,12 +135,14 @@ void MainWindow::refresh_status() {
   refresh_overlay();
 }
 
-// Loading and reading a prompt: how far, how fast, and a way out.
+// Loading, reading a prompt, feeding a recorded run again: how far, how fast, and a way out.
 void MainWindow::refresh_progress() {
   const SessionController& c = controller_;
   const bool prefilling = c.running() && c.progress().prefill;
-  progress_bar_->setVisible(c.loading_model() || prefilling);
-  progress_cancel_->setVisible(c.loading_model() || prefilling);
+  const auto [n_fed, n_to_feed] = c.feeding_again().value_or(std::pair<int64_t, int64_t>{0, 0});
+  const bool shown = c.loading_model() || prefilling || n_to_feed > 0;
+  progress_bar_->setVisible(shown);
+  progress_cancel_->setVisible(shown);
   if (c.loading_model()) {
     progress_bar_->setFormat(tr("loading %p%"));
     progress_bar_->setValue(static_cast<int>(c.load_share() * 1000));
@@ -147,6 +151,9 @@ void MainWindow::refresh_progress() {
     progress_bar_->setFormat(
         tr("prompt %1/%2, %3 tokens/s").arg(p.n_done).arg(p.n_total).arg(fixed(p.tokens_per_s, 0)));
     progress_bar_->setValue(p.n_total > 0 ? static_cast<int>(p.n_done * 1000 / p.n_total) : 0);
+  } else if (n_to_feed > 0) {
+    progress_bar_->setFormat(tr("fed again %1/%2").arg(n_fed).arg(n_to_feed));
+    progress_bar_->setValue(static_cast<int>(n_fed * 1000 / n_to_feed));
   }
 }
 

@@ -194,6 +194,15 @@ TEST(RowRecall, ImpliedRowsOfLaterStepsGoOnFromEarlierOnes) {
   EXPECT_EQ(rows.n_total(), 121);
   const Frame second = recall(rows, request(130), whole.ids, batches);
   EXPECT_EQ(rows.n_total(), 11);
+  // A row of attention in between has a sequence of its own.
+  const RowRequest attention{.tag = 0,
+                             .run = 1,
+                             .probe = &attention_row(),
+                             .step = 60,
+                             .layer = attention_row().layers(opened.model->config()).front()};
+  expect_row_of(recall(rows, attention, whole.ids, batches), attention, whole.published, opened.model->config());
+  (void)recall(rows, request(133), whole.ids, batches);
+  EXPECT_EQ(rows.n_total(), 4);
   // The same as in one go, and as without the steps between.
   RowRecall fresh(generator);
   const Frame alone = recall(fresh, request(130), whole.ids, batches, 1000);
@@ -201,6 +210,23 @@ TEST(RowRecall, ImpliedRowsOfLaterStepsGoOnFromEarlierOnes) {
   float most = 0;
   for (const float weight : alone.values<float>()) most = std::max(most, std::isnan(weight) ? 0 : std::abs(weight));
   EXPECT_GT(most, 1e-4f);
+}
+
+TEST_P(RowRecalls, OfARunThatNoGeneratorHoldsEqualAFullRecordingBitForBit) {
+  const OpenedModel opened = open_tiny(GetParam());
+  Generator generator(opened.model, opened.kv);
+  const WholeRun whole = run_all(opened, generator);
+  const std::vector<int32_t> layers = attention_row().layers(opened.model->config());
+  RowRecall rows(opened.model, opened.kv, size_t{64} << 20);
+  const int64_t last = std::ssize(whole.ids) - 2;  // the one behind it was drawn, not fed
+  for (const int64_t step : {int64_t{90}, int64_t{12}, last, last - 20, int64_t{0}}) {
+    const RowRequest row{.tag = 0, .run = 1, .probe = &attention_row(), .step = step, .layer = layers.back()};
+    const int64_t n_held = rows.own_source()->length();
+    expect_row_of(recall(rows, row, whole.ids, request_of(opened).batches), row, whole.published,
+                  opened.model->config());
+    EXPECT_EQ(rows.own_source()->length(), std::max(n_held, step + 1)) << "no token is fed to it twice";
+    EXPECT_EQ(rows.n_done(), rows.n_total());
+  }
 }
 
 TEST(RowRecall, ANewerRequestReplacesOneThatIsUnderWay) {

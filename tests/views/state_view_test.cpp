@@ -5,6 +5,7 @@
 
 #include "tests/views/sample_run.h"
 #include "tests/views/scene_json.h"
+#include "views/json_renderer.h"
 #include "views/registry.h"
 #include "views/state_cells.h"
 #include "views/token_scalars.h"
@@ -129,6 +130,41 @@ TEST(StateView, DrawsTheImpliedRowWhereItWasComputed) {
   ASSERT_EQ(scene["series"].size(), 1u);
   EXPECT_EQ(scene["series"][0]["y"], json({0.0, 0.25, -0.5, 0.75}));
   EXPECT_TRUE(says(scene, "recomputed"));
+}
+
+TEST(StateView, DrawsAnImpliedRowThatWasComputedOnRequest) {
+  FrameHistory history = HybridRun{}.history(4);
+  std::vector<float> row(40 * 4, 0.0f);
+  row[1 * 4 + 2] = -0.5f;
+  history.add_recalled(make_frame("state.row", 3, {0}, {40, 4}, row, Origin::kRecomputed));
+  const json scene = draw_json(history, at(3, 0, 1));
+  ASSERT_EQ(scene["series"].size(), 1u);
+  EXPECT_EQ(scene["series"][0]["y"], json({0.0, 0.0, -0.5, 0.0}));
+  EXPECT_TRUE(draw_json(history, at(3, 2, 1))["series"].empty()) << "of another layer it is not there";
+}
+
+TEST(StateView, KeepsThePlaceOfAnImpliedRowThatIsComing) {
+  FrameHistory history = HybridRun{}.history(4);
+  const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
+  const auto draw = [&](std::string_view why, bool may_come) {
+    const ViewState state = at(3, 0, 1);
+    return render_json((*find_view("state"))
+                           ->scene({.history = history,
+                                    .state = state,
+                                    .size = {1200, 700},
+                                    .metrics = metrics,
+                                    .no_exact_row = why,
+                                    .row_may_come = may_come}));
+  };
+  const json coming = draw("The implied row is being computed.", true);
+  EXPECT_TRUE(says(coming, "being computed"));
+  const json refused = draw("The implied row was not recorded.", false);
+  EXPECT_TRUE(says(refused, "not recorded"));
+  EXPECT_GT(refused["tiles"][0]["rect"][3].get<float>(), coming["tiles"][0]["rect"][3].get<float>());
+  std::vector<float> row(40 * 4, 0.25f);
+  history.add_recalled(make_frame("state.row", 3, {0}, {40, 4}, row, Origin::kRecomputed));
+  const json come = draw("", false);
+  EXPECT_EQ(come["tiles"][0]["rect"], coming["tiles"][0]["rect"]) << "nothing moves when it comes";
 }
 
 TEST(StateMap, AHalfLifeIsInTokensAndInfiniteWhereNothingDecays) {

@@ -73,6 +73,10 @@ class ExactRowsTest : public testing::WindowTest {
     }
     EXPECT_GT(n_compared, 3);
   }
+  static std::vector<float> values(const FrameRow& row) {
+    const std::span<const float> values = row.frame->values<float>();
+    return {values.begin(), values.end()};
+  }
   void key(int key) {
     QKeyEvent event(QEvent::KeyPress, key, Qt::NoModifier);
     QApplication::sendEvent(window_.get(), &event);
@@ -150,15 +154,97 @@ TEST_F(ExactRowsTest, ThatNobodyWantsAnyMoreAreDropped) {
   EXPECT_LT(n_computed, 60);
 }
 
-TEST_F(ExactRowsTest, OfARecordingCannotBeComputedHereAndTheViewSaysWhatElse) {
+TEST_F(ExactRowsTest, OfARecordingAreComputedFromItsTokens) {
+  generate(40);
+  ASSERT_TRUE(wait_for_end());
+  ASSERT_TRUE(choose(20, 1, 0));
+  const std::vector<float> live = values(exact_row(20, 1, 0));
+  controller().open_session(controller().session_path());
+  ASSERT_TRUE(wait_until([this] { return controller().mode() == Mode::kStored; }));
+  EXPECT_TRUE(
+      wait_until([this] { return controller().no_exact_row(attention()).find("click a step") != std::string::npos; }));
+  ASSERT_TRUE(choose(20, 1, 0)) << controller().no_exact_row(attention());
+  EXPECT_EQ(exact_row(20, 1, 0).frame->origin, Origin::kRecomputed);
+  EXPECT_EQ(values(exact_row(20, 1, 0)), live) << "the same bits as from the run's own cache";
+  // Earlier and later ones.
+  ASSERT_TRUE(choose(7, 0, 1));
+  ASSERT_TRUE(choose(33, 2, 2));
+  expect_has_recorded_tops(33, 2, 2);
+  EXPECT_FALSE(controller().feeding_again());
+}
+
+TEST_F(ExactRowsTest, ImpliedRowsOfStatesComeWithTheStateView) {
+  controller().open_model(model_path("orrery-hybrid"));
+  ASSERT_TRUE(wait_until([this] { return controller().model()->file->name() == "orrery-hybrid"; }));
+  generate(20);
+  ASSERT_TRUE(wait_for_end());
+  const View& state = **find_view("state");
+  const auto implied = [this] { return history().row_of(*find_probe("state.row"), 12, 0, 1); };
+  const auto is_there = [&] {
+    controller().want(state);  // whichever docks are open
+    return static_cast<bool>(implied());
+  };
+  controller().apply(Select{.step = 12, .layer = 0, .head = 1});
+  EXPECT_FALSE(implied());
+  EXPECT_TRUE(controller().row_may_come(state));
+  ASSERT_TRUE(wait_until(is_there)) << controller().no_exact_row(state);
+  EXPECT_FALSE(controller().row_may_come(state));
+  EXPECT_EQ(controller().no_exact_row(state), "");
+  const std::vector<float> live = values(implied());
+  EXPECT_GT(std::ranges::max(live), 0.0f);
+  controller().open_session(controller().session_path());
+  ASSERT_TRUE(wait_until([this] { return controller().mode() == Mode::kStored; }));
+  controller().apply(Select{.step = 12, .layer = 0, .head = 1});
+  ASSERT_TRUE(wait_until(is_there)) << controller().no_exact_row(state);
+  EXPECT_EQ(values(implied()), live);
+}
+
+TEST_F(ExactRowsTest, AreThoseOfTheRunThatTheEngineHasGoneOnTo) {
+  controller().open_model(model_path("orrery-hybrid"));
+  ASSERT_TRUE(wait_until([this] { return controller().model()->file->name() == "orrery-hybrid"; }));
+  generate(20);
+  ASSERT_TRUE(wait_for_end());
+  ASSERT_TRUE(choose(12, 1, 0)) << controller().no_exact_row(attention());
+  const int before = n_runs_;
+  controller().run_with_exit({.rule = ExitRule::kGate, .threshold = 0.99f});
+  ASSERT_TRUE(wait_until([&] { return n_runs_ > before; })) << window_->error_text().toStdString();
+  ASSERT_TRUE(wait_for_end());
+  ASSERT_TRUE(choose(15, 1, 0)) << controller().no_exact_row(attention());
+  expect_has_recorded_tops(15, 1, 0);
+}
+
+TEST_F(ExactRowsTest, OfARecordingNeedTheModelThatMadeIt) {
   generate(40);
   ASSERT_TRUE(wait_for_end());
   const std::string path = controller().session_path();
+  controller().open_model(model_path("tiny-llama-a"));
+  ASSERT_TRUE(wait_until([this] { return controller().model()->file->name() == "tiny-llama-a"; }));
   controller().open_session(path);
   ASSERT_TRUE(wait_until([this] { return controller().mode() == Mode::kStored; }));
   controller().apply(Select{.step = 20, .layer = 1, .head = 0});
-  ASSERT_TRUE(wait_until([this] { return !controller().no_exact_row(attention()).empty(); }));
-  EXPECT_NE(controller().no_exact_row(attention()).find("export --recompute"), std::string::npos);
+  EXPECT_TRUE(wait_until(
+      [this] { return controller().no_exact_row(attention()).find("open the run's model") != std::string::npos; }));
+  ASSERT_TRUE(controller().can_open_run_model());
+  controller().open_run_model();
+  ASSERT_TRUE(wait_until([this] { return static_cast<bool>(exact_row(20, 1, 0)); })) << "once it is open";
+}
+
+TEST_F(ExactRowsTest, FeedingALongRecordingAgainCanBeStopped) {
+  generate(2000);
+  ASSERT_TRUE(wait_for_end());
+  controller().open_session(controller().session_path());
+  ASSERT_TRUE(wait_until([this] { return controller().mode() == Mode::kStored; }));
+  const int64_t last = history().n_processed() - 1;
+  ASSERT_GT(last, 500);
+  controller().apply(Select{.step = last, .layer = 1, .head = 0});
+  controller().want(attention());
+  ASSERT_TRUE(controller().feeding_again());
+  controller().stop();
+  EXPECT_FALSE(controller().feeding_again());
+  EXPECT_TRUE(
+      wait_until([this] { return controller().no_exact_row(attention()).find("stopped") != std::string::npos; }));
+  EXPECT_FALSE(exact_row(last, 1, 0));
+  ASSERT_TRUE(choose(5, 1, 0)) << "another step is computed all the same";
 }
 
 TEST_F(ExactRowsTest, PinnedHeadsAreExactAtEveryStepOfThisRunAndTheNext) {
