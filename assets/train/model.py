@@ -354,14 +354,13 @@ class Model(nn.Module):
 
 STATE_SPACE = dict(prelude=["mamba2", "mamba2"], loop=["mamba2", "mamba2", "moe"])
 
-STATE_SPACE = dict(prelude=["mamba2", "mamba2"], loop=["mamba2", "mamba2", "moe"])
-
 VARIANTS = {
     "full": Config(),
     "fast_weights": Config(prelude=["mamba2", "ttt_linear"], n_loops=1, gate=False),
     "no_loop": Config(n_loops=1, gate=False),
     "attention": Config(prelude=["full_attention", "full_attention"], loop=["full_attention", "sliding_attention", "moe"]),
     "state_space": Config(**STATE_SPACE),
+    "state_space_8": Config(**STATE_SPACE, d_state=8),
+    "state_space_32": Config(**STATE_SPACE, d_state=32),
     "state_space_64": Config(**STATE_SPACE, d_state=64),
-    "state_space_128": Config(**STATE_SPACE, d_state=128),
 }
