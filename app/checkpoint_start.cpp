@@ -9,11 +9,6 @@ namespace {
 
 const Probe& residual_norm() { return *find_probe("residual.norm"); }
 
-bool turns_by_length(const ModelConfig& config) {
-  return std::ranges::any_of(config.layers,
-                             [](const LayerConfig& layer) { return layer.attention.rope.beyond.length > 0; });
-}
-
 // The keys of [0, entries[last].step), out of that checkpoint and those before it.
 Result<std::vector<Cache::SavedKeys>> read_keys(const CheckpointSource& source,
                                                 const std::vector<CheckpointEntry>& entries, size_t last,

@@ -23,6 +23,11 @@ std::vector<RunTurn> turns_of(const RunSettings& settings, const std::vector<Tok
   return {{.begin = 0, .given_end = drawn - tokens.begin(), .n_new_tokens = settings.n_new_tokens}};
 }
 
+bool turns_by_length(const ModelConfig& config) {
+  return std::ranges::any_of(config.layers,
+                             [](const LayerConfig& layer) { return layer.attention.rope.beyond.length > 0; });
+}
+
 Result<void> check_complete(const std::vector<Token>& tokens) {
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i].step == static_cast<int64_t>(i)) continue;

@@ -21,6 +21,9 @@ SamplerSettings sampler_of(const RunSettings& settings);  // not validated yet
 // The turns that the settings note; of a session that notes none: what was not generated was given. At least one.
 std::vector<RunTurn> turns_of(const RunSettings& settings, const std::vector<Token>& tokens);
 
+// Whether rotations depend on the length of the text, and so on what is fed together.
+bool turns_by_length(const ModelConfig& config);
+
 // kInvalidFile where a token is missing: the run cannot be run again.
 Result<void> check_complete(const std::vector<Token>& tokens);
 

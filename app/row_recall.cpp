@@ -3,29 +3,21 @@
 #include <algorithm>
 #include <string>
 
+#include "app/rerun.h"
 #include "probes/tap_mask.h"
 
 namespace orrery {
 
-namespace {
-
-bool has_turns_by_length(const ModelConfig& config) {
-  return std::ranges::any_of(config.layers,
-                             [](const LayerConfig& layer) { return layer.attention.rope.beyond.length > 0; });
-}
-
-}  // namespace
-
 RowRecall::RowRecall(const Generator& source)
     : source_(source),
       generator_(source.shared_model(), source.kv_dtype()),
-      turns_by_length_(has_turns_by_length(source.model().config())) {}
+      turns_by_length_(turns_by_length(source.model().config())) {}
 
 RowRecall::RowRecall(const std::shared_ptr<const Model>& model, DType kv, size_t past_bytes)
     : own_source_(std::make_unique<Generator>(model, kv)),
       source_(*own_source_),
       generator_(model, kv),
-      turns_by_length_(has_turns_by_length(model->config())) {
+      turns_by_length_(turns_by_length(model->config())) {
   own_source_->keep_past(past_bytes);
 }
 

@@ -374,18 +374,20 @@ TEST(Attention, OutputsAreBitIdenticalWithAndWithoutStatistics) {
   });
 }
 
+void expect_same_bits(const Results& got, const Results& expected) {
+  EXPECT_EQ(got.out, expected.out);
+  EXPECT_EQ(got.entropy, expected.entropy);
+  EXPECT_EQ(got.top, expected.top);
+  EXPECT_EQ(got.mass, expected.mass);
+  EXPECT_EQ(got.rows, expected.rows);
+}
+
 TEST(Attention, ResultsAreBitIdenticalForAnyNumberOfThreads) {
   const Shape2 shape{9, 3, 64, 64};
   const Sequence sequence(shape, DType::kF16, 150, 18);
   const Problem problem{shape, DType::kF16, causal_rows(80, 70), {sequence.pages()}, {0}};
   const Results one = problem.fast(1);
-  for (int n_threads : {2, 3}) {
-    const Results more = problem.fast(n_threads);
-    EXPECT_EQ(more.out, one.out);
-    EXPECT_EQ(more.top, one.top);
-    EXPECT_EQ(more.mass, one.mass);
-    EXPECT_EQ(more.rows, one.rows);
-  }
+  for (int n_threads : {2, 3}) expect_same_bits(problem.fast(n_threads), one);
 }
 
 // A token or two over many keys: tiles, one for each key/value head, are then cut into parts.
@@ -400,14 +402,7 @@ TEST(Attention, AFewRowsOverManyKeysAreBitIdenticalForAnyNumberOfThreads) {
         problem.n_mass_blocks = 79;
         problem.n_row_keys = 5000;
         const Results one = problem.fast(1);
-        for (int n_threads : {2, 7}) {
-          const Results more = problem.fast(n_threads);
-          EXPECT_EQ(more.out, one.out);
-          EXPECT_EQ(more.entropy, one.entropy);
-          EXPECT_EQ(more.top, one.top);
-          EXPECT_EQ(more.mass, one.mass);
-          EXPECT_EQ(more.rows, one.rows);
-        }
+        for (int n_threads : {2, 7}) expect_same_bits(problem.fast(n_threads), one);
       }
     }
   });
