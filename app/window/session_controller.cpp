@@ -21,9 +21,6 @@ constexpr size_t kReplayRingBytes = size_t{64} << 20;
 // A frame of the window takes in no more than this, so that a prompt's worth of Frames cannot hold it up.
 constexpr std::chrono::microseconds kDrainBudget{2500};
 
-// An implied row at this step takes a small model some seconds.
-constexpr int64_t kFarStep = 1024;
-
 // Steps of a newly chosen head's map that are gathered in a frame: half a millisecond at 32,768 tokens.
 constexpr int64_t kGatheredSteps = 256;
 
@@ -61,10 +58,11 @@ double SessionController::recorded_seconds() const {
   return tokens.empty() ? 0 : static_cast<double>(tokens.back().time_ns) * 1e-9;
 }
 
+bool SessionController::is_runs_model() const { return model_ && model_->fingerprint == history_.info().fingerprint; }
+
 std::string SessionController::bytes(int32_t id) const {
   if (stored_tokenizer_) return stored_tokenizer_->token_bytes(id);
-  const bool same_model = model_ && model_->fingerprint == history_.info().fingerprint;
-  return same_model && model_->tokenizer ? model_->tokenizer->token_bytes(id) : std::string();
+  return is_runs_model() && model_->tokenizer ? model_->tokenizer->token_bytes(id) : std::string();
 }
 
 void SessionController::apply(const Command& command) {
@@ -157,7 +155,7 @@ void SessionController::show_stored(StoredRun run) {
   for (const Frame& frame : run.skeleton) history_.add_frame(frame);
   mass_pager_.reset();
   fetcher_.emplace(std::move(run.source));
-  forget_rows();
+  rows_.run_changed();
   const ThemeKind theme = view_.theme;
   const std::vector<PinnedHead> pins = view_.pins;
   view_ = ViewState{};
@@ -195,7 +193,7 @@ void SessionController::generate(GenerateRequest request) {
   awaiting_start_ = true;
   if (!request.go_on) {
     shows_last_run_ = false;  // the engine lets go of the one before, and of a row that is under way
-    row_in_flight_.reset();
+    rows_.request_dropped();
   }
   request.tag = ++last_tag_;
   progress_ = {};
@@ -205,7 +203,7 @@ void SessionController::generate(GenerateRequest request) {
 
 void SessionController::run_with_exit(const WhatIf& what) {
   if (session_path_.empty()) return Q_EMIT failed(tr("This run was not recorded, so it cannot be run again."));
-  if (!model_ || model_->fingerprint != history_.info().fingerprint) {
+  if (!is_runs_model()) {
     return Q_EMIT failed(
         tr("The model of this run is not open; open it first: %1").arg(text_of(history_.info().model_name)));
   }
@@ -248,9 +246,7 @@ void SessionController::stop() {
     // Where the engine had not begun, there is nothing to end.
     awaiting_start_ = false;
   } else if (feeding_again()) {
-    engine_.cancel_row();
-    row_refused_ = std::exchange(row_in_flight_, std::nullopt);
-    why_refused_ = "stopped";
+    rows_.stop();
     Q_EMIT view_changed();
   } else {
     end_replay();
@@ -404,7 +400,7 @@ void SessionController::begin_live(const engine_event::RunStarted& started) {
   const std::string head_scalar = view_.head_scalar;
   const Selection kept{.layer = view_.selected.layer, .head = view_.selected.head, .expert = view_.selected.expert};
   const std::vector<PinnedHead> pins = view_.pins;
-  forget_rows();
+  rows_.run_changed();
   view_ = ViewState{};
   view_.pins = pins;
   view_.theme = theme;
@@ -455,8 +451,7 @@ void SessionController::handle(const EngineEvent& event) {
     no_system_ = loaded->no_system;
     default_system_ = loaded->default_system;
     shows_last_run_ = false;  // the engine let go of it
-    row_in_flight_.reset();
-    row_refused_.reset();
+    rows_.model_changed();
     if (!model_->remark.empty()) Q_EMIT noticed(text_of(model_->remark));
     Q_EMIT view_changed();  // rows of a recorded run may now be had
   } else if (const auto* refused = std::get_if<engine_event::LoadFailed>(&event)) {
@@ -473,7 +468,7 @@ void SessionController::handle(const EngineEvent& event) {
   } else if (const auto* ended = std::get_if<engine_event::RunEnded>(&event)) {
     end_live(*ended);
   } else if (const auto* fed = std::get_if<engine_event::RowProgress>(&event)) {
-    if (row_in_flight_ == fed->request) row_progress_ = {fed->n_done, fed->n_total};
+    rows_.take(*fed);
   } else if (const auto* recalled = std::get_if<engine_event::RowRecalled>(&event)) {
     take_row(*recalled);
   }
@@ -562,7 +557,7 @@ void SessionController::drop_fetcher() {
 
 void SessionController::want(const View& view) {
   if (mode_ == Mode::kEmpty) return;
-  want_row(view);
+  rows_.want(view, row_sources());
   if (view.name() == "attention") want_mass_map();
   for (const Wanted& wanted : view.wanted(history_, view_)) {
     // What no recording has is not asked for.
@@ -573,75 +568,16 @@ void SessionController::want(const View& view) {
   }
 }
 
-// Whether the engine holds the run on the screen, at rest or at a step that was chosen. Of the newest token, while it
-// is being followed, a row would have to be computed twice at every step: pins do better.
-bool SessionController::may_recall() const {
-  if (mode_ != Mode::kLive || !shows_last_run_) return false;
-  return !running_ || paused_ || !view_.follow;
-}
-
-// Whether rows can be computed from the recorded tokens: of a run that the engine does not hold, with the model that
-// made it, at a step that was chosen.
-bool SessionController::may_recompute() const {
+RowSources SessionController::row_sources() const {
+  const bool is_held = mode_ == Mode::kLive && shows_last_run_;
   const bool is_at_rest = mode_ == Mode::kStored || (mode_ == Mode::kLive && !shows_last_run_ && !running_);
-  const bool is_chosen = !view_.follow && view_.selected.step >= 0;
-  return is_at_rest && is_chosen && !awaiting_start_ && !session_path_.empty() && model_ &&
-         model_->fingerprint == history_.info().fingerprint;
-}
-
-void SessionController::forget_rows() {
-  ++row_tag_;
-  row_in_flight_.reset();
-  row_refused_.reset();
-  row_remarked_ = false;
-  engine_.cancel_row();
-}
-
-std::optional<std::pair<int64_t, int64_t>> SessionController::feeding_again() const {
-  if (!row_in_flight_) return std::nullopt;
-  const bool is_short = row_in_flight_->session.empty() && row_in_flight_->probe->level != Level::kRecomputed;
-  return is_short ? std::nullopt : std::optional(row_progress_);
-}
-
-std::optional<WantedRow> SessionController::lacking_row(const View& view) const {
-  if (mode_ == Mode::kEmpty) return std::nullopt;
-  const std::optional<WantedRow> wanted = view.wanted_row(history_, view_);
-  if (!wanted || wanted->step >= history_.n_processed()) return std::nullopt;
-  if (history_.row_of(*wanted->probe, wanted->step, wanted->layer, wanted->head)) return std::nullopt;
-  return wanted;
-}
-
-RowRequest SessionController::request_of(const WantedRow& wanted) const {
-  return {.tag = row_tag_,
-          .run = history_.info().run,
-          .probe = wanted.probe,
-          .step = wanted.step,
-          .layer = wanted.layer,
-          .session = may_recall() ? "" : session_path_};
-}
-
-// Of the newest token, an implied row is not gone a long way for unasked.
-bool SessionController::may_compute(const WantedRow& wanted) const {
-  const bool is_far = wanted.probe->level == Level::kRecomputed && wanted.step >= kFarStep;
-  return (may_recall() || may_recompute()) && !(is_far && view_.follow);
-}
-
-bool SessionController::row_may_come(const View& view) const {
-  const std::optional<WantedRow> wanted = lacking_row(view);
-  return wanted && may_compute(*wanted) && row_refused_ != request_of(*wanted);
-}
-
-void SessionController::want_row(const View& view) {
-  const std::optional<WantedRow> wanted = lacking_row(view);
-  if (!wanted || !may_compute(*wanted)) return;
-  RowRequest request = request_of(*wanted);
-  if (row_in_flight_ == request || row_refused_ == request) return;
-  // Attention takes a step, implied rows may take all: they wait, and make way.
-  const bool is_busy = row_in_flight_ && row_in_flight_->probe != request.probe;
-  if (is_busy && request.probe->level == Level::kRecomputed) return;
-  row_in_flight_ = request;
-  row_progress_ = {0, 0};
-  engine_.want_row(request);
+  return {.is_held = is_held,
+          .is_growing = running_ && !paused_,
+          .is_replayed = mode_ == Mode::kReplay,
+          .is_loading = fetching(),
+          .may_be_fed = is_at_rest && !awaiting_start_,
+          .is_its_model = is_runs_model(),
+          .session = session_path_};
 }
 
 // The map of the head that is looked at: of what comes, of what is held, and of what is in the session alone.
@@ -658,47 +594,12 @@ void SessionController::want_mass_map() {
 }
 
 void SessionController::take_row(const engine_event::RowRecalled& recalled) {
-  if (row_in_flight_ == recalled.request) row_in_flight_.reset();
-  if (recalled.request.tag != row_tag_) return;
-  if (!recalled.remark.empty() && !std::exchange(row_remarked_, true)) {
+  const std::string remark = rows_.take(recalled);
+  if (!remark.empty()) {
     Q_EMIT noticed(tr("Exact rows of this run are computed under %1: last digits may differ from the recording.")
-                       .arg(text_of(recalled.remark)));
-  }
-  if (recalled.frame) {
-    history_.add_recalled(*recalled.frame);
-  } else {
-    row_refused_ = recalled.request;
-    why_refused_ = recalled.why;
+                       .arg(text_of(remark)));
   }
   Q_EMIT view_changed();
-}
-
-std::string SessionController::no_exact_row(const View& view) const {
-  const std::optional<WantedRow> wanted = lacking_row(view);
-  if (!wanted) return {};
-  const bool is_implied = wanted->probe->level == Level::kRecomputed;
-  const std::string row = is_implied ? "The implied row " : "The exact row ";
-  const bool is_held = mode_ == Mode::kLive && shows_last_run_;
-  if (!is_held && fetching()) return "The recording is being read …";
-  if (!is_held && !may_recompute()) return row + why_not_recomputed();
-  if (!may_compute(*wanted)) {
-    return is_implied ? "Implied rows: pause, or click a step."
-                      : "Exact rows of new tokens: pin the head (P), pause, or click a step.";
-  }
-  if (row_refused_ == request_of(*wanted)) return row + "could not be computed: " + why_refused_ + ".";
-  if (is_held && !is_implied) return row + "is being computed from the cache …";
-  return row + "is being computed: the run's tokens are fed again …";
-}
-
-std::string SessionController::why_not_recomputed() const {
-  if (session_path_.empty()) {
-    return "cannot be computed: the engine has let go of this run's cache, and it was not recorded.";
-  }
-  if (mode_ == Mode::kReplay) return "was not recorded; end the replay and click a step to have it computed.";
-  if (!model_ || model_->fingerprint != history_.info().fingerprint) {
-    return "was not recorded; open the run's model (Ctrl+Shift+M) to have it computed.";
-  }
-  return "was not recorded; click a step to have it computed.";
 }
 
 void SessionController::want_inspector() {

@@ -14,6 +14,7 @@
 
 #include "app/window/aside.h"
 #include "app/window/engine_thread.h"
+#include "app/window/exact_rows.h"
 #include "app/window/frame_fetcher.h"
 #include "app/window/mass_pager.h"
 #include "app/window/note_book.h"
@@ -114,11 +115,13 @@ class SessionController final : public QObject, public TokenTexts {
   // What is on the screen: gathered view by view, and for the inspector every probe at the selected step; then what the
   // history lacks of all that is asked for, and what nobody wants any more is not.
   void want(const View& view);
-  // Why the exact row that a view looks at is not held, and what to do about it; empty where it is, or none is wanted.
-  std::string no_exact_row(const View& view) const;
-  bool row_may_come(const View& view) const;  // it is being computed, or will be
+  // Of the row that a view looks at: ExactRows::why_not and may_come.
+  std::string no_exact_row(const View& view) const {
+    return mode_ == Mode::kEmpty ? std::string() : rows_.why_not(view, row_sources());
+  }
+  bool row_may_come(const View& view) const { return mode_ != Mode::kEmpty && rows_.may_come(view, row_sources()); }
   // A run is being fed to the model again for such a row: tokens so far, and in all; stop() ends it.
-  std::optional<std::pair<int64_t, int64_t>> feeding_again() const;
+  std::optional<std::pair<int64_t, int64_t>> feeding_again() const { return rows_.feeding_again(); }
   void want_inspector();
   void fetch_wanted();
   // Steps moved from the ring to the history since the beginning; for tests.
@@ -150,16 +153,10 @@ class SessionController final : public QObject, public TokenTexts {
   void drop_fetcher();
   void replay_opened(Result<std::unique_ptr<Replay>> opened, uint64_t tag, int64_t from);
   void finish_save();
-  void want_row(const View& view);
   void want_mass_map();
   void take_row(const engine_event::RowRecalled& recalled);
-  void forget_rows();
-  bool may_recall() const;
-  bool may_recompute() const;
-  bool may_compute(const WantedRow& wanted) const;
-  std::optional<WantedRow> lacking_row(const View& view) const;
-  RowRequest request_of(const WantedRow& wanted) const;
-  std::string why_not_recomputed() const;
+  RowSources row_sources() const;
+  bool is_runs_model() const;  // the open model made the run on the screen
 
   EngineThread engine_;
   NoteBook notes_;
@@ -167,6 +164,7 @@ class SessionController final : public QObject, public TokenTexts {
   std::optional<std::string> no_cuda_;
   FrameHistory history_;
   ViewState view_;
+  ExactRows rows_{engine_, history_, view_};
   Mode mode_ = Mode::kEmpty;
 
   std::optional<OpenModel> model_;
@@ -194,14 +192,6 @@ class SessionController final : public QObject, public TokenTexts {
   size_t texture_bytes_ = 0;
   uint64_t max_sessions_bytes_;
   Level level_ = Level::kStandard;
-
-  // Rows that the engine computes again.
-  uint64_t row_tag_ = 0;  // of the run on the screen: answers about another are dropped
-  std::optional<RowRequest> row_in_flight_;
-  std::optional<RowRequest> row_refused_;
-  std::pair<int64_t, int64_t> row_progress_{0, 0};  // of the one in flight: tokens fed, and in all
-  bool row_remarked_ = false;                       // on the run's other conditions
-  std::string why_refused_;
 
   std::optional<FrameFetcher> fetcher_;
   std::vector<FrameRange> gathered_;     // since the last fetch_wanted()
