@@ -90,14 +90,14 @@ class MainWindowTest : public testing::WindowTest {
     }
     start(std::move(request));
   }
-  // Returns once the run is held up.
+  // Returns once the run is on the screen and held up.
   void generate_held(int64_t n_new_tokens, const HeldEngine& engine) {
     GenerateRequest request;
     request.text = "Once";
     request.n_new_tokens = n_new_tokens;
     request.sampler.temperature = 0;
     request.after_token = engine.after_token();
-    controller().generate(std::move(request));
+    start(std::move(request));
     ASSERT_TRUE(wait_until([&] { return engine.held(); }));
   }
   bool wait_for_end() {
