@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
     else
       path = option;
   }
-  if (path.empty() || shape.n_tokens < 1 || shape.n_layers < 1 || shape.n_heads < 1) {
+  if (path.empty() || path.starts_with("-") || shape.n_tokens < 1 || shape.n_layers < 1 || shape.n_heads < 1) {
     std::fprintf(stderr,
                  "usage: make_session FILE [--tokens N] [--layers N] [--heads N] [--experts N] "
                  "[--attention-every N] [--standard]\n");

@@ -132,16 +132,23 @@ void measure_opening(const std::string& path, bool cold) {
   print(cold ? "open, not in the disk cache" : "open", opened);
 }
 
-void measure_scrubbing(const FrameHistory& history) {
-  for (const View* view : {&timeline_view(), *find_view("text")}) {
+// The text and the timeline at one step after the other, with the colours of `coloured`, once what they show was read.
+void measure_scrubbing(const std::string& path, FrameHistory history, const ViewState& coloured, const char* what) {
+  auto source = AsyncFrameSource::open(path);
+  if (!source) return;
+  const std::vector<const View*> scrubbed = {&timeline_view(), *find_view("text")};
+  const auto start = Clock::now();
+  for (const View* view : scrubbed) take(**source, history, ask(**source, history, *view, coloured));
+  std::printf("%s: %.1f ms to read\n", what, ms_since(start));
+  for (const View* view : scrubbed) {
     std::vector<double> times;
     for (int64_t i = 0; i < 60; ++i) {
-      ViewState state;
+      ViewState state = coloured;
       state.follow = false;
       state.selected.step = i * 7919 % history.n_processed();
-      const double start = cpu_ms();
+      const double began = cpu_ms();
       (void)draw(history, *view, state);
-      times.push_back(cpu_ms() - start);
+      times.push_back(cpu_ms() - began);
     }
     print((std::string(view->name()) + ", scrubbed (CPU)").c_str(), times);
   }
@@ -206,14 +213,12 @@ int run(const std::string& path, bool cold, const std::vector<std::string>& view
   if (!skeleton) return 1;
   std::printf("%lld steps, %lld tokens, skeleton of %.1f MiB\n", static_cast<long long>(skeleton->n_processed()),
               static_cast<long long>(skeleton->n_steps()), static_cast<double>(skeleton->used_bytes()) / (1 << 20));
-  {
-    // What the strips show, read once.
-    auto source = AsyncFrameSource::open(path);
-    FrameHistory history = *skeleton;
-    const auto start = Clock::now();
-    take(**source, history, ask(**source, history, timeline_view(), {}));
-    std::printf("%-44s %.1f ms\n", "the timeline's strips, from the file", ms_since(start));
-    measure_scrubbing(history);
+  measure_scrubbing(path, *skeleton, {}, "as opened");
+  if (is_offered(*find_probe("moe.experts"), skeleton->info().config)) {
+    ViewState state;
+    state.token_scalar = "moe.expert";
+    state.selected.expert = 3;
+    measure_scrubbing(path, *skeleton, state, "coloured by an expert");
   }
   for (const std::string& name : views) {
     const auto view = find_view(name);
