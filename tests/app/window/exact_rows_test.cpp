@@ -9,8 +9,10 @@
 namespace orrery {
 namespace {
 
+using testing::HeldEngine;
 using testing::model_path;
 using testing::run_events_for;
+using testing::takes_ms;
 using testing::wait_until;
 using Mode = SessionController::Mode;
 
@@ -33,16 +35,14 @@ class ExactRowsTest : public testing::WindowTest {
   const View& attention() { return **find_view("attention"); }
 
   // No exact rows but of pinned heads.
-  void generate(int64_t n_new_tokens, int delay_ms = 0) {
+  void generate(int64_t n_new_tokens, std::function<void()> after_token = {}) {
     GenerateRequest request;
     request.kind = PromptKind::kPrompt;
     request.text = "Once upon a time there was a";
     request.sampler.temperature = 0;
     request.n_new_tokens = n_new_tokens;
     request.exact_steps = 0;
-    if (delay_ms > 0) {
-      request.after_token = [delay_ms] { std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms)); };
-    }
+    request.after_token = std::move(after_token);
     const int before = n_runs_;
     controller().generate(std::move(request));
     ASSERT_TRUE(wait_until([&] { return n_runs_ > before; })) << window_->error_text().toStdString();
@@ -111,7 +111,7 @@ TEST_F(ExactRowsTest, OfARunInProgressLeaveItsTokensAsTheyAre) {
   generate(250);
   ASSERT_TRUE(wait_for_end());
   const std::vector<int32_t> alone = ids();
-  generate(250, 20);
+  generate(250, takes_ms(20));
   ASSERT_TRUE(wait_until([this] { return history().n_processed() > 20; }));
   for (int64_t step = 3; step < 15; ++step) {
     ASSERT_TRUE(choose(step, static_cast<int32_t>(step % 2), 1)) << controller().no_exact_row(attention());
@@ -127,17 +127,19 @@ TEST_F(ExactRowsTest, OfARunInProgressLeaveItsTokensAsTheyAre) {
 }
 
 TEST_F(ExactRowsTest, OfNewTokensAreNotComputedTwiceAndTheViewSaysWhatToDo) {
-  generate(60, 10);
+  HeldEngine engine(20);
+  generate(60, engine.after_token());
   ASSERT_TRUE(wait_until([this] { return history().n_processed() > 12; }));
   EXPECT_TRUE(controller().view().follow);
   EXPECT_NE(controller().no_exact_row(attention()).find("pin the head"), std::string::npos);
+  engine.release();
   ASSERT_TRUE(wait_for_end());
   const int64_t last = history().n_processed() - 1;
   EXPECT_TRUE(wait_until([&] { return static_cast<bool>(exact_row(last, 0, 0)); })) << "at rest, the newest one's is";
 }
 
 TEST_F(ExactRowsTest, ThatNobodyWantsAnyMoreAreDropped) {
-  generate(300, 60);  // the engine looks at what is wanted once a token
+  generate(300, takes_ms(60));  // the engine looks at what is wanted once a token
   ASSERT_TRUE(wait_until([this] { return history().n_processed() > 30; }));
   const int64_t before = history().n_processed();
   for (int i = 0; i < 200; ++i) {
@@ -248,15 +250,17 @@ TEST_F(ExactRowsTest, FeedingALongRecordingAgainCanBeStopped) {
 }
 
 TEST_F(ExactRowsTest, PinnedHeadsAreExactAtEveryStepOfThisRunAndTheNext) {
-  generate(60, 8);
+  HeldEngine engine(20);
+  generate(60, engine.after_token());
   ASSERT_TRUE(wait_until([this] { return history().n_processed() > 12; }));
   controller().apply(Select{.layer = 1, .head = 3});
   const int64_t pinned_at = history().n_processed();
   key(Qt::Key_P);
   ASSERT_EQ(controller().view().pins, (std::vector<PinnedHead>{{1, 3}}));
+  engine.release();
   ASSERT_TRUE(wait_for_end());
   const int64_t last = history().n_processed() - 1;
-  EXPECT_TRUE(exact_row(last, 1, 3));
+  ASSERT_TRUE(exact_row(last, 1, 3));
   EXPECT_EQ(exact_row(last, 1, 3).frame->origin, Origin::kLive);
   expect_has_recorded_tops(last, 1, 3);
   EXPECT_FALSE(exact_row(pinned_at - 4, 1, 3));

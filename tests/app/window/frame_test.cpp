@@ -41,6 +41,7 @@ namespace {
 
 using testing::model_path;
 using testing::run_events_for;
+using testing::takes_ms;
 using testing::wait_until;
 using Mode = SessionController::Mode;
 
@@ -72,9 +73,7 @@ class FrameTest : public testing::WindowTest {
     request.text = "Once upon a time there was a";
     request.n_new_tokens = n;
     request.sampler.temperature = 0;
-    if (delay_ms > 0) {
-      request.after_token = [delay_ms] { std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms)); };
-    }
+    if (delay_ms > 0) request.after_token = takes_ms(delay_ms);
     const uint64_t version = controller().history().version();
     controller().generate(std::move(request));
     ASSERT_TRUE(
@@ -154,7 +153,7 @@ TEST_F(FrameTest, ShowsTheViewUnderThePointerAsATableThatSortsCopiesAndFollows) 
   ImGuiCanvas* canvas = window_->canvas("attention");
   ASSERT_TRUE(wait_until([&] { return !scene_tables(canvas->scene()).empty(); }));
   QTest::mouseMove(canvas, QPoint(30, 60));
-  run_events_for(100);
+  ASSERT_TRUE(wait_until([&] { return canvas->underMouse(); }));
   key(Qt::Key_T, Qt::ControlModifier);
   auto* table = window_->findChild<TableWindow*>();
   ASSERT_NE(table, nullptr);
@@ -370,7 +369,7 @@ TEST_F(FrameTest, NotesAreWrittenUndoneEditedMarkedAndFoundAgain) {
 
 TEST_F(FrameTest, NotesGoIntoARunThatIsBeingRecorded) {
   open_model();
-  generate(400, 10);
+  generate(400, 20);
   ASSERT_TRUE(wait_until([this] { return controller().history().n_processed() > 12; }));
   write_note("while it writes");
   ASSERT_EQ(stored_notes().size(), 1u);
@@ -469,7 +468,7 @@ TEST_F(FrameTest, ReadsATextBeforeWhileAndAfterItWrites) {
   GenerateRequest on;
   on.go_on = true;
   on.n_new_tokens = 400;
-  on.after_token = [] { std::this_thread::sleep_for(std::chrono::milliseconds(10)); };
+  on.after_token = takes_ms(10);
   controller().generate(std::move(on));
   ASSERT_TRUE(wait_until([&] { return controller().history().n_processed() > n_read + 10; }));
   read(" and then the dog", true, 6);

@@ -2,8 +2,6 @@
 #include <QDockWidget>
 #include <QTimer>
 #include <QTreeWidget>
-#include <atomic>
-#include <thread>
 
 #include "app/window/session_files.h"
 #include "sessions/session_reader.h"
@@ -13,9 +11,11 @@
 namespace orrery {
 namespace {
 
+using testing::HeldEngine;
 using testing::model_path;
 using testing::run_events_for;
 using testing::StalledDisk;
+using testing::takes_ms;
 using testing::wait_until;
 using Mode = SessionController::Mode;
 
@@ -102,23 +102,15 @@ class NeverBlocksTest : public testing::WindowTest {
 };
 
 TEST_F(NeverBlocksTest, WhileTheEngineStandsStill) {
-  std::atomic<bool> hold{true};
-  std::atomic<bool> held{false};
-  std::atomic<int> n_tokens{0};
+  HeldEngine engine(30);
   open(model_path("tiny-text.q8_0.gguf"));
-  generate(400, [&] {
-    if (++n_tokens < 30) return;
-    while (hold.load()) {
-      held.store(true);
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  });
-  ASSERT_TRUE(wait_until([&] { return held.load() && controller().history().n_processed() >= 20; }));
+  generate(400, engine.after_token());
+  ASSERT_TRUE(wait_until([&] { return engine.held() && controller().history().n_processed() >= 20; }));
   run_events_for(200);
   const int64_t passes = controller().engine().n_passes();
   const Frames stalled = frames_while_used(kStallMs);
   EXPECT_EQ(controller().engine().n_passes(), passes) << "it stood still throughout";
-  hold.store(false);
+  engine.release();
   expect_no_fewer_than_free(stalled);
   controller().stop();
   EXPECT_TRUE(wait_until([this] { return !controller().running(); }));
@@ -153,7 +145,7 @@ TEST_F(NeverBlocksTest, WhileTheDiskStandsStillUnderARecordedRun) {
 
 TEST_F(NeverBlocksTest, WhileTheDiskStandsStillUnderARunInProgress) {
   open(model_path("tiny-text.q8_0.gguf"));
-  generate(450, [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); });
+  generate(450, takes_ms(20));
   ASSERT_TRUE(wait_until([this] { return controller().history().n_processed() >= 20; }));
   StalledDisk::stall(true);
   controller().notes().add(3, "live", "{}");

@@ -10,11 +10,14 @@
 #include <QSettings>
 #include <QSurfaceFormat>
 #include <QThread>
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "app/window/main_window.h"
 
@@ -61,6 +64,38 @@ inline void run_events_for(int duration_ms) {
   timer.start();
   wait_until([&] { return timer.elapsed() >= duration_ms; }, duration_ms + 1000);
 }
+
+// GenerateRequest::after_token of a run whose tokens take so long at least.
+inline std::function<void()> takes_ms(int duration_ms) {
+  return [duration_ms] { std::this_thread::sleep_for(std::chrono::milliseconds(duration_ms)); };
+}
+
+// Holds the engine up after so many tokens of a run, until it is released: what a test does meanwhile does not race it.
+class HeldEngine {
+ public:
+  explicit HeldEngine(int n_tokens) : n_tokens_(n_tokens) {}
+  ~HeldEngine() { release(); }
+  HeldEngine(const HeldEngine&) = delete;
+  HeldEngine& operator=(const HeldEngine&) = delete;
+
+  std::function<void()> after_token() const {
+    return [state = state_, left = n_tokens_]() mutable {
+      if (--left != 0) return;
+      state->held.store(true);
+      while (!state->released.load()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+  }
+  bool held() const { return state_->held.load(); }
+  void release() { state_->released.store(true); }
+
+ private:
+  struct State {
+    std::atomic<bool> held{false};
+    std::atomic<bool> released{false};
+  };
+  int n_tokens_;
+  std::shared_ptr<State> state_ = std::make_shared<State>();  // the engine may outlive the test's frame
+};
 
 // Nothing of a test reaches the user's own folders; each test has its own.
 class WindowTest : public ::testing::Test {
