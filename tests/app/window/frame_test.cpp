@@ -152,8 +152,11 @@ TEST_F(FrameTest, ShowsTheViewUnderThePointerAsATableThatSortsCopiesAndFollows) 
   finish_run(20);
   ImGuiCanvas* canvas = window_->canvas("attention");
   ASSERT_TRUE(wait_until([&] { return !scene_tables(canvas->scene()).empty(); }));
-  QTest::mouseMove(canvas, QPoint(30, 60));
-  ASSERT_TRUE(wait_until([&] { return canvas->underMouse(); }));
+  int x = 30;  // a pointer that was there before the window was enters it by moving
+  ASSERT_TRUE(wait_until([&] {
+    QTest::mouseMove(canvas, QPoint(++x % 60, 60));
+    return canvas->underMouse();
+  }));
   key(Qt::Key_T, Qt::ControlModifier);
   auto* table = window_->findChild<TableWindow*>();
   ASSERT_NE(table, nullptr);
