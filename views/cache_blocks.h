@@ -25,8 +25,8 @@ struct CacheBlocks {
   // gone) or it is not recorded.
   std::vector<float> age;
   std::vector<int64_t> gone;  // of each layer: keys dropped, oldest first; -1: not recorded
-  // [layers, n_blocks]: attention.mass, mean over heads, added up over `received_steps`; NaN where a layer has none, and
-  // where the keys are gone by now.
+  // [layers, n_blocks]: attention.mass, mean over heads, added up over `received_steps`; NaN where a layer has none,
+  // and where the keys are gone by now.
   std::vector<float> received;
   StepRange received_steps;
   int64_t n_received = 0;  // of them, recorded

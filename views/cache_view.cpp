@@ -175,7 +175,7 @@ class CachePicture {
     const StepRange range = visible_range(state_.steps, n_);
     const float lh = b_.label();
     const float gutter = b_.width("1000 KiB", TextSize::kLabel) + 6;
-    const Rect plot = area.inset(gutter, 1.5f * lh + 1, 2, lh + 4);
+    const Rect plot = area.inset(gutter, b_.heading_height(), 2, lh + 4);
     if (plot.width < 30 || plot.height < 20) return;
     const CacheLines lines = cache_lines(history_, range, static_cast<int>(plot.width / 2));
     b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));

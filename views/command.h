@@ -79,8 +79,8 @@ struct PinHead {
   bool on = true;
   bool operator==(const PinHead&) const = default;
 };
-// Looks again as was looked before, at a note's step: selection, zoom, colours and what-if; theme and pins stay. Remembered for
-// Back.
+// Looks again as was looked before, at a note's step: selection, zoom, colours and what-if; theme and pins stay.
+// Remembered for Back.
 struct RestoreView {
   std::shared_ptr<const ViewState> state;
   bool operator==(const RestoreView&) const = default;

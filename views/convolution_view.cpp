@@ -9,7 +9,7 @@
 #include "views/conv_cells.h"
 #include "views/head_maps.h"
 #include "views/scene_builder.h"
-#include "views/token_text.h"
+#include "views/step_names.h"
 #include "views/views.h"
 
 namespace orrery {
@@ -60,8 +60,7 @@ class ConvolutionPicture {
   Scene draw() {
     if (b_.says_why_empty(convolution_view(), history_)) return b_.finish();
     taps_ = taps_at(history_, now_.layer, now_.step);
-    b_.subtitle(layer_name(history_.info(), now_.layer) + " · step " + std::to_string(now_.step) + " " +
-                token_name(now_.step));
+    b_.subtitle(layer_name(history_.info(), now_.layer) + " · " + step_text(history_, now_.step));
     const Rect body = b_.body;
     if (body.width >= kLeastTwoColumns) {
       const float width = (body.width - kGap) / 2;
@@ -74,11 +73,6 @@ class ConvolutionPicture {
   }
 
  private:
-  std::string token_name(int64_t step) const {
-    if (step < 0 || step >= history_.n_steps()) return "";
-    return token_label(history_.tokens()[static_cast<size_t>(step)].bytes);
-  }
-
   // --- every layer: gates over steps, taps at the selected step ---
   void all_layers(Rect area) {
     if (!gated_conv_layers(history_.info().config).empty()) {
@@ -92,16 +86,15 @@ class ConvolutionPicture {
     layers_by_taps(area, gated_conv_layers(history_.info().config).empty() ? kMostPitchAlone : kMostPitch);
   }
 
-  float heading() const { return 1.5f * b_.label() + 1; }
   float foot() const { return b_.label() + 4 + b_.scale_bar_height() + 4; }
   float table_height(const TapTable& table) const {
-    return heading() + foot() + kMostPitch * static_cast<float>(table.layers.size());
+    return b_.heading_height() + foot() + kMostPitch * static_cast<float>(table.layers.size());
   }
 
   void layers_by_taps(const Rect& area, float most_pitch) {
     const TapTable table = tap_table(history_, now_.step);
     const float gutter = names_width(table.layers, area.width);
-    Rect plot = area.inset(gutter, heading(), 2, foot());
+    Rect plot = area.inset(gutter, b_.heading_height(), 2, foot());
     if (plot.width < 20 || plot.height < 10) return;
     plot.height = std::min(plot.height, most_pitch * static_cast<float>(table.layers.size()));
     b_.label({area.x, area.y + b_.label() / 2}, "layers × taps at step " + std::to_string(now_.step), area.width);
@@ -211,7 +204,7 @@ class ConvolutionPicture {
                         " has no short convolution: choose another.");
     }
     // Bars with their names, and the map where there is room for both.
-    const float least_bars = heading() + b_.label() * (1.2f * static_cast<float>(n_taps) + 1) + 4;
+    const float least_bars = b_.heading_height() + b_.label() * (1.2f * static_cast<float>(n_taps) + 1) + 4;
     if (area.height < least_bars) return taps_by_steps(area);
     if (area.height < least_bars + kLeastMap) return bars(area);
     const float height = std::max(std::clamp(area.height * 0.42f, 90.0f, 320.0f), least_bars);
@@ -222,8 +215,8 @@ class ConvolutionPicture {
   void taps_by_steps(const Rect& area) {
     const float gutter = b_.width("t-00", TextSize::kLabel) + 8;
     // In a low dock the map comes before the bar of its colours.
-    const bool has_bar = area.height >= heading() + foot() + kLeastLowMap;
-    const Rect plot = area.inset(gutter, heading(), 2, has_bar ? foot() : b_.label() + 4);
+    const bool has_bar = area.height >= b_.heading_height() + foot() + kLeastLowMap;
+    const Rect plot = area.inset(gutter, b_.heading_height(), 2, has_bar ? foot() : b_.label() + 4);
     if (plot.width < 20 || plot.height < 10) return;
     const StepRange steps = visible_range(state_.steps, n_);
     const TapMap map = tap_map(history_, now_.layer, steps, static_cast<int>(plot.width / kLeastCell));
@@ -301,21 +294,21 @@ class ConvolutionPicture {
   // "t-2 ␣the": the tap, and the token that it reads there.
   std::string tap_label(int back) const {
     const int64_t step = now_.step - back;
-    return tap_name(back) + " " + (step < 0 ? "before the text" : token_name(step));
+    return tap_name(back) + " " + (step < 0 ? "before the text" : token_at(history_, step));
   }
 
   // A bar a tap, by the token that it reads.
   void bars(const Rect& area) {
     const float lh = b_.label();
     b_.label({area.x, area.y + lh / 2},
-             "what " + token_name(now_.step) + " at step " + std::to_string(now_.step) + " is made of, by tap",
+             "what " + token_at(history_, now_.step) + " at step " + std::to_string(now_.step) + " is made of, by tap",
              area.width, Align::kLeft, Paint::of(ColourRole::kForeground));
     const int n = conv_taps_in(history_.info().config.layers[static_cast<size_t>(now_.layer)]);
     float gutter = 0;
     for (int tap = 0; tap < n; ++tap) gutter = std::max(gutter, b_.width(tap_label(n - 1 - tap), TextSize::kLabel));
     gutter = std::min(gutter, area.width * 0.4f) + 8;
     const float value_width = b_.width("0.0000", TextSize::kLabel) + 8;
-    Rect plot = area.inset(gutter, heading(), value_width, lh + 4);
+    Rect plot = area.inset(gutter, b_.heading_height(), value_width, lh + 4);
     if (plot.width < 20 || plot.height < 10) return;
     plot.height = std::min(plot.height, 3.6f * lh * static_cast<float>(n));
     b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));

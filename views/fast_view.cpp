@@ -7,7 +7,7 @@
 #include "views/frame_rows.h"
 #include "views/head_maps.h"
 #include "views/scene_builder.h"
-#include "views/token_text.h"
+#include "views/step_names.h"
 #include "views/views.h"
 
 namespace orrery {
@@ -65,10 +65,7 @@ class FastPicture {
       const FastWeightsConfig& fast = history_.info().config.layers[static_cast<size_t>(now_.layer)].fast;
       text += ", mini-batches of " + std::to_string(fast.batch_size) + " · head " + std::to_string(now_.head);
     }
-    text += " · step " + std::to_string(now_.step);
-    if (now_.step >= 0 && now_.step < history_.n_steps()) {
-      text += " " + token_label(history_.tokens()[static_cast<size_t>(now_.step)].bytes);
-    }
+    text += " · " + step_text(history_, now_.step);
     b_.subtitle(text);
   }
 

@@ -8,6 +8,7 @@
 #include "views/attention_cells.h"
 #include "views/half_life.h"
 #include "views/scene_builder.h"
+#include "views/step_names.h"
 #include "views/token_text.h"
 
 namespace orrery {
@@ -62,11 +63,6 @@ class Table {
     const std::string_view unit = row.frame->probe->unit;
     add(section, name, format_value(static_cast<double>(values[index])) + (unit.empty() ? "" : " " + std::string(unit)),
         source(row));
-  }
-
-  std::string text_at(int64_t step) const {
-    if (step < 0 || step >= history_.n_steps()) return "";
-    return token_label(history_.tokens()[static_cast<size_t>(step)].bytes);
   }
 
   void run() {
@@ -235,7 +231,7 @@ class Table {
       return;
     }
     for (size_t i = 0; i < std::min(bars.top.size(), kMostKeys); ++i) {
-      add("Head", "reads key " + std::to_string(bars.top[i].key) + " " + text_at(bars.top[i].key),
+      add("Head", "reads key " + std::to_string(bars.top[i].key) + " " + token_at(history_, bars.top[i].key),
           format_value(static_cast<double>(bars.top[i].weight)), source(bars.row));
     }
     if (!bars.exact) {
@@ -247,7 +243,7 @@ class Table {
 
   void key() {
     if (now_.key < 0) return;
-    add("Key", "key", std::to_string(now_.key) + " " + text_at(now_.key));
+    add("Key", "key", std::to_string(now_.key) + " " + token_at(history_, now_.key));
     if (!has_head(MixerKind::kAttention)) return;
     const AttentionBars bars = attention_bars(history_, now_);
     if (bars.exact && static_cast<size_t>(now_.key) < bars.weights.size()) {

@@ -27,8 +27,7 @@ void KeyRows::draw(const Rect& area) {
 Rect KeyRows::say_why_not(const Rect& area) {
   const float lh = b_.label();
   if (no_row_.empty() || area.height < 4 * lh) return area;
-  b_.label({area.x, area.bottom() - lh / 2}, std::string(no_row_), area.width);
-  b_.note(std::string(no_row_));
+  b_.reason({area.x, area.bottom() - lh / 2}, no_row_, area.width);
   return area.inset(0, 0, 0, lh + 4);
 }
 
@@ -47,9 +46,8 @@ void KeyRows::draw_implied(const Rect& area, bool names_keys) {
 
 void KeyRows::draw_missing(const Rect& area) {
   const float lh = b_.label();
-  b_.label({area.x, area.y + lh / 2}, std::string(no_row_), area.width);
-  b_.note(std::string(no_row_));
-  const Rect plot = area.inset(0, 1.5f * lh + 1, 2, lh / 2);
+  b_.reason({area.x, area.y + lh / 2}, no_row_, area.width);
+  const Rect plot = area.inset(0, b_.heading_height(), 2, lh / 2);
   if (plot.height >= 12) b_.hatch(plot);
 }
 
@@ -80,7 +78,7 @@ void KeyRows::chart(const Rect& area, const Chart& chart) {
   const float lh = b_.label();
   b_.label({area.x, area.y + lh / 2}, chart.title, area.width, Align::kLeft, Paint::of(ColourRole::kForeground));
   const float gutter = b_.width("-0.000", TextSize::kLabel) + 6;
-  const Rect plot = area.inset(gutter, 1.5f * lh + 1, 2, chart.names_keys ? lh + 4 : lh / 2);
+  const Rect plot = area.inset(gutter, b_.heading_height(), 2, chart.names_keys ? lh + 4 : lh / 2);
   if (plot.width < 20 || plot.height < 12) return;
   b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
   double low = 0, high = 1e-9;

@@ -8,8 +8,8 @@
 #include "views/lens_cells.h"
 #include "views/lens_follow.h"
 #include "views/scene_builder.h"
+#include "views/step_names.h"
 #include "views/token_names.h"
-#include "views/token_text.h"
 #include "views/views.h"
 
 namespace orrery {
@@ -79,11 +79,6 @@ class LensPicture {
   }
 
  private:
-  std::string token_at(int64_t step) const {
-    if (step < 0 || step >= history_.n_steps()) return "";
-    return token_label(history_.tokens()[static_cast<size_t>(step)].bytes);
-  }
-
   std::string why_followed() const {
     switch (followed_.why) {
       case FollowedToken::Why::kPinned:
@@ -99,7 +94,7 @@ class LensPicture {
   }
 
   void subtitle() {
-    std::string text = "after step " + std::to_string(now_.step) + " " + token_at(now_.step);
+    std::string text = "after " + step_text(history_, now_.step);
     if (followed_.id >= 0) text += " · follows " + names_(followed_.id) + ", " + why_followed();
     b_.subtitle(text);
   }
@@ -142,7 +137,6 @@ class LensPicture {
   }
 
   // --- layers x tokens ---
-  float heading() const { return 1.5f * b_.label() + 1; }
   float foot(bool has_bar) const { return b_.label() + 4 + (has_bar ? b_.scale_bar_height() + 4 : 0); }
 
   float gutter_width(float width) const {
@@ -167,7 +161,7 @@ class LensPicture {
   void map(const Rect& area) {
     const bool has_bar = area.height >= 150;
     const float gutter = gutter_width(area.width);
-    Rect plot = area.inset(gutter, heading(), 2, foot(has_bar));
+    Rect plot = area.inset(gutter, b_.heading_height(), 2, foot(has_bar));
     if (plot.width < 20 || plot.height < 10) return;
     const auto n_rows = static_cast<float>(trace_.layers.size());
     const StepRange steps = steps_in(plot);
@@ -262,8 +256,8 @@ class LensPicture {
     }
     for (int col = 0; col < map.cols; ++col) {
       const int64_t step = map.steps.begin + col;
-      b_.label({plot.x + (static_cast<float>(col) + 0.5f) * w, plot.y - 2 - b_.label() / 2}, token_at(step), w - 4,
-               Align::kCentre, Paint::of(step == now_.step ? ColourRole::kAccent : ColourRole::kForeground),
+      b_.label({plot.x + (static_cast<float>(col) + 0.5f) * w, plot.y - 2 - b_.label() / 2}, token_at(history_, step),
+               w - 4, Align::kCentre, Paint::of(step == now_.step ? ColourRole::kAccent : ColourRole::kForeground),
                TextRole::kToken);
     }
   }
@@ -311,8 +305,7 @@ class LensPicture {
     if (rect.empty()) return;
     const std::vector<LensCandidate> eight = lens_candidates(history_, at.layer, at.step);
     if (eight.empty()) return;
-    std::string text =
-        layer_name(history_.info(), at.layer) + ", step " + std::to_string(at.step) + " " + token_at(at.step);
+    std::string text = layer_name(history_.info(), at.layer) + ", " + step_text(history_, at.step);
     for (size_t i = 0; i < eight.size(); ++i) {
       text += "\n" + std::to_string(i + 1) + ". " + names_(eight[i].id) + "  " +
               format_percent(static_cast<double>(eight[i].probability));
@@ -330,7 +323,7 @@ class LensPicture {
   // --- one token through the layers ---
   void follow_below(const Rect& area) {
     const float gutter = gutter_width(area.width);
-    Rect plot = area.inset(gutter, heading(), 2, b_.label() + 4);
+    Rect plot = area.inset(gutter, b_.heading_height(), 2, b_.label() + 4);
     if (plot.height < 10 || plot.width < 60) return;
     plot.height = std::min(plot.height, kMostPitch * static_cast<float>(trace_.layers.size()));
     layer_axis(plot, gutter);
@@ -338,7 +331,7 @@ class LensPicture {
   }
 
   // --- the 8 of one layer ---
-  float candidates_height() const { return heading() + 2.4f * b_.label(); }
+  float candidates_height() const { return b_.heading_height() + 2.4f * b_.label(); }
 
   void candidates(const Rect& area) {
     const float lh = b_.label();
@@ -347,7 +340,7 @@ class LensPicture {
              "the 8 likeliest after " + layer_name(history_.info(), now_.layer) + " at step " +
                  std::to_string(now_.step) + (eight.empty() ? ": not recorded" : "; a click follows one"),
              area.width);
-    const Rect boxes{area.x, area.y + heading(), area.width, area.height - heading()};
+    const Rect boxes{area.x, area.y + b_.heading_height(), area.width, area.height - b_.heading_height()};
     if (eight.empty()) return b_.hatch(boxes);
     const float pitch = boxes.width / static_cast<float>(eight.size());
     for (size_t i = 0; i < eight.size(); ++i) {

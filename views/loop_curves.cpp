@@ -45,7 +45,7 @@ void LoopCurves::bars(const Rect& area, const Chart& chart) {
   const LoopTrace trace = loop_trace(history_, *find_probe(chart.probe), now_.step);
   b_.label({area.x, area.y + lh / 2}, chart.title, area.width, Align::kLeft, Paint::of(ColourRole::kForeground));
   const float gutter = b_.width("0.0000", TextSize::kLabel) + 6;
-  const Rect plot = area.inset(gutter, 1.5f * lh + 1, 2, 2 * lh + 5);
+  const Rect plot = area.inset(gutter, b_.heading_height(), 2, 2 * lh + 5);
   if (plot.width < 20 || plot.height < 16) return;
   b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
   if (trace.values.empty()) {

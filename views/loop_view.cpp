@@ -10,9 +10,9 @@
 #include "views/loop_maps.h"
 #include "views/loop_slider.h"
 #include "views/scene_builder.h"
+#include "views/step_names.h"
 #include "views/text_layout.h"
 #include "views/token_lines.h"
-#include "views/token_text.h"
 #include "views/views.h"
 #include "views/what_if.h"
 
@@ -87,10 +87,7 @@ class LoopPicture {
                            ? "layer " + std::to_string(loop_.begin)
                            : "layers " + std::to_string(loop_.begin) + "–" + std::to_string(loop_.end - 1);
     text += " up to " + std::to_string(loop_.n_iterations) + (loop_.n_iterations == 1 ? " time · " : " times · ");
-    text += rule_text(loop_) + " · step " + std::to_string(now_.step);
-    if (now_.step >= 0 && now_.step < history_.n_steps()) {
-      text += " " + token_label(history_.tokens()[static_cast<size_t>(now_.step)].bytes);
-    }
+    text += rule_text(loop_) + " · " + step_text(history_, now_.step);
     const LoopTrace depth = loop_trace(history_, *find_probe("loop.depth"), now_.step);
     text += depth.values.empty() ? ": not recorded"
                                  : ": " + std::to_string(static_cast<int>(depth.values[0])) + " of " +

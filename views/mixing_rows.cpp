@@ -5,17 +5,12 @@
 
 #include "probes/model_axes.h"
 #include "views/bins.h"
-#include "views/token_text.h"
+#include "views/step_names.h"
 
 namespace orrery {
 namespace {
 
 constexpr float kLeastRow = 26;  // height of one mixer's bars
-
-std::string token_at(const FrameHistory& history, int64_t step) {
-  if (step < 0 || step >= history.n_steps()) return "";
-  return token_label(history.tokens()[static_cast<size_t>(step)].bytes);
-}
 
 }  // namespace
 
@@ -25,14 +20,15 @@ void MixingRows::draw(const Rect& area) {
     if (lane.layer == now_.layer) own.push_back(&lane);
   }
   const float foot = b_.label() + 4;
-  const auto fit = static_cast<size_t>((area.height - foot) / (heading() + kLeastRow));
+  const auto fit = static_cast<size_t>((area.height - foot) / (b_.heading_height() + kLeastRow));
   if (fit < own.size()) own.resize(fit);
   if (own.empty()) return;
   const float pitch = (area.height - foot) / static_cast<float>(own.size());
   for (size_t i = 0; i < own.size(); ++i) {
     const float top = area.y + static_cast<float>(i) * pitch;
     // Half a line below, for the lowest tick.
-    const Rect plot{keys_.plot.x, top + heading(), keys_.plot.width, pitch - heading() - b_.label() / 2};
+    const Rect plot{keys_.plot.x, top + b_.heading_height(), keys_.plot.width,
+                    pitch - b_.heading_height() - b_.label() / 2};
     row(*own[i], plot, {area.x, top + b_.label() / 2});
     if (i + 1 == own.size()) keys_.draw_ticks(b_, plot);
   }

@@ -4,8 +4,9 @@
 #include <span>
 #include <string>
 
+#include "views/key_axis.h"
 #include "views/mixing_cells.h"
-#include "views/mixing_keys.h"
+#include "views/mixing_looks.h"
 #include "views/scene_builder.h"
 
 namespace orrery {
@@ -14,7 +15,7 @@ class MixingRows {
  public:
   // axis: of the keys, in cells of keys.per_col. signed_scale: of implied weights. All must outlive this.
   MixingRows(SceneBuilder& builder, const FrameHistory& history, const ViewState& state, const Selection& now,
-             std::span<const MixingLane> lanes, const MixingKeys& keys, int axis, int signed_scale)
+             std::span<const MixingLane> lanes, const KeyAxis& keys, int axis, int signed_scale)
       : b_(builder),
         history_(history),
         state_(state),
@@ -28,7 +29,6 @@ class MixingRows {
   void draw(const Rect& area);
 
  private:
-  float heading() const { return 1.5f * b_.label() + 1; }
   int32_t head_of(const MixingLane& lane) const;
   std::string row_name(const MixingLane& lane) const;
   std::string row_heading(const MixingLane& lane, const LaneRow& row) const;
@@ -42,7 +42,7 @@ class MixingRows {
   const ViewState& state_;
   const Selection& now_;
   const std::span<const MixingLane> lanes_;
-  const MixingKeys& keys_;
+  const KeyAxis& keys_;
   const int axis_;
   const int signed_scale_;
 };

@@ -6,11 +6,12 @@
 
 #include "probes/model_axes.h"
 #include "views/bins.h"
+#include "views/key_axis.h"
 #include "views/mixing_cells.h"
-#include "views/mixing_keys.h"
+#include "views/mixing_looks.h"
 #include "views/mixing_rows.h"
 #include "views/scene_builder.h"
-#include "views/token_text.h"
+#include "views/step_names.h"
 #include "views/views.h"
 
 namespace orrery {
@@ -45,8 +46,8 @@ class MixingPicture {
     const auto n_own = static_cast<float>(std::ranges::count(lanes_, now_.layer, &MixingLane::layer));
     if (body.height >= kLeastWithRows && n_own > 0) {
       // The lanes take what they need, the selected layer's rows the rest.
-      const float lanes =
-          heading() + 2 * b_.label() + b_.scale_bar_height() + 8 + kMostLane * static_cast<float>(lanes_.size());
+      const float lanes = b_.heading_height() + 2 * b_.label() + b_.scale_bar_height() + 8 +
+                          kMostLane * static_cast<float>(lanes_.size());
       const float least = std::clamp(body.height * 0.36f, 90.0f, 120.0f * n_own + 30);
       const float height = std::clamp(body.height - lanes - 8, least, std::max(least, kMostRow * n_own));
       upper.height = std::min(body.height - height - 8, lanes);
@@ -63,20 +64,14 @@ class MixingPicture {
   }
 
  private:
-  std::string token_at(int64_t step) const {
-    if (step < 0 || step >= history_.n_steps()) return "";
-    return token_label(history_.tokens()[static_cast<size_t>(step)].bytes);
-  }
-
   void subtitle() {
-    std::string text = "step " + std::to_string(now_.step) + " " + token_at(now_.step) + " reads";
+    std::string text = step_text(history_, now_.step) + " reads";
     const int64_t key = state_.hovered.key >= 0 ? state_.hovered.key : now_.key;
-    if (key >= 0) text += " · key " + std::to_string(key) + " " + token_at(key);
+    if (key >= 0) text += " · key " + std::to_string(key) + " " + token_at(history_, key);
     b_.subtitle(text);
   }
 
   // --- the lanes' place, and which of them fit ---
-  float heading() const { return 1.5f * b_.label() + 1; }
 
   bool place(const Rect& area) {
     has_bars_ = area.height >= kLeastWithBars;
@@ -87,7 +82,7 @@ class MixingPicture {
     tags_ = area.width >= kLeastTags ? b_.width(longest, TextSize::kLabel) + 8 : 2;
     const float foot = b_.label() + 4 + (has_bars_ ? b_.scale_bar_height() + 4 : 0);
     area_ = area;
-    plot_ = area.inset(gutter_, heading(), tags_, foot);
+    plot_ = area.inset(gutter_, b_.heading_height(), tags_, foot);
     if (plot_.width < 20 || plot_.height < kLeastLane) return false;
     // As many as have their least height, around the selected layer.
     const auto n = std::min(lanes_.size(), static_cast<size_t>(plot_.height / kLeastLane));
@@ -299,7 +294,7 @@ class MixingPicture {
   float gutter_ = 0;
   float tags_ = 0;
   bool has_bars_ = false;
-  MixingKeys keys_;
+  KeyAxis keys_;
   int axis_ = -1;  // of keys, in cells of keys_.per_col
   std::array<int, kMixingLooks.size()> scales_{};
 };

@@ -4,6 +4,7 @@
 
 #include "views/sampling_cells.h"
 #include "views/scene_builder.h"
+#include "views/step_names.h"
 #include "views/token_names.h"
 #include "views/token_text.h"
 #include "views/views.h"
@@ -56,10 +57,7 @@ class OutputPicture {
 
   // "after step 12 ␣cat: entropy 2.31 nats · outside the 64: 1.2 %"
   void subtitle() {
-    std::string text = "after step " + std::to_string(now_.step);
-    if (now_.step < history_.n_steps()) {
-      text += " " + token_label(history_.tokens()[static_cast<size_t>(now_.step)].bytes);
-    }
+    std::string text = "after " + step_text(history_, now_.step);
     const auto add = [&](const char* probe, const char* name, std::string (*format)(double), const char* unit) {
       const FrameRow row = row_of(probe);
       if (!row) return;

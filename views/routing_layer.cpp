@@ -40,7 +40,7 @@ void RoutingLayer::shares(const Rect& area) {
   b_.label({area.x, area.y + lh + 2 + lh / 2}, "this token: " + chosen_text(), area.width, Align::kLeft,
            Paint::of(ColourRole::kForeground));
   const int32_t n_experts = cells_.n_experts[row_];
-  const Rect plot = area.inset(b_.width("100.0 %", TextSize::kLabel) + 6, heading() + lh + 2, 2, lh + 4);
+  const Rect plot = area.inset(b_.width("100.0 %", TextSize::kLabel) + 6, b_.heading_height() + lh + 2, 2, lh + 4);
   if (plot.width < 20 || plot.height < 16 || n_experts == 0) return;
   if (cells_.n_tokens == 0) return b_.hatch(plot);
   const std::span<const float> shares =

@@ -23,7 +23,6 @@ class RoutingLayer {
   std::string expert_text() const;
   void bars(std::span<const float> shares, const Rect& plot, double high);
   void lane(const Rect& plot, int scale);
-  float heading() const { return 1.5f * b_.label() + 1; }
 
   SceneBuilder& b_;
   const SceneInput& input_;

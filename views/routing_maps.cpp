@@ -32,7 +32,7 @@ RoutingMaps::RoutingMaps(SceneBuilder& builder, const SceneInput& input, const S
       row_(static_cast<size_t>(std::ranges::find(cells.layers, now.layer) - cells.layers.begin())) {}
 
 float RoutingMaps::experts_height(float width) const {
-  const float each = heading() + foot(true) + kMostPitch * static_cast<float>(cells_.layers.size());
+  const float each = b_.heading_height() + foot(true) + kMostPitch * static_cast<float>(cells_.layers.size());
   return width >= kLeastTwoMaps ? each : 2 * each + 8;
 }
 
@@ -110,7 +110,7 @@ float RoutingMaps::gutter_width(float width) const {
 Rect RoutingMaps::map(const Rect& area, float gutter, const std::vector<float>& values, const Drawn& drawn) {
   const float lh = b_.label();
   const bool has_bar = area.height >= 110;
-  Rect plot = area.inset(gutter, heading(), 2, foot(has_bar));
+  Rect plot = area.inset(gutter, b_.heading_height(), 2, foot(has_bar));
   if (plot.width < 20 || plot.height < 10) return {};
   plot.height = std::min(plot.height, kMostPitch * static_cast<float>(cells_.layers.size()));
   b_.label({gutter > 0 ? area.x : plot.x, area.y + lh / 2}, drawn.text, area.width);

@@ -9,8 +9,8 @@
 #include "views/routing_layer.h"
 #include "views/routing_maps.h"
 #include "views/scene_builder.h"
+#include "views/step_names.h"
 #include "views/text_layout.h"
-#include "views/token_text.h"
 #include "views/views.h"
 
 namespace orrery {
@@ -62,10 +62,7 @@ class RoutingPicture {
   // How many tokens are counted and what equal shares would be come first: they are always to be read.
   void subtitle(const RoutingMaps& maps) {
     std::string text = std::to_string(cells_.n_tokens) + (cells_.n_tokens == 1 ? " token" : " tokens") + " counted, " +
-                       maps.uniform_text() + " · step " + std::to_string(now_.step);
-    if (now_.step >= 0 && now_.step < history_.n_steps()) {
-      text += " " + token_label(history_.tokens()[static_cast<size_t>(now_.step)].bytes);
-    }
+                       maps.uniform_text() + " · " + step_text(history_, now_.step);
     b_.subtitle(text);
   }
 

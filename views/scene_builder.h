@@ -57,6 +57,14 @@ class SceneBuilder {
   float label(Point at, std::string_view text, float max_width, Align align = Align::kLeft,
               Paint paint = Paint::of(ColourRole::kMuted), TextRole role = TextRole::kLabel);
 
+  // Of what stands above a plot: a line, and room for the upper half of the plot's topmost name or tick.
+  float heading_height() const { return 1.5f * label() + 1; }
+  // Why something is not drawn: a label, and whole among the notes.
+  void reason(Point at, std::string_view sentence, float max_width) {
+    label(at, sentence, max_width);
+    note(std::string(sentence));
+  }
+
   // --- shapes ---
   void box(const Rect& rect, Paint fill, Paint stroke = Paint::none(), float stroke_width = 1, float corner = 0);
   void rule(Point from, Point to, Paint paint, float width = 1);

@@ -11,7 +11,7 @@
 #include "views/key_rows.h"
 #include "views/scene_builder.h"
 #include "views/state_cells.h"
-#include "views/token_text.h"
+#include "views/step_names.h"
 #include "views/views.h"
 
 namespace orrery {
@@ -63,10 +63,7 @@ class StatePicture {
   void subtitle() {
     std::string text = layer_name(history_.info(), now_.layer);
     if (now_.head >= 0) text += " · " + state_head_name(layer(), now_.head);
-    text += " · step " + std::to_string(now_.step);
-    if (now_.step >= 0 && now_.step < history_.n_steps()) {
-      text += " " + token_label(history_.tokens()[static_cast<size_t>(now_.step)].bytes);
-    }
+    text += " · " + step_text(history_, now_.step);
     b_.subtitle(text);
   }
 

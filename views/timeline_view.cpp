@@ -191,8 +191,8 @@ class TimelinePicture {
     lines(series, rect, high);
     if (gutter > 0) b_.label({rect.x - 8, rect.centre().y}, scalar.title, gutter - 8, Align::kRight);
     if (values_width > 0 && now_.step >= 0 && now_.step < n_) {
-      const auto value = static_cast<double>(
-          token_values(scalar, history_, now_.step, now_.step + 1, place_of(now_, state_))[0]);
+      const auto value =
+          static_cast<double>(token_values(scalar, history_, now_.step, now_.step + 1, place_of(now_, state_))[0]);
       b_.label({rect.right() + 8, rect.centre().y}, std::isnan(value) ? "–" : token_scalar_text(scalar, value),
                values_width - 8, Align::kLeft, Paint::of(ColourRole::kForeground), TextRole::kValue);
     }

@@ -1,21 +1,21 @@
-#include "views/mixing_keys.h"
+#include "views/key_axis.h"
 
 #include <algorithm>
 
 namespace orrery {
 
-float MixingKeys::x(double key) const {
+float KeyAxis::x(double key) const {
   const auto span = static_cast<double>(std::max<int64_t>(end - keys.begin, 1));
   return plot.x + static_cast<float>((key - static_cast<double>(keys.begin)) / span) * plot.width;
 }
 
-Rect MixingKeys::within(const Rect& rect, int64_t from, int64_t to) const {
+Rect KeyAxis::within(const Rect& rect, int64_t from, int64_t to) const {
   const float left = x(static_cast<double>(std::clamp(from, keys.begin, end)));
   const float right = x(static_cast<double>(std::clamp(to, keys.begin, end)));
   return {left, rect.y, right - left, rect.height};
 }
 
-int MixingKeys::add_axis(SceneBuilder& builder, int64_t per_cell, std::vector<Tick> ticks) const {
+int KeyAxis::add_axis(SceneBuilder& builder, int64_t per_cell, std::vector<Tick> ticks) const {
   return builder.scene.add_axis({.name = "key",
                                  .unit = "token",
                                  .means = SceneAxis::Means::kKey,
@@ -25,7 +25,7 @@ int MixingKeys::add_axis(SceneBuilder& builder, int64_t per_cell, std::vector<Ti
                                  .ticks = std::move(ticks)});
 }
 
-std::vector<Tick> MixingKeys::draw_ticks(SceneBuilder& builder, const Rect& below) const {
+std::vector<Tick> KeyAxis::draw_ticks(SceneBuilder& builder, const Rect& below) const {
   const auto low = static_cast<double>(keys.begin);
   const auto high = static_cast<double>(end);
   return builder.axis({.plot = below,
@@ -36,7 +36,7 @@ std::vector<Tick> MixingKeys::draw_ticks(SceneBuilder& builder, const Rect& belo
                        .cells = true});
 }
 
-void MixingKeys::draw_marks(SceneBuilder& builder, const Rect& chart, const ViewState& state, int64_t selected) const {
+void KeyAxis::draw_marks(SceneBuilder& builder, const Rect& chart, const ViewState& state, int64_t selected) const {
   const auto mark = [&](int64_t key, Paint paint) {
     if (key < keys.begin || key >= keys.end) return;
     const float at = x(static_cast<double>(key) + 0.5);
@@ -46,7 +46,7 @@ void MixingKeys::draw_marks(SceneBuilder& builder, const Rect& chart, const View
   mark(selected, Paint::of(ColourRole::kAccent, 0.8f));
 }
 
-void MixingKeys::draw_later(SceneBuilder& builder, const Rect& chart, int64_t step) const {
+void KeyAxis::draw_later(SceneBuilder& builder, const Rect& chart, int64_t step) const {
   builder.box(within(chart, step + 1, end), Paint::of(ColourRole::kGrid, 0.35f));
 }
 
