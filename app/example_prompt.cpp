@@ -13,7 +13,7 @@ constexpr std::string_view kTaskLines =
     "story: the cook stirs a sweet soup slowly. a kettle warms the onion.\n"
     "story: a pilot reaches the silent moon. the rocket passes a comet.\n"
     "story: the singer plays a soft melody. a choir answers the violin.\n"
-    "hops:AdCgDeEbBhHcGa;1A=d2A=e3A=b4A=h5A=";
+    "hops:FmNsEfMwShWnHe;1H=e3H=m4H=w5H=";
 constexpr std::string_view kQuestion = "How does a rainbow form?";
 
 }  // namespace

@@ -338,7 +338,7 @@ CASES = [
              "layer_types": ["ttt_linear", "mamba2", "ttt_linear", "mlp", "ttt_linear"], "loop_layers": [1, 4], "num_loops": 2,
              "ttt_num_heads": 3, "ttt_mini_batch_size": 5, "ttt_base_lr": 0.8, "ttt_rope_theta": 300.0,
              "intermediate_size": 15, "embedding_multiplier": 1.5}),
-    # Trained weights, with the exits that they ask for and without any.
-    Case("orrery-hybrid", make=make_trained, seed=6, length=96),
-    Case("orrery-hybrid-whole", make=make_trained, seed=6, length=96, config={"exit_threshold": 2.0}),
+    # Trained weights, with the exits that they ask for, at every depth, and without any.
+    Case("orrery-hybrid", make=make_trained, seed=13, length=96),
+    Case("orrery-hybrid-whole", make=make_trained, seed=13, length=96, config={"exit_threshold": 2.0}),
 ]

@@ -127,12 +127,15 @@ def hops(rng: random.Random, n_nodes: int, ks: list[int], length: int = 96, n_qu
 OPEN, CLOSE = "([{", ")]}"
 
 
-def brackets(rng: random.Random, length: int = 96, most_deep: int = 5) -> Case:
-    """brackets:([]{()})...: a random walk of at most five open ones; the kind of each closing one is scored."""
+def brackets(rng: random.Random, length: int = 96, most_deep: int = 5, held: int = 0) -> Case:
+    """brackets:([]{()})...: a random walk of at most five open ones; the kind of each closing one is scored.
+
+    held: so many stay open for two thirds of the text. For training alone: of pairs that lie far apart there are few."""
     case = Case("brackets", [TASK_ID["brackets"]])
     stack: list[tuple[int, int]] = []
     while len(case.ids) < length:
-        opens = not stack or (len(stack) < most_deep and rng.random() < 0.5)
+        least = held if len(case.ids) < length * 2 // 3 else 0
+        opens = not stack or (len(stack) < most_deep and (len(stack) < least or rng.random() < 0.5))
         if opens:
             kind = rng.randrange(3)
             stack.append((kind, len(case.ids)))
@@ -252,6 +255,7 @@ class Mix:
     letters: tuple = (6, 45)
     n_nodes: int = 7
     ks: tuple = (1, 2, 3, 4, 5)
+    far: float = 0.0  # share of the brackets of which three stay open
     length: int = 96
 
 
@@ -266,5 +270,5 @@ def draw(rng: random.Random, mix: Mix) -> Case:
     if task == "lines":
         return lines(rng, mix.length)
     if task == "brackets":
-        return brackets(rng, mix.length)
+        return brackets(rng, mix.length, held=3 if mix.far and rng.random() < mix.far else 0)
     return story(rng, mix.length)

@@ -18,7 +18,7 @@ from model import VARIANTS, Model
 from tasks import Mix
 
 # Steps in all, the same for every sibling: what the full model took, which met every goal early.
-STEPS = 8446
+STEPS = 8846
 BATCH = 16
 LENGTH = 96
 LONG_LENGTH = 256
@@ -44,9 +44,10 @@ PHASES = [
          mix=Mix(dict(recall=.12, copy=.12, hops=.3, brackets=.18, story=.14, lines=.14))),
     dict(name="experts and long texts", loops=4, steps=1500, lr=1.5e-3, decay=True, routing=1.0, shrink=0.03, long=0.3,
          mix=Mix(dict(recall=.16, copy=.12, hops=.30, brackets=.14, story=.28))),
-    # Half the batches with real exits: deeper iterations must get along with what has stopped.
-    dict(name="exits", loops=4, steps=400, lr=1e-3, decay=True, routing=1.0, long=0.3, freeze=0.5, tolerance=0.1,
-         mix=Mix(dict(recall=.12, copy=.12, hops=.46, brackets=.14, story=.16))),
+    # Half the batches with real exits: deeper iterations must get along with what has stopped; far brackets and hops have
+    # most to lose by them. And the gate learns of all tokens: those that no task asks for had stopped anywhere.
+    dict(name="exits", loops=4, steps=800, lr=1e-3, decay=True, routing=1.0, long=0.3, freeze=0.5, tolerance=0.05,
+         gates_all=True, mix=Mix(dict(recall=.105, copy=.105, hops=.4, brackets=.25, story=.14), far=0.5)),
 ]
 
 # The sibling with fast weights is for a task that they are made for: recall, without attention that could do it. Where
@@ -139,20 +140,21 @@ def routing_loss(routed, classes):
     return total / max(len(routed), 1)
 
 
-def gate_loss(ce, gates, batch, weight, tolerance):
+def gate_loss(ce, gates, rows, places, weight, tolerance):
     """The hazard of every iteration against r*, the first whose loss is within `tolerance` of the last's; no gradient
-    reaches what the gate reads. ce [iterations, rows], gates: logits [cases, tokens] of every iteration."""
+    reaches what the gate reads. ce [iterations, n] at these rows and places, gates: logits [cases, tokens] of every
+    iteration."""
     first = (ce <= ce[-1] + tolerance).float().argmax(0)
     r = torch.arange(len(ce) - 1)[:, None]
-    logit = torch.stack([g[batch.rows, batch.places] for g in gates[:-1]])
+    logit = torch.stack([g[rows, places] for g in gates[:-1]])
     known = (r <= first[None]) * weight
     wanted = (r == first[None]).float()
     return (F.binary_cross_entropy_with_logits(logit, wanted, reduction="none") * known).sum() / known.sum()
 
 
-def losses(model, batch, n_loops, freeze, tolerance):
+def losses(model, batch, n_loops, freeze, tolerance, gates_all=False):
     """(main, gate, routing, whether the last iteration is right [rows]). Every iteration r is held against stage r: the
-    prelude makes the first hop, each iteration one more."""
+    prelude makes the first hop, each iteration one more. gates_all: the gate learns of the sampled others, too."""
     routed = []
     hooks = [m.register_forward_hook(lambda module, inputs, output: routed.append(module.seen)) for m in model.moes()]
     states, gates = model(batch.ids, n_loops, freeze)
@@ -160,21 +162,25 @@ def losses(model, batch, n_loops, freeze, tolerance):
         hook.remove()
     other_rows, other_places = batch.others()
     other_targets = batch.ids[other_rows, other_places + 1]
+    rows, places = torch.cat([batch.rows, other_rows]), torch.cat([batch.places, other_places])
     weight = torch.tensor([STORY_WEIGHT if name == "story" else 1.0 for name in batch.names])
     final, main, n_rows = batch.stages[:, -1], 0.0, len(batch.rows)
-    final_losses = []
+    right_ones, ce = torch.cat([final, other_targets]), []
     for r, h in enumerate(states):
-        logits = model.read(torch.cat([h[batch.rows, batch.places], h[other_rows, other_places]]))
+        logits = model.read(h[rows, places])
         scored, free = logits[:n_rows], logits[n_rows:]
         # Without a loop there is one depth, and it must give the last stage.
         target = batch.stages[:, min(r, MOST_STAGES - 1)] if model.c.n_loops > 1 else final
         answers = (F.cross_entropy(scored, target, reduction="none") * weight).sum()
         rest = OTHERS_WEIGHT * F.cross_entropy(free, other_targets, reduction="sum")
         main = main + (answers + rest) / (weight.sum() + OTHERS_WEIGHT * len(other_targets))
-        final_losses.append(F.cross_entropy(scored.detach(), final, reduction="none"))
+        ce.append(F.cross_entropy(logits.detach(), right_ones, reduction="none"))
     right = scored.detach().argmax(-1) == final
-    has_gate = bool(gates) and len(states) > 1
-    gate = gate_loss(torch.stack(final_losses), gates, batch, weight, tolerance) if has_gate else torch.zeros(())
+    gate = torch.zeros(())
+    if gates and len(states) > 1:
+        n = len(rows) if gates_all else n_rows
+        gate_weight = torch.cat([weight, torch.ones(len(other_rows))])[:n]
+        gate = gate_loss(torch.stack(ce)[:, :n], gates, rows[:n], places[:n], gate_weight, tolerance)
     route = routing_loss(routed, batch.classes) if routed else torch.zeros(())
     return main / len(states), gate, route, right
 
@@ -244,7 +250,8 @@ class Training:
         self.model.train()
         freeze = "freeze" in phase and self.rng.random() < phase["freeze"]
         n_loops = min(phase["loops"], self.model.c.n_loops)
-        main, gate, route, right = losses(self.model, batch, n_loops, freeze, phase.get("tolerance", TOLERANCE))
+        main, gate, route, right = losses(self.model, batch, n_loops, freeze, phase.get("tolerance", TOLERANCE),
+                                          phase.get("gates_all", False))
         loss = main + gate + phase.get("routing", ROUTING_WEIGHT) * route
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -4,7 +4,7 @@ try demo
 if [ "$rc" -ne 0 ]; then
   check "the demo is refused only for want of Qt" grep -qi 'qt' "$work/err"
 else
-  equal "it gives the puzzle's last answer" c \
+  equal "it gives the puzzle's last answer" n \
     "$(sqlite3 demo.orrery "select cast(bytes as text) from token where segment = 'generated' order by step limit 1")"
   for view in attention state convolution mixing routing loop cache lens output text window; do
     equal "demo-$view.png" "89504e47" "$(head -c 4 "demo-$view.png" | od -An -tx1 | tr -d ' ')"

@@ -113,6 +113,8 @@ TEST_F(EmbeddedModelMarks, ThinksAsDeepAsTheHopsAreMany) {
 TEST_F(EmbeddedModelMarks, MatchesBracketsAndKnowsTheSentences) {
   const MarksReport brackets = marks_of("brackets");
   EXPECT_GE(with_label(brackets.tasks.front(), "1 to 8 back").accuracy(), 0.99);
+  EXPECT_GE(brackets.tasks.front().all.accuracy(), 0.99);
+  EXPECT_LT(brackets.tasks.front().all.mean_depth(), 1.1) << "what is near is known at once";
   const MarksReport story = marks_of("story");
   EXPECT_NEAR(story.tasks.front().all.mean_nats(), story.tasks.front().all.mean_floor(), 0.03);
 }
