@@ -218,7 +218,7 @@ bool FrameHistory::is_on_screen(const Frame& frame) const {
 // Drops the frames farthest from the cursor, a tenth more than needed, so that this is not done at every step. What the
 // cursor stands on and what is on the screen is kept even where it alone is over the limit.
 void FrameHistory::evict() {
-  if (used_bytes_ <= max_bytes_) return;
+  if (used_bytes() <= max_bytes_) return;
   std::vector<std::pair<int64_t, Key>> candidates;
   for (const auto& [key, entry] : frames_) {
     const int64_t d = distance(*entry.frame, cursor_);
@@ -226,7 +226,7 @@ void FrameHistory::evict() {
   }
   std::ranges::sort(candidates, std::ranges::greater());
   for (const auto& [d, key] : candidates) {
-    if (used_bytes_ <= max_bytes_ / 10 * 9) return;
+    if (used_bytes() <= max_bytes_ / 10 * 9) return;
     erase(frames_.find(key));
   }
 }
@@ -274,6 +274,7 @@ void FrameHistory::gather(const Frame& frame) {
   if (!mass_ || frame.run != info_.run || frame.level != 0 || frame.probe != &attention_mass()) return;
   mass_->add(frame, frame.step_begin, frame.step_end);
   ++version_;
+  evict();
 }
 
 const HeadMassMap* FrameHistory::gathered_mass(int32_t layer, int32_t head) const {

@@ -94,7 +94,8 @@ class FrameHistory {
   // limit.
   void set_cursor(int64_t step) { cursor_ = step; }
   void set_on_screen(std::vector<FrameRange> ranges) { on_screen_ = std::move(ranges); }
-  size_t used_bytes() const { return used_bytes_; }
+  // Of the Frames, and of the map that is gathered: together they keep to the limit, and the Frames make way.
+  size_t used_bytes() const { return used_bytes_ + (mass_ ? mass_->n_bytes() : 0); }
   // Changes whenever anything was added: a view may skip building an unchanged scene.
   uint64_t version() const { return version_; }
 

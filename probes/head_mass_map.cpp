@@ -36,7 +36,10 @@ void HeadMassMap::add_step(int64_t step, std::span<const float> masses) {
     if (index >= rows.size()) rows.resize(index + 1);
     Row& row = rows[index];
     ++row.n_steps;
-    if (row.cells.size() < masses.size()) row.cells.resize(masses.size(), 0.0f);
+    if (row.cells.size() < masses.size()) {
+      n_bytes_ += (masses.size() - row.cells.size()) * sizeof(float);
+      row.cells.resize(masses.size(), 0.0f);
+    }
     for (size_t block = 0; block < masses.size(); ++block) {
       row.cells[block] = std::max(row.cells[block], masses[block]);
     }

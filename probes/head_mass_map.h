@@ -33,6 +33,7 @@ class HeadMassMap {
   // keys up to the last that one of them sees; empty where none is known.
   int64_t n_steps(int64_t index, int level) const;
   std::span<const float> row(int64_t index, int level) const;
+  size_t n_bytes() const { return n_bytes_; }  // of all cells
 
  private:
   struct Row {
@@ -44,6 +45,7 @@ class HeadMassMap {
   int32_t layer_;
   int32_t head_;
   std::array<std::vector<Row>, kLevels> levels_;
+  size_t n_bytes_ = 0;
 };
 
 }  // namespace orrery

@@ -104,6 +104,27 @@ TEST(FrameHistory, GathersAHeadsMassALittleAtATimeAndThenAsItComes) {
   EXPECT_EQ(history.gathered_mass(9, 0), nullptr);
 }
 
+TEST(FrameHistory, TheMapThatIsGatheredCountsAndFramesMakeWay) {
+  constexpr size_t kLimit = size_t{200} << 10;
+  FrameHistory history(kLimit);
+  history.reset({});
+  history.set_cursor(0);
+  for (int64_t step = 0; step < 2048; step += 64) history.add_frame(mass_frame(step, step + 64));
+  const size_t before = history.used_bytes();
+  EXPECT_LE(before, kLimit);
+  history.gather_mass(5, 1, 1);
+  for (int64_t step = 0; step < 2048; step += 64) history.gather(mass_frame(step, step + 64));
+  const HeadMassMap* map = history.gathered_mass(5, 1);
+  ASSERT_NE(map, nullptr);
+  EXPECT_TRUE(map->has(2047));
+  const size_t finest = size_t{64} * 32 * 33 / 2 * sizeof(float);  // 64 steps each of 1, 2, ... 32 blocks
+  EXPECT_GT(map->n_bytes(), finest);
+  EXPECT_LT(map->n_bytes(), finest * 9 / 4);
+  EXPECT_LE(history.used_bytes(), std::max(kLimit, map->n_bytes() + (size_t{256} << 10)));
+  EXPECT_FALSE(history.row(*find_probe("attention.mass"), 1984)) << "the frames far from the cursor made way";
+  EXPECT_TRUE(history.row(*find_probe("attention.mass"), 0)) << "what it stands on does not";
+}
+
 TEST(FrameHistory, RowsThatWereComputedAgainStandBesideRecordedOnes) {
   const auto row_frame = [](int64_t step, std::vector<int32_t> layers, std::vector<int32_t> heads, Origin origin) {
     Frame frame;
