@@ -6,14 +6,15 @@
 #include <utility>
 
 #include "app/library/installed_models.h"
+#include "app/window/preferences.h"
 #include "app/window/session_files.h"
 #include "sessions/session_reader.h"
 
 namespace orrery {
 namespace {
 
-constexpr size_t kHistoryBytes = size_t{512} << 20;
-constexpr int64_t kMaxSessionBytes = int64_t{4} << 30;     // of one unnamed session
+const size_t kHistoryBytes = static_cast<size_t>(Preferences{}.history_mib) << 20;  // unless set
+constexpr int64_t kMaxSessionBytes = int64_t{4} << 30;                              // of one unnamed session
 constexpr uint64_t kMaxSessionsBytes = uint64_t{8} << 30;  // of all of them together, unless set
 constexpr std::chrono::seconds kTryAgain{1};               // a session that could not be read
 constexpr size_t kReplayRingBatches = 64;
