@@ -20,11 +20,11 @@ using testing::wait_until;
 using Mode = SessionController::Mode;
 
 constexpr int kStallMs = 5000;
-constexpr int kFreeMs = 2500;
-// A window that waits has one frame of five seconds. How many there are otherwise is up to the machine, with OpenGL in
-// software and other programs beside it: so many, of as many as there are right after the stall, in the same time.
+// Of two cores that many programs share, with OpenGL in software (101 ticks were seen there; 312 are due). A window
+// that waits has one frame of five seconds.
+constexpr int kFewestTicks = 50;
+constexpr int kFewestPaints = 40;
 constexpr int kLongestFrameMs = 1500;
-constexpr double kFewestFrames = 0.3;
 
 class NeverBlocksTest : public testing::WindowTest {
  protected:
@@ -53,18 +53,11 @@ class NeverBlocksTest : public testing::WindowTest {
     controller().generate(std::move(request));
   }
 
-  struct Frames {
-    double ticks_per_s = 0;
-    double paints_per_s = 0;  // of the text
-    qint64 longest_ms = 0;
-  };
-  // The user goes on scrubbing, pinning and changing colours; what the window did meanwhile.
-  Frames frames_while_used(int duration_ms) {
+  // The user goes on scrubbing, pinning and changing colours for the whole stall; what the window did meanwhile.
+  void expect_frames_while_stalled() {
     const int64_t ticks = window_->n_ticks();
     const int64_t paints = window_->canvas("text")->n_paints();
-    QElapsedTimer whole;
     QElapsedTimer since;
-    whole.start();
     since.start();
     qint64 longest_ms = 0;
     int64_t seen = ticks;
@@ -79,23 +72,19 @@ class NeverBlocksTest : public testing::WindowTest {
       if (n % 20 == 0) controller().apply(ChooseHeadScalar{n % 40 == 0 ? "attention.first" : "attention.distance"});
     });
     user.start(16);
-    run_events_for(duration_ms);
+    run_events_for(kStallMs);
     user.stop();
-    const double seconds = static_cast<double>(whole.elapsed()) * 1e-3;
-    return {.ticks_per_s = static_cast<double>(window_->n_ticks() - ticks) / seconds,
-            .paints_per_s = static_cast<double>(window_->canvas("text")->n_paints() - paints) / seconds,
-            .longest_ms = std::max(longest_ms, since.elapsed())};
-  }
-  // To be called right after the stall.
-  void expect_no_fewer_than_free(const Frames& stalled) {
-    const Frames free = frames_while_used(kFreeMs);
-    std::printf("a second, stalled and free: %.1f and %.1f ticks, %.1f and %.1f paints; longest frame %lld ms\n",
-                stalled.ticks_per_s, free.ticks_per_s, stalled.paints_per_s, free.paints_per_s,
-                static_cast<long long>(stalled.longest_ms));
-    EXPECT_GE(stalled.ticks_per_s, kFewestFrames * free.ticks_per_s);
-    EXPECT_GE(stalled.paints_per_s, kFewestFrames * free.paints_per_s);
-    EXPECT_GT(stalled.paints_per_s, 0);
-    EXPECT_LE(stalled.longest_ms, kLongestFrameMs);
+    longest_ms = std::max(longest_ms, since.elapsed());
+    const int64_t n_ticks = window_->n_ticks() - ticks;
+    const int64_t n_paints = window_->canvas("text")->n_paints() - paints;
+    RecordProperty("ticks", static_cast<int>(n_ticks));
+    RecordProperty("paints", static_cast<int>(n_paints));
+    RecordProperty("longest_frame_ms", static_cast<int>(longest_ms));
+    std::printf("in %d ms: %lld ticks, %lld paints of the text, longest frame %lld ms\n", kStallMs,
+                static_cast<long long>(n_ticks), static_cast<long long>(n_paints), static_cast<long long>(longest_ms));
+    EXPECT_GE(n_ticks, kFewestTicks);
+    EXPECT_GE(n_paints, kFewestPaints);
+    EXPECT_LE(longest_ms, kLongestFrameMs);
   }
 
   std::unique_ptr<MainWindow> window_;
@@ -108,10 +97,9 @@ TEST_F(NeverBlocksTest, WhileTheEngineStandsStill) {
   ASSERT_TRUE(wait_until([&] { return engine.held() && controller().history().n_processed() >= 20; }));
   run_events_for(200);
   const int64_t passes = controller().engine().n_passes();
-  const Frames stalled = frames_while_used(kStallMs);
+  expect_frames_while_stalled();
   EXPECT_EQ(controller().engine().n_passes(), passes) << "it stood still throughout";
   engine.release();
-  expect_no_fewer_than_free(stalled);
   controller().stop();
   EXPECT_TRUE(wait_until([this] { return !controller().running(); }));
 }
@@ -131,11 +119,10 @@ TEST_F(NeverBlocksTest, WhileTheDiskStandsStillUnderARecordedRun) {
   controller().run_or_pause();
   controller().open_session(path);
   controller().notes().add(3, "written while the disk stands still", "{}");
-  const Frames stalled = frames_while_used(kStallMs);
+  expect_frames_while_stalled();
   EXPECT_GT(StalledDisk::n_waited(), waited) << "the disk was asked";
   EXPECT_TRUE(controller().notes().busy());
   StalledDisk::stall(false);
-  expect_no_fewer_than_free(stalled);
   EXPECT_TRUE(wait_until([this] { return !controller().notes().busy() && !controller().opening_session(); }));
   const auto notes = SessionReader::open(path).value()->notes(1);
   ASSERT_TRUE(notes);
@@ -149,9 +136,8 @@ TEST_F(NeverBlocksTest, WhileTheDiskStandsStillUnderARunInProgress) {
   ASSERT_TRUE(wait_until([this] { return controller().history().n_processed() >= 20; }));
   StalledDisk::stall(true);
   controller().notes().add(3, "live", "{}");
-  const Frames stalled = frames_while_used(kStallMs);
+  expect_frames_while_stalled();
   StalledDisk::stall(false);
-  expect_no_fewer_than_free(stalled);
   EXPECT_TRUE(wait_until([this] { return !controller().notes().busy(); }));
   controller().stop();
   EXPECT_TRUE(wait_until([this] { return !controller().running(); }));
