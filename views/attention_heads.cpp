@@ -110,12 +110,7 @@ void AttentionHeads::numbers(const Rect& plot, int scale) {
     if (number.empty()) continue;
     const auto row = static_cast<float>(i / static_cast<size_t>(cells_.n_heads));
     const auto col = static_cast<float>(i % static_cast<size_t>(cells_.n_heads));
-    b_.text({{plot.x + (col + 0.5f) * w, plot.y + (row + 0.5f) * h},
-             number,
-             TextSize::kLabel,
-             Align::kCentre,
-             Paint::contrast(scale, value),
-             TextRole::kValue});
+    b_.cell_number({plot.x + (col + 0.5f) * w, plot.y + (row + 0.5f) * h}, number, scale, value);
   }
 }
 

@@ -185,21 +185,13 @@ class CachePicture {
       return;
     }
     const double high = std::max(lines.highest * 1.05, 1.0);
-    SceneAxis steps{
-        .name = "step", .unit = "token", .means = SceneAxis::Means::kStep, .begin = range.begin, .end = range.end};
     SceneAxis bytes{.name = "cache", .unit = "bytes"};
     bytes.ticks = b_.axis({.plot = plot,
                            .vertical = true,
                            .high = high,
                            .ticks = byte_ticks(0, high, std::max(2, static_cast<int>(plot.height / 36))),
                            .format = format_bytes});
-    steps.ticks = b_.axis({.plot = plot,
-                           .low = static_cast<double>(range.begin),
-                           .high = static_cast<double>(range.end),
-                           .ticks = round_ticks(static_cast<double>(range.begin), static_cast<double>(range.end - 1),
-                                                static_cast<int>(plot.width / 70), true),
-                           .grid = false,
-                           .cells = true});
+    SceneAxis steps = b_.step_axis(plot, range, 1, range.end);
     const auto x_of = [&](int64_t step) {
       return plot.x + (static_cast<float>(step - range.begin) + 0.5f) / static_cast<float>(range.size()) * plot.width;
     };

@@ -178,12 +178,7 @@ class ConvolutionPicture {
       if (std::isnan(table.values[i]) || b_.width(number, TextSize::kLabel) + 4 > w) continue;
       const auto row = static_cast<float>(i / static_cast<size_t>(table.cols));
       const auto col = static_cast<float>(i % static_cast<size_t>(table.cols));
-      b_.text({{plot.x + (col + 0.5f) * w, plot.y + (row + 0.5f) * h},
-               number,
-               TextSize::kLabel,
-               Align::kCentre,
-               Paint::contrast(scale, table.values[i]),
-               TextRole::kValue});
+      b_.cell_number({plot.x + (col + 0.5f) * w, plot.y + (row + 0.5f) * h}, number, scale, table.values[i]);
     }
   }
 

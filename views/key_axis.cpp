@@ -25,17 +25,6 @@ int KeyAxis::add_axis(SceneBuilder& builder, int64_t per_cell, std::vector<Tick>
                                  .ticks = std::move(ticks)});
 }
 
-std::vector<Tick> KeyAxis::draw_ticks(SceneBuilder& builder, const Rect& below) const {
-  const auto low = static_cast<double>(keys.begin);
-  const auto high = static_cast<double>(end);
-  return builder.axis({.plot = below,
-                       .low = low,
-                       .high = high,
-                       .ticks = round_ticks(low, high - 1, static_cast<int>(below.width / 70), true),
-                       .grid = false,
-                       .cells = true});
-}
-
 void KeyAxis::draw_marks(SceneBuilder& builder, const Rect& chart, const ViewState& state, int64_t selected) const {
   const auto mark = [&](int64_t key, Paint paint) {
     if (key < keys.begin || key >= keys.end) return;

@@ -20,7 +20,9 @@ struct KeyAxis {
   // Where [from, to) of the keys lies, with the height of rect.
   Rect within(const Rect& rect, int64_t from, int64_t to) const;
   int add_axis(SceneBuilder& builder, int64_t per_cell, std::vector<Tick> ticks = {}) const;
-  std::vector<Tick> draw_ticks(SceneBuilder& builder, const Rect& below) const;
+  std::vector<Tick> draw_ticks(SceneBuilder& builder, const Rect& below) const {
+    return builder.token_ticks(below, keys.begin, end);
+  }
   // The hovered and the selected key.
   void draw_marks(SceneBuilder& builder, const Rect& chart, const ViewState& state, int64_t selected) const;
   // What is later than the step, in grey.

@@ -98,13 +98,7 @@ void KeyRows::chart(const Rect& area, const Chart& chart) {
            .format = format_tick});
   const auto n = static_cast<int64_t>(chart.weights.size());
   SceneAxis keys{.name = "key", .unit = "token", .means = SceneAxis::Means::kKey, .begin = 0, .end = n};
-  if (chart.names_keys) {
-    keys.ticks = b_.axis({.plot = plot,
-                          .high = static_cast<double>(n),
-                          .ticks = round_ticks(0, static_cast<double>(n - 1), static_cast<int>(plot.width / 70), true),
-                          .grid = false,
-                          .cells = true});
-  }
+  if (chart.names_keys) keys.ticks = b_.token_ticks(plot, 0, n);
   bars(chart.weights, plot, low, high);
   mark_key(plot, n);
   Series series{.name = chart.series, .probe = chart.probe, .unit = "", .x_name = "key"};

@@ -117,13 +117,7 @@ void LoopMaps::map(const LoopMap& map, const Drawn& drawn, const Rect& plot) {
   if (map.cols == 0) return;
   SceneAxis rows{.name = "iteration", .means = SceneAxis::Means::kIteration, .begin = 1, .end = map.rows + 1};
   if (map.rows > 1) iteration_labels(rows, plot);
-  SceneAxis cols{.name = "step",
-                 .unit = "token",
-                 .means = SceneAxis::Means::kStep,
-                 .begin = map.steps.begin,
-                 .end = map.steps.end,
-                 .per_cell = map.steps_per_col};
-  if (drawn.is_last) cols.ticks = step_ticks(plot, map.steps.begin, end);
+  SceneAxis cols = b_.step_axis(plot, map.steps, map.steps_per_col, end, drawn.is_last);
   const int row_axis = map.rows > 1 ? b_.scene.add_axis(std::move(rows)) : -1;
   const int col_axis = b_.scene.add_axis(std::move(cols));
   const int tile = b_.scene.add(Tile{.name = drawn.title,
@@ -158,16 +152,6 @@ void LoopMaps::iteration_labels(SceneAxis& rows, const Rect& plot) {
     b_.label({plot.x - 5, y}, name, gutter_ - 6, Align::kRight,
              Paint::of(i == now_.iteration ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
   }
-}
-
-std::vector<Tick> LoopMaps::step_ticks(const Rect& plot, int64_t begin, int64_t end) {
-  const auto low = static_cast<double>(begin), high = static_cast<double>(end);
-  return b_.axis({.plot = plot,
-                  .low = low,
-                  .high = high,
-                  .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
-                  .grid = false,
-                  .cells = true});
 }
 
 void LoopMaps::marks(const LoopMap& map, const Rect& plot, int64_t end) {

@@ -41,7 +41,6 @@ class LoopMaps {
   void map(const LoopMap& map, const Drawn& drawn, const Rect& plot);
   LoopMap read(const char* name, const Rect& plot) const;
   void iteration_labels(SceneAxis& rows, const Rect& plot);
-  std::vector<Tick> step_ticks(const Rect& plot, int64_t begin, int64_t end);
   void marks(const LoopMap& map, const Rect& plot, int64_t end);
   void add_provenance(const LoopMap& map, const Drawn& drawn);
   void note_once(std::string sentence);

@@ -161,20 +161,7 @@ void RoutingLayer::lane(const Rect& plot, int scale) {
     b_.hatch({plot.x + static_cast<float>(i) * cell, plot.y, static_cast<float>(end - i) * cell, plot.height});
     i = end;
   }
-  SceneAxis axis{.name = "step",
-                 .unit = "token",
-                 .means = SceneAxis::Means::kStep,
-                 .begin = steps.begin,
-                 .end = steps.end,
-                 .per_cell = per_cell};
-  const auto low = static_cast<double>(steps.begin), high = static_cast<double>(steps.begin + n_cols * per_cell);
-  axis.ticks = b_.axis({.plot = plot,
-                        .low = low,
-                        .high = high,
-                        .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
-                        .grid = false,
-                        .cells = true});
-  const int col_axis = b_.scene.add_axis(std::move(axis));
+  const int col_axis = b_.scene.add_axis(b_.step_axis(plot, steps, per_cell, steps.begin + n_cols * per_cell));
   const int tile = b_.scene.add(Tile{.name = "tokens of the selected expert",
                                      .rect = plot,
                                      .rows = 1,

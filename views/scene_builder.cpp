@@ -222,6 +222,17 @@ std::vector<Tick> SceneBuilder::axis(const AxisLook& look) {
   return ticks;
 }
 
+std::vector<Tick> SceneBuilder::token_ticks(const Rect& plot, int64_t begin, int64_t end) {
+  const auto low = static_cast<double>(begin);
+  const auto high = static_cast<double>(end);
+  return axis({.plot = plot,
+               .low = low,
+               .high = high,
+               .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
+               .grid = false,
+               .cells = true});
+}
+
 SceneAxis SceneBuilder::step_axis(const Rect& plot, const StepRange& steps, int64_t per_cell, int64_t end,
                                   bool with_ticks) {
   SceneAxis cols{.name = "step",
@@ -231,14 +242,7 @@ SceneAxis SceneBuilder::step_axis(const Rect& plot, const StepRange& steps, int6
                  .end = steps.end,
                  .per_cell = per_cell};
   if (!with_ticks) return cols;
-  const auto low = static_cast<double>(steps.begin);
-  const auto high = static_cast<double>(end);
-  cols.ticks = axis({.plot = plot,
-                     .low = low,
-                     .high = high,
-                     .ticks = round_ticks(low, high - 1, static_cast<int>(plot.width / 70), true),
-                     .grid = false,
-                     .cells = true});
+  cols.ticks = token_ticks(plot, steps.begin, end);
   return cols;
 }
 

@@ -59,6 +59,11 @@ class SceneBuilder {
 
   // Of what stands above a plot: a line, and room for the upper half of the plot's topmost name or tick.
   float heading_height() const { return 1.5f * label() + 1; }
+  // What a cell of a map says, readable on its colour.
+  void cell_number(Point centre, std::string number, int scale, float value) {
+    text(
+        {centre, std::move(number), TextSize::kLabel, Align::kCentre, Paint::contrast(scale, value), TextRole::kValue});
+  }
   // Why something is not drawn: a label, and whole among the notes.
   void reason(Point at, std::string_view sentence, float max_width) {
     label(at, sentence, max_width);
@@ -74,6 +79,8 @@ class SceneBuilder {
   // Ticks with labels outside the plot, grid lines inside; labels that would touch each other or leave the scene are
   // dropped. Returns the axis' ticks.
   std::vector<Tick> axis(const AxisLook& look);
+  // Ticks below a plot of the tokens [begin, end), steps or keys.
+  std::vector<Tick> token_ticks(const Rect& plot, int64_t begin, int64_t end);
   // An axis of steps below a map whose columns take per_cell steps each and are drawn up to `end`; with_ticks:
   // numbered.
   SceneAxis step_axis(const Rect& plot, const StepRange& steps, int64_t per_cell, int64_t end, bool with_ticks = true);

@@ -49,7 +49,7 @@ RowRequest ExactRows::request_of(const WantedRow& wanted, const RowSources& sour
           .probe = wanted.probe,
           .step = wanted.step,
           .layer = wanted.layer,
-          .session = may_recall(sources) ? "" : sources.session};
+          .session = std::string(may_recall(sources) ? "" : sources.session)};
 }
 
 void ExactRows::want(const View& view, const RowSources& sources) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "app/window/engine_thread.h"
@@ -22,7 +23,7 @@ struct RowSources {
   bool is_loading = false;    // a recording, of which more may be found on the disk
   bool may_be_fed = false;    // at rest, so that the engine has time to feed its recorded tokens again
   bool is_its_model = false;  // the open model made it
-  std::string session;        // that holds its tokens; empty: it was not recorded
+  std::string_view session;   // that holds its tokens; empty: it was not recorded
 };
 
 class ExactRows {
