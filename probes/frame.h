@@ -65,6 +65,7 @@ struct FrameBatch {
   std::vector<Token> tokens;
   std::vector<Frame> frames;
   std::vector<RunEvent> events;
+  int64_t lost_end = 0;  // one past the last step whose Frames a consumer lost before this batch; 0: none
   std::shared_ptr<const StateCheckpoint> checkpoint;  // of the run after these steps; mostly none
   size_t n_bytes = 0;                                 // payload bytes plus bookkeeping, for bounded rings
 

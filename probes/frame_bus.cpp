@@ -8,13 +8,18 @@ namespace orrery {
 FrameRing::FrameRing(size_t max_batches, size_t max_bytes)
     : max_batches_(std::max<size_t>(max_batches, 1)), max_bytes_(max_bytes) {}
 
-bool FrameRing::has_room(const SharedBatch& batch) const {
+bool FrameRing::has_room_locked(const FrameBatch& batch) const {
   if (batches_.empty()) return true;
-  return batches_.size() < max_batches_ && bytes_ + batch->n_bytes <= max_bytes_;
+  return batches_.size() < max_batches_ && bytes_ + batch.n_bytes <= max_bytes_;
+}
+
+bool FrameRing::has_room(const FrameBatch& batch) const {
+  const std::lock_guard lock(mutex_);
+  return !closed_ && has_room_locked(batch);
 }
 
 bool FrameRing::push_locked(const SharedBatch& batch) {
-  if (closed_ || !has_room(batch)) return false;
+  if (closed_ || !has_room_locked(*batch)) return false;
   bytes_ += batch->n_bytes;
   batches_.push_back(batch);
   return true;
@@ -40,8 +45,19 @@ bool FrameRing::try_push(const SharedBatch& batch) {
 bool FrameRing::push_within(const SharedBatch& batch, std::chrono::milliseconds timeout) {
   {
     std::unique_lock lock(mutex_);
-    room_.wait_for(lock, timeout, [&] { return closed_ || has_room(batch); });
+    room_.wait_for(lock, timeout, [&] { return closed_ || has_room_locked(*batch); });
     if (!push_locked(batch)) return false;
+  }
+  ready_.notify_one();
+  return true;
+}
+
+bool FrameRing::push_beyond(const SharedBatch& batch) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    bytes_ += batch->n_bytes;
+    batches_.push_back(batch);
   }
   ready_.notify_one();
   return true;
@@ -106,7 +122,8 @@ SharedBatch with_what_was_lost(const FrameBus::Consumer& consumer, const FrameBa
   auto whole = std::make_shared<FrameBatch>(batch);
   whole->tokens.insert(whole->tokens.begin(), consumer.held.tokens.begin(), consumer.held.tokens.end());
   whole->events.insert(whole->events.begin(), consumer.held.events.begin(), consumer.held.events.end());
-  if (consumer.gap_begin != consumer.gap_end) {
+  whole->lost_end = consumer.gap_end;
+  if (consumer.pressure == FrameBus::Pressure::kWait && consumer.gap_begin != consumer.gap_end) {
     whole->events.push_back({.step = consumer.gap_begin,
                              .kind = "gap",
                              .layer = -1,
@@ -123,6 +140,16 @@ void settle(FrameBus::Consumer& consumer) {
   consumer.held = {};
 }
 
+// Only a kWait consumer that is not behind may hold the producer up.
+bool hand_over(FrameBus::Consumer& consumer, const SharedBatch& batch) {
+  if (owes(consumer)) {
+    // What was lost is put together once, not at every step of a long stall.
+    return consumer.ring->has_room(*batch) && consumer.ring->try_push(with_what_was_lost(consumer, *batch));
+  }
+  if (consumer.pressure == FrameBus::Pressure::kDrop) return consumer.ring->try_push(batch);
+  return consumer.ring->push_within(batch, consumer.stall_limit);
+}
+
 }  // namespace
 
 FrameBus::Consumer& FrameBus::add_consumer(std::shared_ptr<FrameRing> ring, Pressure pressure) {
@@ -134,14 +161,7 @@ FrameBus::Consumer& FrameBus::add_consumer(std::shared_ptr<FrameRing> ring, Pres
 
 void FrameBus::publish(const SharedBatch& batch) {
   for (const std::unique_ptr<Consumer>& consumer : consumers_) {
-    if (consumer->pressure == Pressure::kDrop) {
-      if (!consumer->ring->try_push(batch)) consumer->dropped_batches.fetch_add(1, std::memory_order_relaxed);
-      continue;
-    }
-    const bool behind = owes(*consumer);
-    const bool pushed = behind ? consumer->ring->try_push(with_what_was_lost(*consumer, *batch))
-                               : consumer->ring->push_within(batch, consumer->stall_limit);
-    if (pushed) {
+    if (hand_over(*consumer, batch)) {
       settle(*consumer);
     } else {
       consumer->dropped_batches.fetch_add(1, std::memory_order_relaxed);
@@ -155,7 +175,11 @@ void FrameBus::close() {
     if (owes(*consumer)) {
       FrameBatch empty;
       empty.run = consumer->held.run;
-      if (consumer->ring->push_within(with_what_was_lost(*consumer, empty), consumer->stall_limit)) settle(*consumer);
+      const SharedBatch last = with_what_was_lost(*consumer, empty);
+      const bool pushed = consumer->pressure == Pressure::kDrop
+                              ? consumer->ring->push_beyond(last)
+                              : consumer->ring->push_within(last, consumer->stall_limit);
+      if (pushed) settle(*consumer);
     }
     consumer->ring->close();
   }

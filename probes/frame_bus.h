@@ -22,10 +22,14 @@ class FrameRing {
   // Holds at most max_batches batches and at most max_bytes bytes, but always at least one batch.
   FrameRing(size_t max_batches, size_t max_bytes);
 
+  // Producer: whether try_push would take it.
+  bool has_room(const FrameBatch& batch) const;
   // Producer: false where it is full (nothing is kept).
   bool try_push(const SharedBatch& batch);
   // Producer: waits until there is room or the time is over.
   bool push_within(const SharedBatch& batch, std::chrono::milliseconds timeout);
+  // Producer: also where it is full; for a batch without Frames. False where it is closed.
+  bool push_beyond(const SharedBatch& batch);
   // Consumer: null where it is empty.
   SharedBatch try_pop();
   // Consumer: waits for a batch; null after the timeout, or where it is empty and closed.
@@ -37,7 +41,7 @@ class FrameRing {
  private:
   bool push_locked(const SharedBatch& batch);
   SharedBatch pop_locked();
-  bool has_room(const SharedBatch& batch) const;
+  bool has_room_locked(const FrameBatch& batch) const;
 
   // A lock, not a lock-free ring: both sides hold it for nanoseconds, and batches come a few hundred times a second.
   const size_t max_batches_;
@@ -50,9 +54,9 @@ class FrameRing {
   bool closed_ = false;
 };
 
-// Fans batches out. The screen's ring drops what does not fit and counts it; the recorder's makes the producer wait, at
-// most for its stall limit, and then reports the steps that it lost. After a stall nothing waits again until a batch
-// has gone through.
+// Fans batches out. The screen's ring drops the Frames that do not fit and counts them; the recorder's makes the producer
+// wait, at most for its stall limit, and then reports the steps that it lost. After a stall nothing waits again until a
+// batch has gone through. Neither loses a token or an event: they come with the next batch that goes through.
 class FrameBus {
  public:
   enum class Pressure : uint8_t { kDrop, kWait };
@@ -70,10 +74,11 @@ class FrameBus {
 
   // Not while publishing.
   Consumer& add_consumer(std::shared_ptr<FrameRing> ring, Pressure pressure);
-  // Engine thread. For a kWait consumer that lost steps, the next batch that goes through carries their tokens and an
-  // event of kind "gap" with detail {"begin": a, "end": b, "reason": "the recorder could not keep up"}.
+  // Engine thread. For a consumer that lost steps, the next batch that goes through carries their tokens and events and
+  // where they end; for a kWait one also an event of kind "gap" with detail
+  // {"begin": a, "end": b, "reason": "the recorder could not keep up"}.
   void publish(const SharedBatch& batch);
-  // Engine thread. Hands over what a kWait consumer still has to learn of a gap, then closes all rings.
+  // Engine thread. Hands over what the consumers still have to learn of lost steps, then closes all rings.
   void close();
 
  private:

@@ -121,6 +121,7 @@ void FrameHistory::add_event(const RunEvent& event) {
 void FrameHistory::add_batch(const FrameBatch& batch) {
   if (batch.run != info_.run) return;
   for (const Token& token : batch.tokens) add_token(token);
+  n_processed_ = std::max(n_processed_, batch.lost_end);
   for (const Frame& frame : batch.frames) {
     add_frame(frame);
     if (frame.level == 0 && frame.probe != nullptr && has_levels(*frame.probe)) build_levels(frame);

@@ -62,7 +62,7 @@ TEST(FrameRing, HandsEveryBatchFromOneThreadToAnother) {
   EXPECT_EQ(expected, kBatches);
 }
 
-TEST(FrameBus, DropsForTheScreenAndCountsIt) {
+TEST(FrameBus, DropsFramesForTheScreenAndCountsThem) {
   FrameBus bus;
   auto ring = std::make_shared<FrameRing>(1, 1000);
   FrameBus::Consumer& screen = bus.add_consumer(ring, FrameBus::Pressure::kDrop);
@@ -72,7 +72,31 @@ TEST(FrameBus, DropsForTheScreenAndCountsIt) {
   EXPECT_EQ(screen.dropped_batches, 2);
   EXPECT_EQ(ring->try_pop()->tokens[0].step, 0);
   bus.publish(batch_of(3));
-  EXPECT_EQ(ring->try_pop()->tokens[0].step, 3) << "a dropped step is fetched elsewhere, not delivered late";
+  const SharedBatch next = ring->try_pop();
+  ASSERT_EQ(next->frames.size(), 1u) << "what was dropped is fetched elsewhere, not delivered late";
+  EXPECT_EQ(next->frames[0].step_begin, 3);
+  EXPECT_EQ(next->lost_end, 3);
+  ASSERT_EQ(next->tokens.size(), 3u) << "the text is whole";
+  EXPECT_EQ(next->tokens[0].step, 1);
+  EXPECT_TRUE(next->events.empty()) << "nothing is missing from the recording";
+  bus.publish(batch_of(4));
+  EXPECT_EQ(ring->try_pop()->tokens.size(), 1u);
+}
+
+TEST(FrameBus, TheScreenLearnsOfStepsThatItDroppedAtTheEnd) {
+  FrameBus bus;
+  auto ring = std::make_shared<FrameRing>(1, 1000);
+  bus.add_consumer(ring, FrameBus::Pressure::kDrop);
+  bus.publish(batch_of(0));
+  bus.publish(batch_of(1));
+  bus.publish(batch_of(2));
+  bus.close();  // while the ring is full
+  EXPECT_EQ(ring->try_pop()->tokens[0].step, 0);
+  const SharedBatch last = ring->try_pop();
+  ASSERT_NE(last, nullptr);
+  EXPECT_TRUE(last->frames.empty());
+  EXPECT_EQ(last->tokens.size(), 2u);
+  EXPECT_EQ(last->lost_end, 3);
 }
 
 TEST(FrameBus, ReportsToTheRecorderWhatItLostAndLosesNoToken) {

@@ -118,6 +118,10 @@ TEST(FrameHistory, KeepsTokensByStepAndCountsVersions) {
   history.add_batch(batch);
   ASSERT_EQ(history.n_steps(), 3);
   EXPECT_EQ(history.tokens()[1].id, -1);
+  FrameBatch late;
+  late.lost_end = 3;
+  history.add_batch(late);
+  EXPECT_EQ(history.n_processed(), 3) << "their frames were lost on the way, and can be fetched";
   history.add_token({.step = 1, .id = 9, .bytes = "c"});
   EXPECT_EQ(history.tokens()[1].id, 9);
   EXPECT_EQ(history.events().size(), 1u);

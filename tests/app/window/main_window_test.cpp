@@ -458,8 +458,16 @@ TEST_F(MainWindowTest, WhatTheScreenDroppedIsFetchedFromTheRecording) {
   ASSERT_TRUE(wait_until([this] { return n_runs_ == 1; }));
   ASSERT_TRUE(wait_for_end());
   EXPECT_GT(controller().n_dropped(), 100);
+  // The text was never lost: the last steps are among those that were dropped.
+  const auto tokens = SessionReader::open(controller().session_path()).value()->tokens(1);
+  ASSERT_TRUE(tokens);
+  ASSERT_EQ(controller().history().n_steps(), std::ssize(*tokens));
+  for (const Token& token : *tokens) {
+    ASSERT_EQ(controller().history().tokens()[static_cast<size_t>(token.step)].id, token.id);
+  }
   const Probe* entropy = find_probe("output.entropy");
   const int64_t n = controller().history().n_processed();
+  EXPECT_EQ(n, std::ssize(*tokens) - 1) << "the last one is not fed";
   EXPECT_TRUE(wait_until([&] { return controller().history().missing(*entropy, 0, n).empty(); }));
 }
 
