@@ -1,7 +1,11 @@
 #include "app/session_scene.h"
 
 #include <algorithm>
+#include <deque>
+#include <limits>
+#include <utility>
 
+#include "app/mass_pager.h"
 #include "app/rerun.h"
 
 namespace orrery {
@@ -16,6 +20,99 @@ Result<void> add_recorded(SessionReader& reader, const Probe& probe, int64_t run
   for (const Frame& frame : frames) history.add_frame(frame);
   return {};
 }
+
+// Answers while it is asked.
+class ReaderSource final : public FrameSource {
+ public:
+  ReaderSource(SessionReader& reader, Result<void>& failed) : reader_(reader), failed_(failed) {}
+  void request(const FrameRequest& request) override {
+    FrameReply reply{.tag = request.tag, .request = request, .frames = {}, .complete = true};
+    const auto take = [&](const Frame& frame) {
+      reply.frames.push_back(frame);
+      return true;
+    };
+    const Result<void> done = reader_.for_each_frame(*request.probe, request.run, request.step_begin, request.step_end,
+                                                     request.level, take, request.lacking);
+    if (!done) failed_ = done;
+    replies_.push_back(std::move(reply));
+  }
+  void cancel(uint64_t) override {}
+  bool poll(FrameReply& reply) override {
+    if (replies_.empty()) return false;
+    reply = std::move(replies_.front());
+    replies_.pop_front();
+    return true;
+  }
+
+ private:
+  SessionReader& reader_;
+  Result<void>& failed_;
+  std::deque<FrameReply> replies_;
+};
+
+class WantedFetch {
+ public:
+  WantedFetch(SessionReader& reader, const RunRecord& record, const ModelOpener& open_model, RunControl& control,
+              FrameHistory& history, const std::function<void(const std::string&)>& say)
+      : reader_(reader), record_(record), open_model_(open_model), control_(control), history_(history), say_(say) {}
+
+  Result<void> frames(const Wanted& wanted) {
+    const int64_t cell = steps_per_cell(wanted.level);
+    const int64_t end = std::min(wanted.end, history_.n_processed() / cell * cell);
+    for (const auto& [from, to] : history_.missing(*wanted.probe, wanted.begin, end, wanted.level)) {
+      ORRERY_RETURN_IF_ERROR(add_recorded(reader_, *wanted.probe, record_.run, from, to, history_, wanted.level));
+    }
+    const auto missing = history_.missing(*wanted.probe, wanted.begin, end, wanted.level);
+    if (missing.empty()) return {};
+    return make(*wanted.probe, missing.front().first, missing.back().second,
+                [this](const Frame& frame) { history_.add_frame(frame); });
+  }
+
+  Result<void> mass(const WantedMass& wanted) {
+    history_.gather_mass(wanted.layer, wanted.head, std::numeric_limits<int64_t>::max());
+    Result<void> failed;
+    MassPager pager([&] { return std::make_unique<ReaderSource>(reader_, failed); });
+    do {
+      pager.take(history_);
+      pager.want(history_, wanted);
+    } while (failed && !pager.idle());
+    if (!failed) return failed;
+    const HeadMassMap& map = *history_.gathered_mass(wanted.layer, wanted.head);
+    StepRange lacking{wanted.steps.begin, std::min(wanted.steps.end, history_.n_processed())};
+    while (lacking.size() > 0 && map.knows(lacking.begin)) ++lacking.begin;
+    while (lacking.size() > 0 && map.knows(lacking.end - 1)) --lacking.end;
+    if (lacking.size() <= 0) return {};
+    return make(*find_probe("attention.mass"), lacking.begin, lacking.end,
+                [this](const Frame& frame) { history_.gather(frame); });
+  }
+
+ private:
+  // By the model, where there is one.
+  Result<void> make(const Probe& probe, int64_t begin, int64_t end, const std::function<void(const Frame&)>& take) {
+    if (!open_model_) return {};
+    ORRERY_ASSIGN_OR_RETURN(const OpenedModel* opened, open_model_());
+    ExtraTaps taps;
+    taps.mask.probes = {&probe};
+    taps.begin = begin;
+    taps.end = end;
+    const std::vector<Token> tokens(history_.tokens().begin(), history_.tokens().end());
+    const CheckpointSource source{.reader = reader_, .record = record_, .say = say_};
+    return recompute(
+        *opened, record_.run, tokens, taps,
+        [&](const Frame& frame) -> Result<void> {
+          take(frame);
+          return {};
+        },
+        {}, control_, &source);
+  }
+
+  SessionReader& reader_;
+  const RunRecord& record_;
+  const ModelOpener& open_model_;
+  RunControl& control_;
+  FrameHistory& history_;
+  const std::function<void(const std::string&)>& say_;
+};
 
 }  // namespace
 
@@ -37,32 +134,12 @@ Result<FrameHistory> open_history(SessionReader& reader, const RunRecord& record
 Result<void> fetch_wanted(SessionReader& reader, const RunRecord& record, const View& view, const ViewState& state,
                           const ModelOpener& open_model, RunControl& control, FrameHistory& history,
                           const std::function<void(const std::string&)>& say) {
-  const int64_t n_processed = history.n_processed();
   history.set_cursor(resolve(history, state).step);
+  WantedFetch fetch(reader, record, open_model, control, history, say);
   for (const Wanted& wanted : view.wanted(history, state)) {
-    if (!is_offered(*wanted.probe, record.config)) continue;
-    const int64_t cell = steps_per_cell(wanted.level);
-    const int64_t end = std::min(wanted.end, n_processed / cell * cell);
-    for (const auto& [from, to] : history.missing(*wanted.probe, wanted.begin, end, wanted.level)) {
-      ORRERY_RETURN_IF_ERROR(add_recorded(reader, *wanted.probe, record.run, from, to, history, wanted.level));
-    }
-    const auto missing = history.missing(*wanted.probe, wanted.begin, end, wanted.level);
-    if (missing.empty() || !open_model) continue;
-    ORRERY_ASSIGN_OR_RETURN(const OpenedModel* opened, open_model());
-    ExtraTaps taps;
-    taps.mask.probes = {wanted.probe};
-    taps.begin = missing.front().first;
-    taps.end = missing.back().second;
-    const std::vector<Token> tokens(history.tokens().begin(), history.tokens().end());
-    const CheckpointSource source{.reader = reader, .record = record, .say = say};
-    ORRERY_RETURN_IF_ERROR(recompute(
-        *opened, record.run, tokens, taps,
-        [&](const Frame& frame) -> Result<void> {
-          history.add_frame(frame);
-          return {};
-        },
-        {}, control, &source));
+    if (is_offered(*wanted.probe, record.config)) ORRERY_RETURN_IF_ERROR(fetch.frames(wanted));
   }
+  if (const auto wanted = view.wanted_mass(history, state)) ORRERY_RETURN_IF_ERROR(fetch.mass(*wanted));
   return {};
 }
 

@@ -124,7 +124,10 @@ void FrameHistory::add_batch(const FrameBatch& batch) {
   n_processed_ = std::max(n_processed_, batch.lost_end);
   for (const Frame& frame : batch.frames) {
     add_frame(frame);
-    if (frame.level == 0 && frame.probe != nullptr && has_levels(*frame.probe)) build_levels(frame);
+    // Block mass is drawn of the one head that is gathered; cells of all heads would be megabytes each.
+    if (frame.level == 0 && frame.probe != nullptr && frame.probe != &attention_mass() && has_levels(*frame.probe)) {
+      build_levels(frame);
+    }
   }
   for (const RunEvent& event : batch.events) add_event(event);
 }
@@ -272,7 +275,7 @@ bool FrameHistory::gather_mass(int32_t layer, int32_t head, int64_t max_steps) {
 }
 
 void FrameHistory::gather(const Frame& frame) {
-  if (!mass_ || frame.run != info_.run || frame.level != 0 || frame.probe != &attention_mass()) return;
+  if (!mass_ || frame.run != info_.run || frame.probe != &attention_mass() || !is_level(frame.level)) return;
   mass_->add(frame, frame.step_begin, frame.step_end);
   ++version_;
   evict();

@@ -16,6 +16,7 @@ struct FrameRequest {
   int32_t level = 0;
   int64_t step_begin = 0;
   int64_t step_end = 0;
+  LackingCells lacking = LackingCells::kMade;
 };
 
 struct FrameReply {

@@ -96,20 +96,21 @@ void AsyncFrameSource::answer(const Pending& pending) {
   size_t n_bytes = 0;
   bool wanted = true;
   Result<void> done;
+  const auto take = [&](const Frame& frame) {
+    frames.push_back(frame);
+    n_bytes += frame.payload_bytes;
+    if (n_bytes >= kReplyBytes) {
+      wanted = deliver(pending, std::exchange(frames, {}), /*complete=*/false);
+      n_bytes = 0;
+      return wanted;
+    }
+    const std::lock_guard lock(mutex_);
+    wanted = is_wanted(pending.serial);
+    return wanted;
+  };
   if (request.probe != nullptr) {
     done = reader_->for_each_frame(*request.probe, request.run, request.step_begin, request.step_end, request.level,
-                                   [&](const Frame& frame) {
-                                     frames.push_back(frame);
-                                     n_bytes += frame.payload_bytes;
-                                     if (n_bytes >= kReplyBytes) {
-                                       wanted = deliver(pending, std::exchange(frames, {}), /*complete=*/false);
-                                       n_bytes = 0;
-                                       return wanted;
-                                     }
-                                     const std::lock_guard lock(mutex_);
-                                     wanted = is_wanted(pending.serial);
-                                     return wanted;
-                                   });
+                                   take, request.lacking);
   }
   if (!done) {
     const std::lock_guard lock(mutex_);

@@ -28,12 +28,17 @@ std::span<const Axis> inner_axes(const Probe& probe) { return std::span(probe.ax
 // The size of a keyed axis at a step.
 int64_t keyed_size(Axis axis, int64_t step) { return axis == Axis::kKey ? step + 1 : (step + kBlockKeys) / kBlockKeys; }
 
-// Sum of keyed_size over the steps [0, end), for end <= kMaxSteps.
-int64_t keyed_sum(Axis axis, int64_t end) {
-  if (axis == Axis::kKey) return end * (end + 1) / 2;
-  const int64_t whole = end / kBlockKeys;
-  const int64_t rest = end % kBlockKeys;
-  return kBlockKeys * (whole * (whole + 1) / 2) + rest * (whole + 1);
+int64_t sum_to(int64_t n) { return n * (n + 1) / 2; }
+
+// Sum of keyed_size over the last steps of the rows of row_steps steps, a power of two, in [0, end), for end <=
+// kMaxSteps.
+int64_t keyed_sum(Axis axis, int64_t end, int64_t row_steps) {
+  if (axis == Axis::kKey) return sum_to(end);
+  const int64_t n_rows = end / row_steps;
+  if (row_steps > kBlockKeys) return row_steps / kBlockKeys * sum_to(n_rows);
+  const int64_t rows_per_block = kBlockKeys / row_steps;
+  const int64_t whole = n_rows / rows_per_block;
+  return rows_per_block * sum_to(whole) + n_rows % rows_per_block * (whole + 1);
 }
 
 Axis keyed_axis(const Probe& probe) {
@@ -165,7 +170,9 @@ RankedLists lists_of(const ChunkForm& form, int64_t step_begin) {
 }
 
 Words words_for(const ChunkForm& form) {
-  if (form.probe->fraction_bits != kFixedPointBits || form.level != 0) return Words::kPlain;
+  // A mean of multiples is none; the greatest of them is one.
+  const bool is_mean = form.level != 0 && statistic_of(form.level) == Statistic::kMean;
+  if (form.probe->fraction_bits != kFixedPointBits || is_mean) return Words::kPlain;
   return is_ranked_list(form) ? Words::kRanked : Words::kFixed;
 }
 
@@ -182,7 +189,7 @@ Result<ChunkForm> ChunkForm::of(const Frame& frame) {
     return wrong("steps beyond what a session holds");
   }
   if (frame.shape.size() != probe.axes.size() || frame.n_rows() * steps_per_cell(frame.level) != frame.n_steps() ||
-      frame.step_begin % steps_per_cell(frame.level) != 0 || (frame.level != 0 && !has_levels(probe))) {
+      frame.step_begin % steps_per_cell(frame.level) != 0 || !has_level(probe, frame.level)) {
     return wrong("the wrong shape");
   }
   ChunkForm form;
@@ -216,7 +223,7 @@ std::vector<int64_t> ChunkForm::step_shape(int64_t step) const {
 
 int64_t ChunkForm::values_at(int64_t step) const {
   const Axis axis = keyed_axis(*probe);
-  return fixed_values(*this) * (axis == Axis::kStep ? 1 : keyed_size(axis, step));
+  return fixed_values(*this) * (axis == Axis::kStep ? 1 : keyed_size(axis, last_step(step)));
 }
 
 Result<size_t> ChunkForm::bytes_of(int64_t step_begin, int64_t step_end) const {
@@ -229,7 +236,8 @@ Result<size_t> ChunkForm::bytes_of(int64_t step_begin, int64_t step_end) const {
     return invalid("a chunk of a coarse level does not begin and end with a cell");
   }
   const int64_t n_rows = (step_end - step_begin) / row_steps();
-  const int64_t n = axis == Axis::kStep ? n_rows : keyed_sum(axis, step_end) - keyed_sum(axis, step_begin);
+  const int64_t n =
+      axis == Axis::kStep ? n_rows : keyed_sum(axis, step_end, row_steps()) - keyed_sum(axis, step_begin, row_steps());
   int64_t n_bytes = 0;
   const size_t limit = n_rows > 1 ? kMaxChunkBytes : kMaxStepBytes;
   if (__builtin_mul_overflow(n, fixed_values(*this) * static_cast<int64_t>(value_bytes()), &n_bytes) ||
@@ -252,7 +260,7 @@ void append_step(const Frame& frame, const ChunkForm& form, int64_t step, std::v
   }
   const Axis axis = keyed_axis(*form.probe);
   const size_t from_row = static_cast<size_t>(keyed_size(axis, frame.step_end - 1)) * form.value_bytes();
-  const size_t to_row = static_cast<size_t>(keyed_size(axis, step)) * form.value_bytes();
+  const size_t to_row = static_cast<size_t>(keyed_size(axis, form.last_step(step))) * form.value_bytes();
   for (std::byte *to = raw.data() + at, *end = to + n_bytes; to < end; to += to_row, from += from_row) {
     std::memcpy(to, from, to_row);
   }
@@ -302,7 +310,7 @@ ChunkEncoder::Encoded ChunkEncoder::encode(const ChunkForm& form, int64_t step_b
 Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config, int32_t level, int64_t step_begin,
                                    int64_t step_end, std::string_view codec, std::span<const std::byte> data) {
   ORRERY_ASSIGN_OR_RETURN(const Codec stored, parse_codec(codec));
-  if (!is_level(level) || (level != 0 && !has_levels(probe))) return invalid("a chunk has a level that cannot be");
+  if (!has_level(probe, level)) return invalid("a chunk has a level that cannot be");
   const ChunkForm largest = largest_form(probe, config, level);
   const size_t n_most_header =
       16 + 4 * (largest.layers.size() + (largest.inner.empty() ? 0 : static_cast<size_t>(largest.inner[0])) +
@@ -376,8 +384,8 @@ Frame cut_chunk(const std::shared_ptr<const UnpackedChunk>& chunk, int64_t run, 
   const Axis axis = keyed_axis(*form.probe);
   const size_t to_row = static_cast<size_t>(keyed_size(axis, end - 1)) * form.value_bytes();
   std::byte* to = memory.get();
-  for (int64_t step = begin; step < end; ++step) {
-    const size_t from_row = static_cast<size_t>(keyed_size(axis, step)) * form.value_bytes();
+  for (int64_t step = begin; step < end; step += form.row_steps()) {
+    const size_t from_row = static_cast<size_t>(keyed_size(axis, form.last_step(step))) * form.value_bytes();
     for (int64_t row = fixed_values(form); row > 0; --row, to += to_row, from += from_row) {
       std::memcpy(to, from, from_row);
     }

@@ -34,10 +34,11 @@ struct ChunkForm {
   // The form of a frame; kInvalidArgument where its shape does not fit its probe and its steps.
   static Result<ChunkForm> of(const Frame& frame);
   int64_t row_steps() const { return steps_per_cell(level); }
+  int64_t last_step(int64_t step) const { return step + row_steps() - 1; }  // of the row that begins with `step`
   DType dtype() const { return level == 0 ? probe->dtype : DType::kF32; }
   // Sizes after t of a Frame whose last step is `step`.
   std::vector<int64_t> step_shape(int64_t step) const;
-  int64_t values_at(int64_t step) const;  // stored for the row of that step
+  int64_t values_at(int64_t step) const;  // stored for the row that begins with that step
   size_t value_bytes() const;
   size_t bytes_at(int64_t step) const { return static_cast<size_t>(values_at(step)) * value_bytes(); }
   // Bytes of steps [begin, end), whole rows, exactly; kInvalidFile where that is beyond the bounds above.

@@ -81,15 +81,16 @@ Result<void> Recorder::resume_levels(const RunRecord& record, int64_t n_steps) {
   ORRERY_ASSIGN_OR_RETURN(const auto reader, SessionReader::open(path_));
   for (const Probe* probe : offered_probes(record.config)) {
     if (!has_levels(*probe)) continue;
-    for (const LevelSpan& span : LevelBuilder::resume_spans(n_steps)) {
+    for (const LevelSpan& span : LevelBuilder::resume_spans(*probe, n_steps)) {
       if (span.depth == kMaxDepth) continue;  // whole
-      std::array<std::vector<Frame>, kStatistics.size()> cells;
-      for (const Statistic statistic : kStatistics) {
-        ORRERY_ASSIGN_OR_RETURN(
-            cells[static_cast<size_t>(statistic)],
-            reader->frames(*probe, record.run, span.begin, span.end, level_of(statistic, span.depth)));
+      std::vector<std::vector<Frame>> cells;
+      for (const Statistic statistic : statistics_of(*probe)) {
+        ORRERY_ASSIGN_OR_RETURN(std::vector<Frame> frames, reader->frames(*probe, record.run, span.begin, span.end,
+                                                                          level_of(statistic, span.depth)));
+        cells.push_back(std::move(frames));
       }
-      const auto& [means, maxima] = cells;
+      const std::vector<Frame>& means = cells.front();  // where there are none, what is greatest twice
+      const std::vector<Frame>& maxima = cells.back();
       for (size_t i = 0; i < std::min(means.size(), maxima.size()); ++i) {
         const bool alike = means[i].step_begin == maxima[i].step_begin && means[i].step_end == maxima[i].step_end;
         if (alike) packer_->resume_levels(means[i], maxima[i]);

@@ -100,7 +100,7 @@ Result<std::vector<Row>> small_chunks(Database& db, int64_t run, std::string_vie
 Result<void> merge_run(Database& db, int64_t run, const ModelConfig& config) {
   for (const Probe* probe : all_probes()) {
     for (int32_t level = 0; level < 2 * kLevelsPerStatistic; ++level) {
-      if (!is_level(level) || (level != 0 && !has_levels(*probe))) continue;
+      if (!has_level(*probe, level)) continue;
       ORRERY_ASSIGN_OR_RETURN(const std::vector<Row> rows, small_chunks(db, run, probe->name, level));
       Merger merger(db, *probe, level, config);
       for (const Row& row : rows) ORRERY_RETURN_IF_ERROR(merger.add(row));

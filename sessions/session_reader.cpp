@@ -271,7 +271,6 @@ Result<std::shared_ptr<const UnpackedChunk>> SessionReader::unpack(const Probe& 
 // The cells of [step_begin, step_end) made of its steps. False where `take` has enough.
 Result<bool> SessionReader::make_cells(const Probe& probe, int64_t run, int64_t step_begin, int64_t step_end,
                                        int32_t level, const std::function<bool(const Frame&)>& take) {
-  if (!has_levels(probe)) return true;
   LevelBuilder builder;
   builder.begin_whole();
   bool wanted = true;
@@ -285,8 +284,9 @@ Result<bool> SessionReader::make_cells(const Probe& probe, int64_t run, int64_t 
 }
 
 Result<void> SessionReader::for_each_frame(const Probe& probe, int64_t run, int64_t step_begin, int64_t step_end,
-                                           int32_t level, const std::function<bool(const Frame&)>& take) {
-  if (!is_level(level)) return {};
+                                           int32_t level, const std::function<bool(const Frame&)>& take,
+                                           LackingCells lacking) {
+  if (!has_level(probe, level)) return {};
   auto statement = db_.prepare(kNextChunk);
   if (!statement) return session_error(path_, statement.error());
   const int64_t cell = steps_per_cell(level);
@@ -304,7 +304,7 @@ Result<void> SessionReader::for_each_frame(const Probe& probe, int64_t run, int6
     }
     // No read transaction stays open while the caller works: it would keep a recorder from folding in its log.
     statement->reset();
-    if (level != 0 && begin > at) {
+    if (level != 0 && begin > at && lacking == LackingCells::kMade) {
       ORRERY_ASSIGN_OR_RETURN(const bool wanted, make_cells(probe, run, at, begin, level, take));
       if (!wanted) return {};
     }

@@ -90,13 +90,14 @@ class SessionReader {
   Result<std::vector<Note>> notes(int64_t run);
 
   // What was recorded of a probe within [step_begin, step_end): Frames ascending by step, cut to the range, origin
-  // recorded; steps that were not recorded are absent. Frames may share memory. Of a coarse level: the whole cells
-  // within the range; those that the file lacks (of an older schema) are made of its steps.
+  // recorded; steps that were not recorded are absent. Frames may share memory. Of a coarse level that the probe has:
+  // the whole cells within the range; those that the file lacks are made of its steps.
   Result<std::vector<Frame>> frames(const Probe& probe, int64_t run, int64_t step_begin, int64_t step_end,
                                     int32_t level = 0);
   // The same one Frame at a time, holding one chunk; ends early where `take` returns false.
   Result<void> for_each_frame(const Probe& probe, int64_t run, int64_t step_begin, int64_t step_end, int32_t level,
-                              const std::function<bool(const Frame&)>& take);
+                              const std::function<bool(const Frame&)>& take,
+                              LackingCells lacking = LackingCells::kMade);
   // The steps of a probe that were recorded, maximal half-open ranges, ascending.
   Result<std::vector<std::pair<int64_t, int64_t>>> recorded_steps(const Probe& probe, int64_t run, int32_t level = 0);
 

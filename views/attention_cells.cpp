@@ -45,6 +45,10 @@ class MapBuilder {
 
   void build(int max_rows, int max_cols) {
     map_.steps_per_row = bin_size(std::max<int64_t>(map_.steps.size(), 0), max_rows);
+    if (gathered_ != nullptr && map_.steps.size() > 0) {
+      map_.steps_per_row = int64_t{1} << gathered_->shown_level(map_.steps.begin, map_.steps.end, gathered_level(),
+                                                                history_.n_processed());
+    }
     // Rows begin at multiples of their steps: so they keep their contents while the zoom moves, and are those of the
     // gathered map.
     map_.steps.begin = map_.steps.begin / map_.steps_per_row * map_.steps_per_row;
@@ -179,19 +183,8 @@ class MapBuilder {
       std::ranges::copy(seen, cells);
       if (!seen.empty()) map_.highest = std::max(map_.highest, *std::ranges::max_element(seen));
     }
-    map_.mass_row = last_mass_row();
+    map_.mass_row = {.frame = gathered_->source(), .step = map_.steps.begin};
     fill_marks();
-  }
-
-  // For provenance: the newest that is held.
-  FrameRow last_mass_row() const {
-    const Probe& probe = *find_probe("attention.mass");
-    for (int64_t step = map_.steps.end - 1; step >= std::max(map_.steps.begin, map_.steps.end - 4); --step) {
-      if (FrameRow row = history_.row(probe, step)) return row;
-    }
-    FrameRow last;
-    for_each_row(history_, probe, map_.steps.begin, map_.steps.end, [&](const FrameRow& row) { last = row; });
-    return last;
   }
 
   int64_t gathered_row(size_t row) const { return map_.steps.begin / map_.steps_per_row + static_cast<int64_t>(row); }
@@ -199,7 +192,8 @@ class MapBuilder {
 
   void fill_marks() {
     const Probe* probe = find_probe("attention.top");
-    if (probe == nullptr || map_.steps_per_row > AttentionMap::kMostMarkedSteps) return;
+    if (probe == nullptr || map_.steps_per_row > AttentionMap::kMostMarkedStepsOfARow) return;
+    if (map_.steps.size() > AttentionMap::kMostMarkedSteps) return;
     map_.marks.assign(cell(map_.block_rows.size(), 0, map_.cols), kNan);
     for_each_row(history_, *probe, map_.steps.begin, map_.steps.end, [&](const FrameRow& row) {
       const int r = row_of(row.step);

@@ -26,8 +26,10 @@ HeadCells head_cells(const FrameHistory& history, const HeadScalar& scalar, int6
 // value.
 struct AttentionMap {
   static constexpr int64_t kBlock = 64;
-  // A row of more steps has no marks of the 32 largest: they would fill it.
-  static constexpr int64_t kMostMarkedSteps = 4;
+  // The 32 largest are marked where a row has no more steps than this, which they would fill, and the map no more than
+  // that: their lists are 64 KB a step of 256 heads.
+  static constexpr int64_t kMostMarkedStepsOfARow = 4;
+  static constexpr int64_t kMostMarkedSteps = 1024;
 
   StepRange steps;
   StepRange keys;             // begins and ends on blocks where any row is block mass

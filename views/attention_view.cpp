@@ -280,11 +280,19 @@ class AttentionView final : public View {
   std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
     const StepRange steps = visible_range(state.steps, history.n_steps());
     const int64_t step = std::max<int64_t>(resolve(history, state).step, 0);
-    return {{find_probe(find_head_scalar(state.head_scalar).name), step, step + 1},
-            {find_probe("attention.row"), steps.begin, steps.end},
-            {find_probe("attention.mass"), steps.begin, steps.end},
-            {find_probe("attention.top"), steps.begin, steps.end},
-            {find_probe("attention.rest"), step, step + 1}};
+    const bool has_marks = steps.size() <= AttentionMap::kMostMarkedSteps;
+    std::vector<Wanted> list{{find_probe(find_head_scalar(state.head_scalar).name), step, step + 1},
+                             {find_probe("attention.row"), steps.begin, steps.end},
+                             {find_probe("attention.mass"), step, step + 1},
+                             {find_probe("attention.top"), step, step + 1},
+                             {find_probe("attention.rest"), step, step + 1}};
+    if (has_marks) list.push_back({find_probe("attention.top"), steps.begin, steps.end});
+    return list;
+  }
+  std::optional<WantedMass> wanted_mass(const FrameHistory& history, const ViewState& state) const override {
+    const Selection now = resolve_for(MixerKind::kAttention, history, state);
+    if (now.layer < 0 || now.head < 0) return std::nullopt;
+    return WantedMass{now.layer, now.head, visible_range(state.steps, history.n_steps())};
   }
   std::optional<WantedRow> wanted_row(const FrameHistory& history, const ViewState& state) const override {
     const Selection now = resolve_for(MixerKind::kAttention, history, state);

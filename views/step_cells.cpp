@@ -12,8 +12,8 @@ std::vector<LevelSpan> StepCells::spans(int64_t n_processed) const {
 
 StepCells step_cells(const Probe& probe, StepRange steps, Statistic statistic) {
   StepCells cells{.steps = steps, .depth = 0, .statistic = statistic};
-  if (!has_levels(probe)) return cells;
   cells.depth = depth_for(bin_size(std::max<int64_t>(steps.size(), 1), kCells));
+  if (!has_level(probe, level_of(statistic, cells.depth))) cells.depth = 0;
   if (cells.depth > 0) cells.steps.begin -= cells.steps.begin % cells.cell_steps();
   return cells;
 }

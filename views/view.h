@@ -58,6 +58,14 @@ struct WantedRow {
   bool operator==(const WantedRow&) const = default;
 };
 
+// The block mass of one head that a view draws over many steps: gathered (FrameHistory::gather_mass), since the Frames
+// of all heads would not fit.
+struct WantedMass {
+  int32_t layer = 0;
+  int32_t head = 0;
+  StepRange steps;
+};
+
 // UI thread, or any one thread with a history of its own. Stateless: equal inputs give equal scenes.
 class View {
  public:
@@ -67,6 +75,7 @@ class View {
   // Why a model cannot have this view, in a sentence; nothing where it can.
   virtual std::optional<std::string> unavailable(const RunInfo& info) const = 0;
   virtual std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const = 0;
+  virtual std::optional<WantedMass> wanted_mass(const FrameHistory&, const ViewState&) const { return std::nullopt; }
   virtual std::optional<WantedRow> wanted_row(const FrameHistory&, const ViewState&) const { return std::nullopt; }
   // Any size from 0 x 0; detail is dropped before anything overlaps.
   virtual Scene scene(const SceneInput& input) const = 0;

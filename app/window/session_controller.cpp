@@ -559,7 +559,7 @@ void SessionController::drop_fetcher() {
 void SessionController::want(const View& view) {
   if (mode_ == Mode::kEmpty) return;
   rows_.want(view, row_sources());
-  if (view.name() == "attention") want_mass_map();
+  if (const auto mass = view.wanted_mass(history_, view_)) want_mass_map(*mass);
   for (const Wanted& wanted : view.wanted(history_, view_)) {
     // What no recording has is not asked for.
     if (wanted.probe->level == Level::kRecomputed || !is_offered(*wanted.probe, history_.info().config)) continue;
@@ -582,16 +582,15 @@ RowSources SessionController::row_sources() const {
 }
 
 // The map of the head that is looked at: of what comes, of what is held, and of what is in the session alone.
-void SessionController::want_mass_map() {
-  const Selection now = resolve_for(MixerKind::kAttention, history_, view_);
-  if (history_.gather_mass(now.layer, now.head, kGatheredSteps) || session_path_.empty()) return;
+void SessionController::want_mass_map(const WantedMass& wanted) {
+  if (history_.gather_mass(wanted.layer, wanted.head, kGatheredSteps) || session_path_.empty()) return;
   if (!mass_pager_) {
     mass_pager_.emplace([path = session_path_]() -> std::unique_ptr<FrameSource> {
       auto source = open_frame_source(path);
       return source ? std::move(*source) : nullptr;
     });
   }
-  mass_pager_->want(history_, now.layer, now.head);
+  mass_pager_->want(history_, wanted);
 }
 
 void SessionController::take_row(const engine_event::RowRecalled& recalled) {

@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "app/mass_pager.h"
 #include "app/window/aside.h"
 #include "app/window/engine_thread.h"
 #include "app/window/exact_rows.h"
 #include "app/window/frame_fetcher.h"
-#include "app/window/mass_pager.h"
 #include "app/window/note_book.h"
 #include "app/window/stored_run.h"
 #include "probes/frame_history.h"
@@ -153,7 +153,7 @@ class SessionController final : public QObject, public TokenTexts {
   void drop_fetcher();
   void replay_opened(Result<std::unique_ptr<Replay>> opened, uint64_t tag, int64_t from);
   void finish_save();
-  void want_mass_map();
+  void want_mass_map(const WantedMass& wanted);
   void take_row(const engine_event::RowRecalled& recalled);
   RowSources row_sources() const;
   bool is_runs_model() const;  // the open model made the run on the screen

@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "app/mass_pager.h"
 #include "sessions/async_frame_source.h"
 #include "sessions/session_reader.h"
 #include "views/registry.h"
@@ -114,6 +115,17 @@ int take(AsyncFrameSource& source, FrameHistory& history, int n) {
   return n_answered;
 }
 
+// The map of one head, as the window reads it: the first that covers all that is looked at, or as fine as it is shown.
+void take_map(MassPager& pager, FrameHistory& history, const WantedMass& wanted, bool first) {
+  history.gather_mass(wanted.layer, wanted.head, kAllSteps);
+  for (pager.want(history, wanted); !pager.idle(); pager.want(history, wanted)) {
+    while (!pager.idle()) {
+      if (!pager.take(history)) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    if (first) return;
+  }
+}
+
 Scene draw(const FrameHistory& history, const View& view, const ViewState& state) {
   const FixedWidthMetrics metrics(theme_of(ThemeKind::kDark));
   return view.scene({history, state, {1280, 800}, metrics});
@@ -158,6 +170,7 @@ void measure_scrubbing(const std::string& path, FrameHistory history, const View
 void measure_view(const std::string& path, const FrameHistory& skeleton, const View& view) {
   for (const int64_t n : {skeleton.n_processed(), int64_t{4096}, int64_t{512}}) {
     std::vector<double> times;
+    std::vector<double> fine_times;
     std::vector<double> scenes;
     for (int64_t i = 0; i < 7; ++i) {
       auto source = AsyncFrameSource::open(path);
@@ -170,15 +183,26 @@ void measure_view(const std::string& path, const FrameHistory& skeleton, const V
       state.selected.step = begin + n / 2;
       const auto start = Clock::now();
       const int n_asked = ask(**source, history, view, state);
+      const auto mass = view.wanted_mass(history, state);
+      MassPager pager([&]() -> std::unique_ptr<FrameSource> {
+        auto opened = AsyncFrameSource::open(path);
+        return opened ? std::move(*opened) : nullptr;
+      });
+      if (mass) take_map(pager, history, *mass, true);
       take(**source, history, n_asked);
       (void)draw(history, view, state);
       times.push_back(ms_since(start));
+      if (mass) {
+        take_map(pager, history, *mass, false);
+        fine_times.push_back(ms_since(start));
+      }
       const double again = cpu_ms();
       (void)draw(history, view, state);
       scenes.push_back(cpu_ms() - again);
     }
     const std::string what = std::string(view.name()) + " over " + std::to_string(n) + " steps";
     print((what + ", from the file").c_str(), times);
+    if (!fine_times.empty()) print((what + ", as fine as it is shown").c_str(), fine_times);
     print((what + ", the scene alone (CPU)").c_str(), scenes);
   }
 }

@@ -70,6 +70,40 @@ TEST(HeadMassMap, HasTheLargestOfEachRowAtEveryLevel) {
   EXPECT_TRUE(map.row(300, 0).empty());
 }
 
+// Cells of a recording, before their steps, after them, or of both lengths: the same rows at every level that they
+// reach, and no step is counted twice.
+TEST(HeadMassMap, TakesCellsAsTheirStepsWouldBe) {
+  std::vector<Frame> cells;
+  LevelBuilder builder;
+  builder.add(mass_frame(0, 700), [&](const Frame& cell) { cells.push_back(cell); });
+  const auto add_cells = [&](HeadMassMap& map, int depth) {
+    for (const Frame& cell : cells) {
+      if (depth_of(cell.level) == depth) map.add(cell, 0, 1000);
+    }
+  };
+  const std::vector<std::vector<int>> orders{{2, 0}, {0, 2}, {3, 2, 0}, {2, 3, 0}, {4, 3, 0, 2}};
+  for (const std::vector<int>& order : orders) {
+    HeadMassMap map(5, 3);
+    for (const int depth : order) {
+      depth == 0 ? map.add(mass_frame(0, 700), 0, 700) : add_cells(map, depth);
+    }
+    expect_rows(map, 0, 700);
+    EXPECT_EQ(map.source()->origin, Origin::kLive);
+  }
+  HeadMassMap map(5, 3);
+  add_cells(map, 3);  // of 128 steps: five
+  EXPECT_EQ(map.n_steps(0, 7), 128);
+  EXPECT_EQ(map.n_steps(0, 12), 640);
+  EXPECT_FALSE(map.has(5));
+  EXPECT_TRUE(map.knows(5) && map.knows(639));
+  EXPECT_FALSE(map.knows(640));
+  EXPECT_EQ(map.shown_level(0, 640, 3, 700), 7) << "finer rows would leave out what is known";
+  EXPECT_EQ(map.shown_level(640, 700, 3, 700), 3);
+  map.add(mass_frame(640, 700), 0, 700);
+  EXPECT_TRUE(map.is_complete(5, 7, 700));
+  EXPECT_TRUE(map.has(640) && map.has(699));
+}
+
 TEST(HeadMassMap, TakesNothingOfLayersAndHeadsThatAreNotThere) {
   HeadMassMap map(4, 0);
   map.add(mass_frame(0, 10), 0, 10);

@@ -75,7 +75,10 @@ TEST(Levels, HaveCellsOfGrowingLength) {
   EXPECT_TRUE(is_level(7) && is_level(17) && is_level(23) && is_level(0));
   EXPECT_FALSE(is_level(8) || is_level(16) || is_level(24) || is_level(-1));
   EXPECT_TRUE(has_levels(*find_probe("attention.entropy")) && has_levels(*find_probe("cache.bytes")));
-  EXPECT_FALSE(has_levels(*find_probe("attention.top")) || has_levels(*find_probe("attention.mass")));
+  EXPECT_FALSE(has_levels(*find_probe("attention.top")) || has_levels(*find_probe("attention.row")));
+  const Probe& mass = *find_probe("attention.mass");
+  EXPECT_TRUE(has_level(mass, 0) && has_level(mass, level_of(Statistic::kMax, 2)));
+  EXPECT_FALSE(has_level(mass, level_of(Statistic::kMax, 1)) || has_level(mass, level_of(Statistic::kMean, 2)));
   EXPECT_FALSE(has_levels(*find_probe("moe.experts")) || has_levels(*find_probe("lens.top")));
 }
 
@@ -117,7 +120,7 @@ TEST(LevelBuilder, GoesOnFromWhatWasMade) {
   LevelBuilder first;
   first.add(steps(0, 637), [&](const Frame& cell) { cells[{cell.level, cell.step_begin}] = cell; });
   LevelBuilder second;
-  for (const LevelSpan& span : LevelBuilder::resume_spans(637)) {
+  for (const LevelSpan& span : LevelBuilder::resume_spans(*find_probe("state.norm"), 637)) {
     for (int64_t at = span.begin; at < span.end; at += steps_per_cell(span.depth)) {
       if (span.depth == 0) {
         second.resume(steps(at, at + 1), steps(at, at + 1));

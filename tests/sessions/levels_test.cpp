@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "sessions/fixed_point.h"
 #include "tests/sessions/make_session.h"
@@ -30,16 +31,23 @@ int64_t count_right_cells(SessionReader& reader, const Probe& probe, const Model
     for (int64_t row = 0; row < frame.n_rows(); ++row, ++n_cells) {
       const int64_t begin = frame.step_begin + row * cell;
       const Frame steps = testing::make_frame(probe, config, run, begin, begin + cell);
-      const int64_t n = frame.values_per_step();
-      for (int64_t i = 0; i < n; ++i) {
+      // A frame of several cells is as wide as its last one: what lies beyond a cell's own blocks is 0.
+      const int64_t wide = probe.has_axis(Axis::kKeyBlock) ? frame.shape.back() : 1;
+      const int64_t n_own = n_blocks_at(probe, begin + cell - 1);
+      for (int64_t i = 0; i < frame.values_per_step(); ++i) {
+        if (i % wide >= n_own) {
+          EXPECT_EQ(value_of(frame, row * frame.values_per_step() + i), 0);
+          continue;
+        }
         double sum = 0;
         double most = -INFINITY;
         for (int64_t step = 0; step < cell; ++step) {
-          sum += value_of(steps, step * n + i);
-          most = std::max(most, value_of(steps, step * n + i));
+          const double value = value_of(steps, step * steps.values_per_step() + i / wide * n_own + i % wide);
+          sum += value;
+          most = std::max(most, value);
         }
         const double wanted = statistic_of(level) == Statistic::kMean ? sum / static_cast<double>(cell) : most;
-        EXPECT_NEAR(value_of(frame, row * n + i), wanted, 1e-6 * std::max(std::abs(wanted), 1.0))
+        EXPECT_NEAR(value_of(frame, row * frame.values_per_step() + i), wanted, 1e-6 * std::max(std::abs(wanted), 1.0))
             << probe.name << " level " << level << " at " << begin;
         if (::testing::Test::HasNonfatalFailure()) return false;
       }
@@ -55,8 +63,8 @@ void expect_all_levels(const std::string& path, const ModelConfig& config, int64
   ASSERT_TRUE(reader) << reader.error().message;
   for (const Probe* probe : testing::probes_of(Level::kStandard, config)) {
     if (!has_levels(*probe)) continue;
-    for (const Statistic statistic : kStatistics) {
-      for (int depth = 1; depth <= kMaxDepth; ++depth) {
+    for (const Statistic statistic : statistics_of(*probe)) {
+      for (int depth = finest_depth(*probe); depth <= kMaxDepth; ++depth) {
         const int32_t level = level_of(statistic, depth);
         EXPECT_EQ(count_right_cells(**reader, *probe, config, 1, level), n_steps / steps_per_cell(level))
             << probe->name << " level " << level;
@@ -123,9 +131,13 @@ TEST(RecordedLevels, AreToldByTheSummary) {
   ASSERT_TRUE(summary) << summary.error().message;
   for (const ProbeSummary& probe : summary->runs[0].probes) {
     const bool coarse = has_levels(*find_probe(probe.name));
-    EXPECT_EQ(probe.levels.size(), coarse ? 4u : 0u) << probe.name << ": means and greatest of 8 and of 32 steps";
+    const bool of_blocks = probe.name == "attention.mass";
+    EXPECT_EQ(probe.levels.size(), of_blocks ? 1u
+                                   : coarse  ? 4u
+                                             : 0u)
+        << probe.name << ": means and greatest of 8 and of 32 steps; of blocks of keys the greatest of 32";
     if (!coarse) continue;
-    EXPECT_EQ(probe.levels[1].step_ranges.front(), (std::pair<int64_t, int64_t>(0, 96)));
+    EXPECT_EQ(probe.levels.back().step_ranges.front(), (std::pair<int64_t, int64_t>(0, 96)));
   }
 }
 
@@ -138,12 +150,15 @@ Frame frame_of(const char* probe, int64_t begin, int64_t end) {
 UnpackedChunk there_and_back(const Frame& frame, std::string& codec) {
   const ChunkForm form = *ChunkForm::of(frame);
   std::vector<std::byte> raw;
-  for (int64_t step = frame.step_begin; step < frame.step_end; ++step) append_step(frame, form, step, raw);
+  for (int64_t step = frame.step_begin; step < frame.step_end; step += form.row_steps()) {
+    append_step(frame, form, step, raw);
+  }
+  EXPECT_EQ(raw.size(), form.bytes_of(frame.step_begin, frame.step_end).value());
   ChunkEncoder encoder;
   const ChunkEncoder::Encoded encoded = encoder.encode(form, frame.step_begin, raw);
   codec = encoded.codec;
-  auto chunk =
-      decode_chunk(*frame.probe, testing::llama_like(2, 2), 0, frame.step_begin, frame.step_end, codec, encoded.data);
+  auto chunk = decode_chunk(*frame.probe, testing::llama_like(2, 2), frame.level, frame.step_begin, frame.step_end,
+                            codec, encoded.data);
   EXPECT_TRUE(chunk) << chunk.error().message;
   return std::move(*chunk);
 }
@@ -155,6 +170,27 @@ TEST(FixedPoint, RoundedWeightsComeBackBitForBitInHalfTheBytes) {
     const auto chunk = std::make_shared<const UnpackedChunk>(there_and_back(frame, codec));
     EXPECT_TRUE(codec.starts_with(std::string_view(name) == "attention.mass" ? "fixed20+" : "ranked20+")) << codec;
     EXPECT_TRUE(testing::same_values(cut_chunk(chunk, 1, 150, 170), frame));
+  }
+}
+
+// Cells are as wide as their last step sees, and what is greatest of multiples is one.
+TEST(FixedPoint, CellsOfBlockMassComeBackBitForBit) {
+  std::map<int32_t, std::vector<Frame>> cells;
+  LevelBuilder builder;
+  for (int64_t step = 0; step < 1100; step += 50) {
+    builder.add(frame_of("attention.mass", step, step + 50),
+                [&](const Frame& cell) { cells[cell.level].push_back(cell); });
+  }
+  ASSERT_EQ(cells.size(), 3u) << "of 32, 128 and 512 steps";
+  for (const auto& [level, frames] : cells) {
+    EXPECT_EQ(statistic_of(level), Statistic::kMax);
+    for (const Frame& cell : frames) {
+      EXPECT_EQ(cell.shape.back(), (cell.step_end - 1) / 64 + 1);
+      std::string codec;
+      const auto chunk = std::make_shared<const UnpackedChunk>(there_and_back(cell, codec));
+      EXPECT_TRUE(codec.starts_with("fixed20+")) << codec;
+      EXPECT_TRUE(testing::same_values(cut_chunk(chunk, 1, cell.step_begin, cell.step_end), cell));
+    }
   }
 }
 
