@@ -44,7 +44,8 @@
 //     data          blob
 //   Chunks of a probe and level do not overlap. Steps in no chunk were not recorded.
 //   Coarse levels, from schema 2 on: of probes whose numbers belong to a step, layer, head, iteration or tap (not of
-//   lists, nor of rows over keys); float32, of the measured steps of a cell, NaN where none was. A cell is written when
+//   lists, nor of rows over keys), and of sums over blocks of keys the levels 18 to 23 alone; float32, of the measured
+//   steps of a cell, NaN where none was. Readers find levels by their rows: a file may lack any. A cell is written when
 //   its last step is: what is left at a run's end is read from finer levels.
 //   checkpoint  what the run's cache held, so that a re-run of later steps can begin there; the table is there once a
 //               run has one (app/checkpoint_taker.h says which)
@@ -64,8 +65,8 @@
 //     u32 n_heads,  i32 heads[n_heads]       attention.row of pinned heads: which; else none, meaning all
 //     u32 n_inner,  u32 inner[n_inner]       sizes of the axes after [t, layer]; 0 for an axis that the step gives
 //     values                                 shuffled; step after step, each [layer, inner...] row major
-//   Ragged: at step t an axis of keys has t + 1 entries and an axis of blocks of 64 keys ceil((t + 1) / 64); what lies
-//   beyond (zeros in an export) is not stored. Values have the probe's dtype, float32, int32 or int64.
+//   Ragged: at step t an axis of keys has t + 1 entries and an axis of blocks of 64 keys ceil((t + 1) / 64), in a cell
+//   as at its last step; what lies beyond (zeros in an export) is not stored. Values have the probe's dtype, float32, int32 or int64.
 //   fixed20: values are multiples of 2^-20, and stored as i32, that many of them; -2^31 is NaN. ranked20: pairs (id,
 //   weight) of lists, stored as two u32: the step minus the id, and by how many 2^-20 the weight is less than that of
 //   the pair before (of a list's first: minus its own), both modulo 2^32. Values that are no such multiples are stored

@@ -277,13 +277,17 @@ std::string run_text(const json& run) {
   text += line("level", text_of(run["level"]));
   const std::string device = run["settings"].value("device", "");
   text += line("run on", (device.empty() ? text_of(run["backend"]) : device) + ", " + text_of(run["build"]));
+  size_t widest = 0;
+  for (const json& probe : run["probes"]) widest = std::max(widest, text_of(probe["name"]).size());
   for (const json& probe : run["probes"]) {
     std::string steps;
     for (const json& range : probe["steps"]) {
       steps += (steps.empty() ? "" : ", ") + text_of(range[0]) + ":" + text_of(range[1]);
     }
-    text += line("  " + text_of(probe["name"]),
-                 "  steps " + steps + ", " + bytes_text(probe["bytes"].get<int64_t>()) + coarse_text(probe["coarse"]));
+    std::string name = text_of(probe["name"]);
+    name.resize(widest, ' ');
+    text += "  " + name + "  steps " + steps + ", " + bytes_text(probe["bytes"].get<int64_t>()) +
+            coarse_text(probe["coarse"]) + "\n";
   }
   text += checkpoints_text(run);
   for (const json& gap : run["gaps"]) {
