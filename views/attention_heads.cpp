@@ -41,7 +41,11 @@ float AttentionHeads::draw(const Rect& area) {
     rows.labels.push_back(layer_name(history_.info(), layer));
   }
   SceneAxis cols{.name = "head", .means = SceneAxis::Means::kHead, .end = cells_.n_heads};
-  b_.hatch(plot);
+  if (cells_.row && history_.info().config.loop.any()) {
+    b_.map_ground(plot, history_.info().config, cells_.values);
+  } else {
+    b_.hatch(plot);
+  }
   const int tile = b_.scene.add(Tile{.name = "heads",
                                      .rect = plot,
                                      .rows = static_cast<int>(cells_.layers.size()),

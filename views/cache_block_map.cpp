@@ -15,7 +15,6 @@ constexpr float kStripHeight = 8;
 constexpr float kLeastMapHeight = 16;
 constexpr float kLeastCell = 3;
 constexpr float kMostPitch = 22;  // of a layer's row
-constexpr float kGone = 0.8f;     // alpha of what lies under the maps
 constexpr size_t kMostRuns = 400;
 
 bool any_gone(const CacheBlocks& blocks) {
@@ -141,7 +140,7 @@ void CacheBlockMap::map(const Rect& plot, const CacheBlocks& blocks, const std::
   b_.scale_bar({plot.right() - bar, title_y - b_.label() / 2 + 1, bar, 0}, scale, "", format_value);
   // Grey shows through where keys are gone.
   const float filled = x_of(plot, std::min(blocks.n_blocks * CacheBlocks::kBlock, n_tokens_)) - plot.x;
-  b_.box({plot.x, plot.y, filled, plot.height}, Paint::of(ColourRole::kGrid, kGone));
+  b_.box({plot.x, plot.y, filled, plot.height}, SceneBuilder::blank());
   const float pitch = plot.height / static_cast<float>(blocks.layers.size());
   for (size_t row = 0; row < blocks.layers.size(); ++row) {
     const auto n = static_cast<size_t>(blocks.n_blocks);

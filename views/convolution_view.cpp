@@ -136,7 +136,7 @@ class ConvolutionPicture {
     mark_layer(table.layers, plot);
     b_.scale_bar({plot.x, plot.bottom() + b_.label() + 7, plot.width, 0}, scale, "mean size of a tap's part",
                  format_value);
-    note_once("Grey in layers × taps: the layer has no such tap.", has_blanks(table));
+    if (has_blanks(table)) b_.note("Grey in layers × taps: the layer has no such tap.");
     if (table.row) b_.provenance(provenance_of(history_, table.row));
   }
 
@@ -239,9 +239,10 @@ class ConvolutionPicture {
       b_.scale_bar({plot.x, plot.bottom() + b_.label() + 7, plot.width, 0}, scale, "mean size of a tap's part",
                    format_value);
     }
-    note_once("Hatched: not recorded, or not held.", !map.missing.empty());
-    note_once("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.",
-              map.steps_per_col > 1);
+    if (!map.missing.empty()) b_.note("Hatched: not recorded, or not held.");
+    if (map.steps_per_col > 1) {
+      b_.note("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.");
+    }
     if (!map.row) return;
     Provenance p = provenance_of(history_, map.row, now_.layer);
     p.step_begin = steps.begin;
@@ -309,7 +310,7 @@ class ConvolutionPicture {
     b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
     if (taps_.values.empty()) {
       b_.hatch(plot);
-      return note_once("conv.taps is not recorded at step " + std::to_string(now_.step) + ".", true);
+      return b_.note("conv.taps is not recorded at step " + std::to_string(now_.step) + ".");
     }
     float most = 1e-6f;
     for (const float value : taps_.values) most = value > most ? value : most;
@@ -354,11 +355,6 @@ class ConvolutionPicture {
       region.hover = Hover{{.key = step}};
     }
     b_.scene.regions.push_back(std::move(region));
-  }
-
-  void note_once(std::string sentence, bool holds) {
-    if (!holds || std::ranges::find(b_.scene.notes, sentence) != b_.scene.notes.end()) return;
-    b_.note(std::move(sentence));
   }
 
   const SceneInput& input_;

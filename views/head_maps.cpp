@@ -157,7 +157,7 @@ void HeadMaps::map(const HeadLook& look, const HeadMap& map, float high, const R
       {.low = low, .high = is_logarithm ? std::max(high, low * 1.01f) : high, .transfer = look.transfer});
   b_.label({plot.x, title_y}, look.title, plot.width - bar - 8, Align::kLeft, Paint::of(ColourRole::kForeground));
   b_.scale_bar({plot.right() - bar, title_y - b_.label() / 2 + 1, bar, 0}, scale, "", format_value);
-  b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
+  b_.map_ground(plot, history_.info().config, map.values);
   const auto end = map.steps.begin + static_cast<int64_t>(map.cols) * map.steps_per_col;
   for (const StepRange& missing : map.missing) b_.hatch(steps_rect(plot, map.steps.begin, end, missing));
   if (map.rows.empty() || map.cols == 0) return;
@@ -240,17 +240,13 @@ void HeadMaps::add_provenance(const HeadLook& look, const HeadMap& map, std::opt
   if (map.steps_per_col > 1) {
     const std::string cells = cells_note(Statistic::kMean, map.steps_per_col);
     p.note += (p.note.empty() ? "" : ", ") + cells;
-    note_once("Each column shows the " + cells + ", head by head.");
+    b_.note("Each column shows the " + cells + ", head by head.");
   }
-  if (!map.missing.empty()) note_once("Hatched: not recorded, or not held.");
+  if (!map.missing.empty()) b_.note("Hatched: not recorded, or not held.");
   if (std::ranges::any_of(map.values, [](float value) { return std::isinf(value); })) {
-    note_once(std::string(look.title) + ": the strongest colour also where it " + look.infinite + ".");
+    b_.note(std::string(look.title) + ": the strongest colour also where it " + look.infinite + ".");
   }
   b_.provenance(std::move(p));
-}
-
-void HeadMaps::note_once(std::string sentence) {
-  if (std::ranges::find(b_.scene.notes, sentence) == b_.scene.notes.end()) b_.note(std::move(sentence));
 }
 
 }  // namespace orrery

@@ -47,7 +47,6 @@ class HeadMaps {
   std::vector<HeadLook> looks_of(std::optional<int32_t> of_layer) const;
   std::string heading_text(std::optional<int32_t> of_layer) const;
   float gutter_of(std::optional<int32_t> of_layer, float width) const;
-  void note_once(std::string sentence);
 
   const LayerConfig& layer_of(int32_t layer) const { return history_.info().config.layers[static_cast<size_t>(layer)]; }
   MixerKind kind() const { return looks_.front().quantity.kind; }

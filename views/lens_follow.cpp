@@ -18,7 +18,7 @@ void LensFollow::draw(const Rect& area, const Rect& rows, float gutter) {
   b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
   if (!trace_.row) {
     b_.hatch(plot);
-    return note_once("lens.top is not recorded at step " + std::to_string(now_.step) + ".");
+    return b_.note("lens.top is not recorded at step " + std::to_string(now_.step) + ".");
   }
   float high = 1e-4f;
   for (const float p : trace_.probabilities) high = p > high ? p : high;
@@ -54,7 +54,7 @@ void LensFollow::not_among_the_8(const Rect& plot, float pitch) {
                Paint::of(ColourRole::kPanel));
         b_.label(rect.centre(), text, w, Align::kCentre);
       }
-      note_once("Hatched: the followed token is not among the 8 that are recorded of a layer, or nothing is.");
+      b_.note("Hatched: the followed token is not among the 8 that are recorded of a layer, or nothing is.");
     }
     i = end;
   }
@@ -117,10 +117,6 @@ std::string LensFollow::place_of(size_t i) {
   if (trace_.ranks[i] == 0) return names_(followed_.id) + " is not among the 8";
   return names_(followed_.id) + " is number " + std::to_string(trace_.ranks[i]) + ", " +
          format_percent(static_cast<double>(trace_.probabilities[i]));
-}
-
-void LensFollow::note_once(std::string sentence) {
-  if (std::ranges::find(b_.scene.notes, sentence) == b_.scene.notes.end()) b_.note(std::move(sentence));
 }
 
 }  // namespace orrery

@@ -27,7 +27,6 @@ class LensFollow {
   void curve(const Rect& plot, float pitch, float high);
   void row(size_t i, const Rect& area, const Rect& plot, float pitch, float said);
   std::string place_of(size_t i);
-  void note_once(std::string sentence);
 
   SceneBuilder& b_;
   const FrameHistory& history_;

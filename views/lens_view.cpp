@@ -392,22 +392,18 @@ class LensPicture {
 
   void notes(const LensMap& map) {
     if (map.steps.size() < n_) {
-      note_once("Shows steps " + std::to_string(map.steps.begin) + "–" + std::to_string(map.steps.end - 1) + " of " +
-                std::to_string(n_) + "; the wheel zooms.");
+      b_.note("Shows steps " + std::to_string(map.steps.begin) + "–" + std::to_string(map.steps.end - 1) + " of " +
+              std::to_string(n_) + "; the wheel zooms.");
     }
     if (map.steps_per_col > 1) {
-      note_once("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.");
+      b_.note("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.");
     }
-    if (!map.missing.empty()) note_once("Hatched columns: not recorded, or not held.");
+    if (!map.missing.empty()) b_.note("Hatched columns: not recorded, or not held.");
     if (!map.row) return;
     Provenance p = provenance_of(history_, map.row);
     p.step_begin = map.steps.begin;
     p.step_end = map.steps.end;
     b_.provenance(std::move(p));
-  }
-
-  void note_once(std::string sentence) {
-    if (std::ranges::find(b_.scene.notes, sentence) == b_.scene.notes.end()) b_.note(std::move(sentence));
   }
 
   const FrameHistory& history_;

@@ -50,7 +50,7 @@ void LoopCurves::bars(const Rect& area, const Chart& chart) {
   b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
   if (trace.values.empty()) {
     b_.hatch(plot);
-    note_once("Hatched: not recorded, or not held.");
+    b_.note("Hatched: not recorded, or not held.");
     return;
   }
   double high = chart.high.value_or(1e-9);
@@ -187,10 +187,6 @@ void LoopCurves::lens_row(const Rect& row, const LoopLens& lens, size_t iteratio
                               .click = Select{.layer = lens.layers[iteration]},
                               .tooltip = layer_name(history_.info(), lens.layers[iteration])});
   b_.scene.series.push_back(std::move(series));
-}
-
-void LoopCurves::note_once(std::string sentence) {
-  if (std::ranges::find(b_.scene.notes, sentence) == b_.scene.notes.end()) b_.note(std::move(sentence));
 }
 
 }  // namespace orrery

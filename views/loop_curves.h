@@ -42,7 +42,6 @@ class LoopCurves {
   void lens(const Rect& area, const LoopLens& lens);
   void lens_row(const Rect& row, const LoopLens& lens, size_t iteration, int scale);
   std::string token_name(int32_t id) const;
-  void note_once(std::string sentence);
 
   SceneBuilder& b_;
   const FrameHistory& history_;

@@ -15,7 +15,6 @@ constexpr size_t kFewMaps = 2;        // that are drawn even where they are low
 constexpr float kGoodMapHeight = 26;  // of more
 constexpr float kLeastCell = 1.5f;
 constexpr float kLaneHeight = 10;
-constexpr float kBlank = 0.8f;  // alpha of what lies under the maps
 
 Rect steps_rect(const Rect& plot, int64_t begin, int64_t end, const StepRange& steps) {
   const float per_step = plot.width / static_cast<float>(std::max<int64_t>(end - begin, 1));
@@ -111,7 +110,7 @@ LoopMap LoopMaps::read(const char* name, const Rect& plot) const {
 
 void LoopMaps::map(const LoopMap& map, const Drawn& drawn, const Rect& plot) {
   // Grey shows through where there is nothing: a middle cosine is as pale as the panel.
-  b_.box(plot, Paint::of(ColourRole::kGrid, kBlank), Paint::of(ColourRole::kGrid));
+  b_.box(plot, SceneBuilder::blank(), Paint::of(ColourRole::kGrid));
   const int64_t end = map.steps.begin + static_cast<int64_t>(map.cols) * map.steps_per_col;
   for (const StepRange& missing : map.missing) b_.hatch(steps_rect(plot, map.steps.begin, end, missing));
   if (map.cols == 0) return;
@@ -171,12 +170,12 @@ void LoopMaps::marks(const LoopMap& map, const Rect& plot, int64_t end) {
 void LoopMaps::add_provenance(const LoopMap& map, const Drawn& drawn) {
   const bool is_asked = drawn.probe != std::string_view("loop.depth") && map.rows == 1;
   if (!map.missing.empty()) {
-    note_once(is_asked ? "Hatched in the what-if: not recorded, or the token left before the asked exit says anything."
-                       : "Hatched: not recorded, or not held.");
+    b_.note(is_asked ? "Hatched in the what-if: not recorded, or the token left before the asked exit says anything."
+                     : "Hatched: not recorded, or not held.");
   }
   const bool has_blanks = std::ranges::any_of(map.values, [](float value) { return std::isnan(value); });
   if (map.rows > 1 && has_blanks) {
-    note_once("Grey: the token was not in that iteration, or had no change before it.");
+    b_.note("Grey: the token was not in that iteration, or had no change before it.");
   }
   if (!map.row) return;
   Provenance p = provenance_of(history_, map.row);
@@ -184,13 +183,9 @@ void LoopMaps::add_provenance(const LoopMap& map, const Drawn& drawn) {
   p.step_end = map.steps.end;
   if (is_asked) p.note = what_if_title(*state_.what_if);
   if (map.steps_per_col > 1) {
-    note_once("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.");
+    b_.note("Each column shows the last of its " + std::to_string(map.steps_per_col) + " steps.");
   }
   b_.provenance(std::move(p));
-}
-
-void LoopMaps::note_once(std::string sentence) {
-  if (std::ranges::find(b_.scene.notes, sentence) == b_.scene.notes.end()) b_.note(std::move(sentence));
 }
 
 }  // namespace orrery

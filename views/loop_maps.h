@@ -43,7 +43,6 @@ class LoopMaps {
   void iteration_labels(SceneAxis& rows, const Rect& plot);
   void marks(const LoopMap& map, const Rect& plot, int64_t end);
   void add_provenance(const LoopMap& map, const Drawn& drawn);
-  void note_once(std::string sentence);
   StepRange steps() const { return visible_range(state_.steps, history_.n_processed()); }
 
   SceneBuilder& b_;

@@ -63,6 +63,11 @@ HeadRows head_rows(const FrameHistory& history, const char* probe, const MixingL
   return rows;
 }
 
+// Whether a step of a layer measured nothing: all its values are missing.
+bool is_blank(std::span<const float> values) {
+  return std::ranges::all_of(values, [](float value) { return std::isnan(value); });
+}
+
 // The first key that the lane sees from a step.
 int64_t first_seen(const MixingLane& lane, int64_t step) {
   return lane.kind == LaneKind::kAttention && lane.window > 0 ? std::max<int64_t>(step - lane.window + 1, 0) : 0;
@@ -81,6 +86,7 @@ class Filler {
   bool keys_of(const char* probe, LaneForm form, int max_cols, bool of_all_heads) {
     const HeadRows rows = head_rows(history_, probe, lane_, step_);
     if (!rows.row || (of_all_heads && std::ssize(rows.heads) < lane_.n_heads)) return false;
+    if (is_left(rows)) return true;
     begin(form, rows.row, bin_size(cells_.keys.size(), max_cols));
     cells_.n_heads = static_cast<int>(rows.heads.size());
     const int64_t from = std::max(cells_.keys.begin, first_seen(lane_, step_));
@@ -99,6 +105,7 @@ class Filler {
   bool blocks() {
     const HeadRows rows = head_rows(history_, "attention.mass", lane_, step_);
     if (!rows.row) return false;
+    if (is_left(rows)) return true;
     cells_.keys.begin = cells_.keys.begin / kBlock * kBlock;
     cells_.keys.end = ceil_div(cells_.keys.end, kBlock) * kBlock;
     begin(LaneForm::kBlockMass, rows.row, kBlock);
@@ -118,6 +125,7 @@ class Filler {
     const FrameRow row = history_.row(*find_probe("conv.taps"), step_);
     const std::span<const float> values = row ? row.layer_f32(lane_.layer) : std::span<const float>{};
     if (values.empty()) return false;
+    if (is_left({.row = row, .heads = {values}})) return true;
     begin(LaneForm::kTaps, row, bin_size(cells_.keys.size(), max_cols));
     const auto n = static_cast<int64_t>(conv_taps_in(history_.info().config.layers[static_cast<size_t>(lane_.layer)]));
     for (int64_t i = 0; i < std::min(n, static_cast<int64_t>(values.size())); ++i) {
@@ -133,11 +141,19 @@ class Filler {
     for (const float value : cells_.values) {
       if (std::fabs(value) > cells_.most) cells_.most = std::fabs(value);
     }
-    const int64_t first = first_seen(lane_, step_);
+    const int64_t first = cells_.form == LaneForm::kLeft ? 0 : first_seen(lane_, step_);
     if (first > cells_.keys.begin) cells_.unseen = {cells_.keys.begin, std::min(first, cells_.keys.end)};
   }
 
  private:
+  // A recorded row of an iteration that the token was not in: the lane is no more than that.
+  bool is_left(const HeadRows& rows) {
+    if (!std::ranges::all_of(rows.heads, is_blank)) return false;
+    cells_.form = LaneForm::kLeft;
+    cells_.row = rows.row;
+    return true;
+  }
+
   void begin(LaneForm form, const FrameRow& row, int64_t keys_per_col) {
     cells_.form = form;
     cells_.row = row;
@@ -164,6 +180,7 @@ LaneRow attention_lane_row(const FrameHistory& history, const MixingLane& lane, 
   for (const AttentionBars::Top& top : bars.top) {
     if (!bars.exact) row.top.emplace_back(top.key, top.weight);
   }
+  if (is_blank(row.values) && row.top.empty()) return {.form = LaneForm::kLeft, .row = bars.row};
   const auto unseen = static_cast<size_t>(first_seen(lane, step) / row.keys_per_value);
   std::fill_n(row.values.begin(), std::min(unseen, row.values.size()), kNan);
   return row;
@@ -183,6 +200,8 @@ const char* lane_form_name(LaneForm form) {
       return "implied, signed";
     case LaneForm::kTaps:
       return "taps";
+    case LaneForm::kLeft:
+      return "left the loop";
   }
   return "";
 }
@@ -260,8 +279,8 @@ LaneRow lane_row(const FrameHistory& history, const MixingLane& lane, int32_t he
   if (lane.kind == LaneKind::kState) {
     ImpliedRow implied = implied_row(history, {.step = step, .layer = lane.layer, .head = head});
     if (!implied.row) return row;
-    row = {.form = LaneForm::kImplied, .values = std::move(implied.weights), .row = implied.row};
-    return row;
+    if (is_blank(implied.weights)) return {.form = LaneForm::kLeft, .row = implied.row};
+    return {.form = LaneForm::kImplied, .values = std::move(implied.weights), .row = implied.row};
   }
   const LaneCells cells = lane_cells(history, lane, step, {0, step + 1}, std::numeric_limits<int>::max());
   row = {.form = cells.form, .values = cells.values, .row = cells.row};

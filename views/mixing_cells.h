@@ -30,6 +30,7 @@ enum class LaneForm : uint8_t {
   kBlockMass,  // attention.mass: sums of 64 keys
   kImplied,    // state.row: signed
   kTaps,       // conv.taps, each at the key that it reads
+  kLeft,       // recorded, but the token was not in that iteration of a loop
 };
 const char* lane_form_name(LaneForm form);  // "exact"
 // Why a lane is missing, and how to get it.

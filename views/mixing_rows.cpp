@@ -60,6 +60,8 @@ std::string MixingRows::row_heading(const MixingLane& lane, const LaneRow& row) 
       return text + "implied, signed, " + origin_name(row.row.frame->origin);
     case LaneForm::kExact:
       return text + "exact";
+    case LaneForm::kLeft:
+      return text + "the token was not in that iteration";
     case LaneForm::kTaps:
       break;
   }
@@ -71,7 +73,9 @@ void MixingRows::row(const MixingLane& lane, const Rect& plot, Point heading_at)
   b_.label(heading_at, row_heading(lane, row), keys_.plot.right() - heading_at.x, Align::kLeft,
            Paint::of(ColourRole::kForeground));
   b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
-  if (row.form == LaneForm::kMissing) return b_.hatch(keys_.within(plot, keys_.keys.begin, now_.step + 1));
+  const Rect seen = keys_.within(plot, keys_.keys.begin, now_.step + 1);
+  if (row.form == LaneForm::kMissing) return b_.hatch(seen);
+  if (row.form == LaneForm::kLeft) return b_.box(seen, SceneBuilder::blank());
   double low = 0;
   double high = 1e-9;
   const auto widen = [&](float value) {

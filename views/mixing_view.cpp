@@ -150,6 +150,10 @@ class MixingPicture {
     return {plot_.x, y, plot_.width, pitch_ - (ends_layer && pitch_ >= 8 ? 1.5f : 0.0f)};
   }
 
+  static bool has_weights(const LaneCells& cells) {
+    return cells.form != LaneForm::kMissing && cells.form != LaneForm::kLeft;
+  }
+
   void lane(size_t i) {
     const MixingLane& lane = lanes_[i];
     const LaneCells& cells = cells_[i - first_];
@@ -157,11 +161,13 @@ class MixingPicture {
     const int row_axis = b_.scene.add_axis(
         {.name = "mixer", .means = SceneAxis::Means::kLayer, .ids = {lane.layer}, .labels = {lane.name}});
     HitRegion region{.rect = rect, .rows = 1, .row_axis = row_axis, .wheel_zooms_keys = true};
-    if (cells.form == LaneForm::kMissing) {
-      b_.hatch(keys_.within(rect, keys_.keys.begin, now_.step + 1));
+    if (!has_weights(cells)) {
+      const Rect seen = keys_.within(rect, keys_.keys.begin, now_.step + 1);
+      const bool is_left = cells.form == LaneForm::kLeft;
+      is_left ? b_.box(seen, SceneBuilder::blank()) : b_.hatch(seen);
       region.cols = static_cast<int>(ceil_div(keys_.keys.size(), keys_.per_col));
       region.col_axis = axis_;
-      region.tooltip = lane.name + ": " + why_missing(lane.kind);
+      region.tooltip = lane.name + ": " + (is_left ? "the token was not in that iteration" : why_missing(lane.kind));
     } else {
       region.cols = cells.cols;
       region.col_axis = cells.form == LaneForm::kBlockMass ? keys_.add_axis(b_, cells.keys_per_col) : axis_;
@@ -200,7 +206,7 @@ class MixingPicture {
     if (lane.kind == LaneKind::kFastWeights) return "no row is defined";
     std::string text = lane_form_name(cells.form);
     if (cells.form == LaneForm::kImplied) text += std::string(", ") + origin_name(cells.row.frame->origin);
-    if (cells.n_heads < lane.n_heads && cells.form != LaneForm::kMissing) {
+    if (cells.n_heads < lane.n_heads && has_weights(cells)) {
       text += ", " + std::to_string(cells.n_heads) + " of " + std::to_string(lane.n_heads) + " heads";
     }
     return text;
@@ -225,7 +231,7 @@ class MixingPicture {
     for (size_t look = 0; look < kMixingLooks.size(); ++look) {
       bool any = false;
       for (size_t i = first_; i < end_; ++i) {
-        any |= mixing_look_of(lanes_[i].kind) == look && cells_[i - first_].form != LaneForm::kMissing;
+        any |= mixing_look_of(lanes_[i].kind) == look && has_weights(cells_[i - first_]);
       }
       if (any) drawn.push_back(look);
     }
@@ -267,15 +273,18 @@ class MixingPicture {
               " keys and all heads.");
     }
     bool any_window = false;
+    bool any_left = false;
     std::array<bool, 4> told{};
     for (size_t i = first_; i < end_; ++i) {
       any_window |= lanes_[i].window > 0;
+      any_left |= cells_[i - first_].form == LaneForm::kLeft;
       bool& is_told = told[static_cast<size_t>(lanes_[i].kind)];
       if (cells_[i - first_].form != LaneForm::kMissing || is_told) continue;
       is_told = true;
       b_.note("Hatched, " + lanes_[i].name + ": " + why_missing(lanes_[i].kind) + ".");
     }
     if (has_blocks()) b_.note("Block mass: sums of weights over 64 keys, not their positions.");
+    if (any_left) b_.note("Grey lanes: the token was not in that iteration.");
     b_.note(any_window ? "Grey: later than the step, or outside the window." : "Grey: later than the step.");
   }
 

@@ -18,11 +18,9 @@ size_t cell(const RoutingCells& cells, size_t row, int32_t expert) {
   return row * static_cast<size_t>(cells.n_columns) + static_cast<size_t>(expert);
 }
 
-// Every expert that a layer has gets 0.
-void fill_known(const RoutingCells& cells, std::vector<float>& values) {
-  for (size_t row = 0; row < cells.layers.size(); ++row) {
-    std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(cell(cells, row, 0)), cells.n_experts[row], 0.0f);
-  }
+// Every expert that the layer has gets 0.
+void fill_known(const RoutingCells& cells, size_t row, std::vector<float>& values) {
+  std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(cell(cells, row, 0)), cells.n_experts[row], 0.0f);
 }
 
 void fill_weights(const FrameHistory& history, int64_t step, RoutingCells& cells) {
@@ -31,9 +29,11 @@ void fill_weights(const FrameHistory& history, int64_t step, RoutingCells& cells
   if (!experts || !weights) return;
   cells.chosen_row = experts;
   cells.weights_row = weights;
-  fill_known(cells, cells.weights);
   for (size_t row = 0; row < cells.layers.size(); ++row) {
     const std::span<const int32_t> ids = experts.layer_i32(cells.layers[row]);
+    // A token that was not in the layer's iteration went to none.
+    if (std::ranges::all_of(ids, [](int32_t id) { return id < 0; })) continue;
+    fill_known(cells, row, cells.weights);
     const std::span<const float> values = weights.layer_f32(cells.layers[row]);
     for (size_t i = 0; i < std::min(ids.size(), values.size()); ++i) {
       if (ids[i] >= 0 && ids[i] < cells.n_experts[row]) cells.weights[cell(cells, row, ids[i])] = values[i];
@@ -60,7 +60,7 @@ void count_shares(const FrameHistory& history, RoutingCells& cells) {
     }
   });
   if (cells.n_tokens == 0) return;
-  fill_known(cells, cells.shares);
+  for (size_t row = 0; row < cells.layers.size(); ++row) fill_known(cells, row, cells.shares);
   for (size_t i = 0; i < counts.size(); ++i) {
     if (counts[i] > 0) cells.shares[i] = static_cast<float>(counts[i]) / static_cast<float>(cells.n_tokens);
   }

@@ -19,9 +19,10 @@ struct RoutingCells {
   std::vector<int32_t> n_experts, n_chosen;  // of each layer
   int32_t n_columns = 0;                     // the most experts that any layer has
   // [layers, n_columns] at the step: the weight of a chosen expert, 0 for the others; NaN: no such expert in the layer,
-  // or not recorded.
+  // an iteration that the token was not in, or not recorded.
   std::vector<float> weights;
-  // [layers, n_columns]: the share of the counted tokens that went to the expert; NaN as above.
+  // [layers, n_columns]: the share of the counted tokens that went to the expert; NaN: no such expert, or
+  // nothing counted.
   std::vector<float> shares;
   StepRange counted;     // ends with the step
   int64_t n_tokens = 0;  // of them, recorded

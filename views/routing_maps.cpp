@@ -117,7 +117,7 @@ Rect RoutingMaps::map(const Rect& area, float gutter, const std::vector<float>& 
   float high = 0;
   for (const float value : values) high = value > high ? value : high;
   const int scale = b_.scene.add_scale({.low = 0, .high = high > 0 ? high : 1, .transfer = Transfer::kSquareRoot});
-  b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
+  b_.map_ground(plot, history_.info().config, values);
   const bool any = std::ranges::any_of(values, [](float value) { return !std::isnan(value); });
   if (!any) b_.hatch(plot);
   tile(plot, gutter, values, drawn, scale);
@@ -148,7 +148,7 @@ void RoutingMaps::tile(const Rect& plot, float gutter, const std::vector<float>&
   layer_names(rows, plot, gutter);
   const int64_t per_cell = bin_size(cells_.n_columns, static_cast<int>(plot.width / kLeastCell));
   const auto n_cols = static_cast<int>(ceil_div(cells_.n_columns, per_cell));
-  if (per_cell > 1) note_once("Each cell shows the greatest of " + std::to_string(per_cell) + " experts.");
+  if (per_cell > 1) b_.note("Each cell shows the greatest of " + std::to_string(per_cell) + " experts.");
   SceneAxis cols{.name = "expert", .means = SceneAxis::Means::kExpert, .end = cells_.n_columns, .per_cell = per_cell};
   cols.ticks = b_.axis({.plot = plot,
                         .high = static_cast<double>(n_cols * per_cell),
@@ -216,7 +216,7 @@ void RoutingMaps::balance(const Rect& area, const Rect& plot) {
                Paint::of(row == row_ ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kValue);
     }
   }
-  note_once("most: greatest load / ideal load; idle: share of experts without a token; e^H/N: exp(entropy) / experts.");
+  b_.note("most: greatest load / ideal load; idle: share of experts without a token; e^H/N: exp(entropy) / experts.");
 }
 
 // --- layers × tokens: what changes ---
@@ -232,7 +232,7 @@ void RoutingMaps::change(const Rect& area) {
   b_.label({area.x, area.y + lh / 2}, "layers × tokens: share of the experts that the token before did not go to",
            area.width - bar - 8, Align::kLeft, Paint::of(ColourRole::kForeground));
   b_.scale_bar({plot.right() - bar, area.y + 1, bar, 0}, scale, "", format_percent);
-  b_.box(plot, Paint::none(), Paint::of(ColourRole::kGrid));
+  b_.map_ground(plot, history_.info().config, change.values);
   const int64_t end = change.steps.begin + static_cast<int64_t>(change.cols) * change.steps_per_col;
   const float per_step = plot.width / static_cast<float>(std::max<int64_t>(end - change.steps.begin, 1));
   for (const StepRange& gap : change.missing) {
@@ -268,9 +268,9 @@ void RoutingMaps::change(const Rect& area) {
     b_.rule({x, plot.y}, {x, plot.bottom()}, paint);
   }
   if (change.steps_per_col > 1) {
-    note_once("Each column shows the last of its " + std::to_string(change.steps_per_col) + " steps.");
+    b_.note("Each column shows the last of its " + std::to_string(change.steps_per_col) + " steps.");
   }
-  if (!change.missing.empty()) note_once("Hatched: not recorded, or not held.");
+  if (!change.missing.empty()) b_.note("Hatched: not recorded, or not held.");
 }
 
 // --- experts × experts of the selected layer ---
@@ -314,10 +314,6 @@ void RoutingMaps::together(const Rect& area) {
   HitRegion region{.rect = plot, .rows = n, .cols = n, .row_axis = row_axis, .col_axis = col_axis, .tile_item = tile};
   region.base.layer = now_.layer;
   b_.scene.regions.push_back(std::move(region));
-}
-
-void RoutingMaps::note_once(std::string sentence) {
-  if (std::ranges::find(b_.scene.notes, sentence) == b_.scene.notes.end()) b_.note(std::move(sentence));
 }
 
 }  // namespace orrery

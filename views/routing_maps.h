@@ -47,7 +47,6 @@ class RoutingMaps {
   float balance_width() const;
   float gutter_width(float width) const;
   float foot(bool has_bar) const { return b_.label() + 4 + (has_bar ? b_.scale_bar_height() + 4 : 0); }
-  void note_once(std::string sentence);
 
   SceneBuilder& b_;
   const FrameHistory& history_;

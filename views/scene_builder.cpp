@@ -171,6 +171,14 @@ void SceneBuilder::box(const Rect& rect, Paint fill, Paint stroke, float stroke_
   scene.add(Box{rect, fill, stroke, stroke_width, corner});
 }
 
+void SceneBuilder::map_ground(const Rect& plot, const ModelConfig& config, std::span<const float> cells) {
+  const bool is_looped = config.loop.any();
+  box(plot, is_looped ? blank() : Paint::none(), Paint::of(ColourRole::kGrid));
+  if (is_looped && std::ranges::any_of(cells, [](float value) { return std::isnan(value); })) {
+    note("Grey: the token was not in that iteration.");
+  }
+}
+
 void SceneBuilder::rule(Point from, Point to, Paint paint, float line_width) {
   scene.add(Polyline{{from, to}, paint, line_width});
 }
@@ -282,6 +290,10 @@ void SceneBuilder::legend(Point at, float max_width, const std::vector<std::pair
     text({{x + 14, at.y}, name, TextSize::kLabel, Align::kLeft, Paint::of(ColourRole::kMuted), TextRole::kLabel});
     x += 14 + w + 14;
   }
+}
+
+void SceneBuilder::note(std::string sentence) {
+  if (std::ranges::find(scene.notes, sentence) == scene.notes.end()) scene.notes.push_back(std::move(sentence));
 }
 
 void SceneBuilder::subtitle(std::string_view sentence) {

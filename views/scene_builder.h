@@ -74,6 +74,11 @@ class SceneBuilder {
   void box(const Rect& rect, Paint fill, Paint stroke = Paint::none(), float stroke_width = 1, float corner = 0);
   void rule(Point from, Point to, Paint paint, float width = 1);
   void hatch(const Rect& rect) { scene.add(Hatch{rect}); }
+  // What lies under a map of layers whose rows are steps or the step's own: nothing, but grey in a looped model, which
+  // shows through where a token was not in an iteration. A note says so where there are such cells.
+  void map_ground(const Rect& plot, const ModelConfig& config, std::span<const float> cells);
+  // Where nothing can be: not missing, which is hatched.
+  static Paint blank() { return Paint::of(ColourRole::kGrid, 0.8f); }
 
   // --- charts ---
   // Ticks with labels outside the plot, grid lines inside; labels that would touch each other or leave the scene are
@@ -91,7 +96,7 @@ class SceneBuilder {
   void legend(Point at, float max_width, const std::vector<std::pair<std::string, Paint>>& entries);
 
   // --- frame ---
-  void note(std::string sentence) { scene.notes.push_back(std::move(sentence)); }
+  void note(std::string sentence);  // once, however often it is said
   void provenance(Provenance one) { scene.provenance.push_back(std::move(one)); }
   // Text at the right end of the title line.
   void subtitle(std::string_view text);

@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "app/session_scene.h"
 #include "tests/app/tiny_model.h"
 #include "views/json_renderer.h"
+#include "views/mixing_cells.h"
 #include "views/registry.h"
+#include "views/routing_cells.h"
 #include "views/what_if.h"
 
 namespace orrery {
@@ -121,6 +124,39 @@ TEST_P(LiveViews, DrawNumbersEvenInALowDock) {
   for (const char* name : GetParam().views) {
     const json low = drawn(**find_view(name), one.live, {}, {360, 92});
     EXPECT_FALSE(low["tiles"].empty() && low["series"].empty()) << name;
+  }
+}
+
+// A later iteration of a token that has left is no missing number: it is said, and drawn in grey.
+TEST(LiveViews, SayWhichIterationsATokenWasNotIn) {
+  const TemporaryFolder folder;
+  const Case hybrid{"orrery-hybrid", {"mixing", "routing", "attention", "state"}};
+  ViewState state;
+  state.follow = false;
+  const OpenedModel opened = open_tiny("orrery-hybrid");
+  state.selected.step = 50;
+  const Recorded one = record(opened, folder.file("one.orrery"), 7, hybrid, state);
+  const LoopConfig loop = one.live.info().config.loop;
+  ASSERT_EQ(one.live.row(*find_probe("loop.depth"), 50).i32()[0], 1) << "it leaves after the first";
+  const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
+  for (const char* name : hybrid.views) {
+    const json scene = render_json((*find_view(name))->scene({one.stored, state, {1600, 1200}, metrics}));
+    EXPECT_NE(scene["notes"].dump().find("the token was not in that iteration"), std::string::npos) << name;
+  }
+  int n_left = 0;
+  for (const MixingLane& lane : mixing_lanes(one.live.info().config)) {
+    const bool is_later = lane.name.find("loop") != std::string::npos && lane.name.find("loop 1") == std::string::npos;
+    const LaneForm form = lane_cells(one.stored, lane, 50, {0, 51}, 100).form;
+    if (lane.kind == LaneKind::kState) continue;  // not computed by a view
+    EXPECT_EQ(form == LaneForm::kLeft, is_later) << lane.name;
+    EXPECT_EQ(lane_row(one.stored, lane, 0, 50).form == LaneForm::kLeft, is_later) << lane.name;
+    n_left += is_later ? 1 : 0;
+  }
+  EXPECT_EQ(n_left, 2 * (loop.n_iterations - 1)) << "attention and a convolution each";
+  const RoutingCells cells = routing_cells(one.stored, {0, 90}, 50);
+  ASSERT_EQ(std::ssize(cells.layers), loop.n_iterations);
+  for (size_t row = 0; row < cells.layers.size(); ++row) {
+    EXPECT_EQ(std::isnan(cells.weights[row * static_cast<size_t>(cells.n_columns)]), row > 0);
   }
 }
 
