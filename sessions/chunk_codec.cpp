@@ -18,6 +18,7 @@ constexpr int kZstdLevel = 1;
 constexpr std::string_view kZstd = "+zstd";
 constexpr std::string_view kShuffle = "shuffle";
 constexpr int64_t kBlockKeys = kKvPageTokens;
+constexpr size_t kMaxKeptBytes = size_t{4} << 20;
 
 bool is_keyed(Axis axis) { return axis == Axis::kKey || axis == Axis::kKeyBlock; }
 
@@ -307,8 +308,24 @@ ChunkEncoder::Encoded ChunkEncoder::encode(const ChunkForm& form, int64_t step_b
           std::span(compressed_).first(n)};
 }
 
-Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config, int32_t level, int64_t step_begin,
-                                   int64_t step_end, std::string_view codec, std::span<const std::byte> data) {
+void ChunkDecoder::FreeContext::operator()(ZSTD_DCtx_s* context) const { ZSTD_freeDCtx(context); }
+
+ChunkDecoder::ChunkDecoder() : context_(ZSTD_createDCtx()) { CHECK(context_ != nullptr, "out of memory"); }
+
+std::span<const std::byte> ChunkDecoder::unpack(std::span<const std::byte> data, size_t n_bytes) {
+  // One huge step should not keep its memory.
+  if (n_bytes > capacity_ || capacity_ > std::max(n_bytes, kMaxKeptBytes)) {
+    plain_ = std::make_unique_for_overwrite<std::byte[]>(n_bytes);
+    capacity_ = n_bytes;
+  }
+  const size_t n = ZSTD_decompressDCtx(context_.get(), plain_.get(), n_bytes, data.data(), data.size());
+  if (ZSTD_isError(n) != 0 || n != n_bytes) return {};
+  return {plain_.get(), n_bytes};
+}
+
+Result<UnpackedChunk> ChunkDecoder::decode(const Probe& probe, const ModelConfig& config, int32_t level,
+                                           int64_t step_begin, int64_t step_end, std::string_view codec,
+                                           std::span<const std::byte> data) {
   ORRERY_ASSIGN_OR_RETURN(const Codec stored, parse_codec(codec));
   if (!has_level(probe, level)) return invalid("a chunk has a level that cannot be");
   const ChunkForm largest = largest_form(probe, config, level);
@@ -325,9 +342,8 @@ Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config
     return invalid("a chunk is not zstd data");
   }
   if (declared > n_most + n_most_header) return invalid("a chunk unpacks to more than its steps can hold");
-  std::vector<std::byte> plain(static_cast<size_t>(declared));
-  const size_t n = ZSTD_decompress(plain.data(), plain.size(), data.data(), data.size());
-  if (ZSTD_isError(n) != 0 || n != plain.size()) return invalid("a chunk cannot be unpacked");
+  const std::span<const std::byte> plain = unpack(data, static_cast<size_t>(declared));
+  if (plain.empty()) return invalid("a chunk cannot be unpacked");
 
   UnpackedChunk chunk;
   chunk.step_begin = step_begin;
@@ -343,15 +359,17 @@ Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config
   ORRERY_RETURN_IF_ERROR(check_form(chunk.form, largest));
   ORRERY_ASSIGN_OR_RETURN(const size_t n_values_bytes, chunk.form.bytes_of(step_begin, step_end));
   if (words.bytes.size() != n_values_bytes) return invalid("a chunk's size does not fit its steps");
-  chunk.raw.resize(n_values_bytes);
-  unshuffle_bytes(words.bytes, stored.record_bytes, chunk.raw.data());
+  chunk.values = std::make_unique_for_overwrite<std::byte[]>(n_values_bytes);
+  chunk.n_bytes = n_values_bytes;
+  const std::span<std::byte> raw(chunk.values.get(), n_values_bytes);
+  unshuffle_bytes(words.bytes, stored.record_bytes, raw.data());
   if (stored.words != Words::kPlain && chunk.form.dtype() != DType::kF32) {
     return invalid("a chunk's codec does not fit its probe");
   }
-  if (stored.words == Words::kFixed) from_fixed(chunk.raw);
+  if (stored.words == Words::kFixed) from_fixed(raw);
   if (stored.words == Words::kRanked) {
     if (!is_ranked_list(chunk.form)) return invalid("a chunk's codec does not fit its probe");
-    from_ranked(chunk.raw, lists_of(chunk.form, step_begin));
+    from_ranked(raw, lists_of(chunk.form, step_begin));
   }
   return chunk;
 }
@@ -374,7 +392,7 @@ Frame cut_chunk(const std::shared_ptr<const UnpackedChunk>& chunk, int64_t run, 
 
   size_t offset = 0;
   if (begin > chunk->step_begin) offset = *form.bytes_of(chunk->step_begin, begin);
-  const std::byte* from = chunk->raw.data() + offset;
+  const std::byte* from = chunk->values.get() + offset;
   const size_t n_stored = *form.bytes_of(begin, end);
   if (n_stored == frame.payload_bytes) {  // rectangular as it lies there
     frame.payload = std::shared_ptr<const std::byte>(chunk, from);

@@ -13,6 +13,7 @@
 #include "probes/frame.h"
 
 struct ZSTD_CCtx_s;
+struct ZSTD_DCtx_s;
 
 namespace orrery {
 
@@ -74,14 +75,32 @@ struct UnpackedChunk {
   ChunkForm form;
   int64_t step_begin = 0;
   int64_t step_end = 0;
-  std::vector<std::byte> raw;
+  std::unique_ptr<std::byte[]> values;
+  size_t n_bytes = 0;
+  std::span<const std::byte> raw() const { return {values.get(), n_bytes}; }
 };
 
 // Steps [begin, end), whole rows, of a chunk as a Frame, rectangular again; may share the chunk's memory.
 Frame cut_chunk(const std::shared_ptr<const UnpackedChunk>& chunk, int64_t run, int64_t begin, int64_t end);
 
-// Checks everything against the probe's axes, the model and the step range before memory is taken. kInvalidFile.
-Result<UnpackedChunk> decode_chunk(const Probe& probe, const ModelConfig& config, int32_t level, int64_t step_begin,
-                                   int64_t step_end, std::string_view codec, std::span<const std::byte> data);
+// Decodes chunks. Its buffer is kept between calls. One thread at a time.
+class ChunkDecoder {
+ public:
+  ChunkDecoder();
+  // Checks everything against the probe's axes, the model and the step range before memory is taken. kInvalidFile.
+  Result<UnpackedChunk> decode(const Probe& probe, const ModelConfig& config, int32_t level, int64_t step_begin,
+                               int64_t step_end, std::string_view codec, std::span<const std::byte> data);
+
+ private:
+  struct FreeContext {
+    void operator()(ZSTD_DCtx_s* context) const;
+  };
+  // Of a frame that unpacks to so many bytes; empty where it does not.
+  std::span<const std::byte> unpack(std::span<const std::byte> data, size_t n_bytes);
+
+  std::unique_ptr<ZSTD_DCtx_s, FreeContext> context_;
+  std::unique_ptr<std::byte[]> plain_;  // not cleared: unpacking writes all of it
+  size_t capacity_ = 0;
+};
 
 }  // namespace orrery

@@ -41,13 +41,13 @@ class Merger {
     ORRERY_ASSIGN_OR_RETURN(const bool found, statement.bind(1, row.id).step());
     if (!found) return {};
     auto chunk =
-        decode_chunk(probe_, config_, level_, row.step_begin, row.step_end, statement.text(0), statement.blob(1));
+        decoder_.decode(probe_, config_, level_, row.step_begin, row.step_end, statement.text(0), statement.blob(1));
     if (!chunk) return finish();  // left as it is
     const bool continues = !rows_.empty() && row.step_begin == rows_.back().step_end && chunk->form == form_ &&
-                           raw_.size() + chunk->raw.size() <= kMaxSealBytes;
+                           raw_.size() + chunk->n_bytes <= kMaxSealBytes;
     if (!continues) ORRERY_RETURN_IF_ERROR(finish());
     form_ = std::move(chunk->form);
-    raw_.insert(raw_.end(), chunk->raw.begin(), chunk->raw.end());
+    raw_.insert(raw_.end(), chunk->raw().begin(), chunk->raw().end());
     rows_.push_back(row);
     return raw_.size() >= kSealBytes ? finish() : Result<void>();
   }
@@ -76,6 +76,7 @@ class Merger {
   ChunkForm form_;
   std::vector<std::byte> raw_;
   ChunkEncoder encoder_;
+  ChunkDecoder decoder_;
 };
 
 // Small chunks are the newest of their probe: each was written after the last full one. So only those behind the last

@@ -251,17 +251,17 @@ Result<std::shared_ptr<const UnpackedChunk>> SessionReader::unpack(const Probe& 
     return hit->chunk;
   }
   ORRERY_ASSIGN_OR_RETURN(const ModelConfig* config, config_of(run));
-  auto decoded = decode_chunk(probe, *config, level, begin, end, row.text(2), row.blob(3));
+  auto decoded = decoder_.decode(probe, *config, level, begin, end, row.text(2), row.blob(3));
   if (!decoded) {
     return damaged("run " + std::to_string(run) + ", " + std::string(probe.name) + " at step " + std::to_string(begin) +
                    ": " + decoded.error().message);
   }
   std::shared_ptr<const UnpackedChunk> chunk = std::make_shared<UnpackedChunk>(std::move(*decoded));
-  if (chunk->raw.size() <= kCacheBytes / 4) {
+  if (chunk->n_bytes <= kCacheBytes / 4) {
     cache_.push_front({run, &probe, level, begin, end, chunk});
-    cache_bytes_ += chunk->raw.size();
+    cache_bytes_ += chunk->n_bytes;
     while (cache_bytes_ > kCacheBytes) {
-      cache_bytes_ -= cache_.back().chunk->raw.size();
+      cache_bytes_ -= cache_.back().chunk->n_bytes;
       cache_.pop_back();
     }
   }

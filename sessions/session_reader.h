@@ -130,6 +130,7 @@ class SessionReader {
 
   std::string path_;
   Database db_;
+  ChunkDecoder decoder_;
   std::list<CachedChunk> cache_;  // most recently used first
   size_t cache_bytes_ = 0;
   std::map<int64_t, ModelConfig> configs_;  // by run

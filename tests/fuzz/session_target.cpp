@@ -123,8 +123,8 @@ void decode_damaged(Sample::Chunk chunk, const ModelConfig& config, char letter,
     chunk.step_begin = number_at(bytes, 0);
     chunk.step_end = number_at(bytes, 1);
   }
-  auto decoded =
-      decode_chunk(*chunk.probe, config, chunk.level, chunk.step_begin, chunk.step_end, chunk.codec, chunk.data);
+  auto decoded = ChunkDecoder().decode(*chunk.probe, config, chunk.level, chunk.step_begin, chunk.step_end, chunk.codec,
+                                       chunk.data);
   if (!decoded) return;
   const auto whole = std::make_shared<const UnpackedChunk>(std::move(*decoded));
   (void)cut_chunk(whole, 1, whole->step_begin, whole->step_end);

@@ -157,8 +157,8 @@ UnpackedChunk there_and_back(const Frame& frame, std::string& codec) {
   ChunkEncoder encoder;
   const ChunkEncoder::Encoded encoded = encoder.encode(form, frame.step_begin, raw);
   codec = encoded.codec;
-  auto chunk = decode_chunk(*frame.probe, testing::llama_like(2, 2), frame.level, frame.step_begin, frame.step_end,
-                            codec, encoded.data);
+  auto chunk = ChunkDecoder().decode(*frame.probe, testing::llama_like(2, 2), frame.level, frame.step_begin,
+                                     frame.step_end, codec, encoded.data);
   EXPECT_TRUE(chunk) << chunk.error().message;
   return std::move(*chunk);
 }
