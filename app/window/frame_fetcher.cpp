@@ -10,6 +10,7 @@ namespace {
 constexpr int64_t kRequestBytes = int64_t{4} << 20;
 constexpr std::chrono::microseconds kTakeBudget{2000};
 constexpr std::chrono::milliseconds kAskAgain{1000};
+constexpr int64_t kMostReach = 1 << 16;
 
 using Range = std::pair<int64_t, int64_t>;
 
@@ -106,12 +107,13 @@ void FrameFetcher::ask(const FrameHistory& history, std::span<const FrameRange> 
     PerLevel& per_level = of(key);
     if (growing && !per_level.absent.empty() && now - per_level.absent_since > kAskAgain) per_level.absent.clear();
     const int64_t most = steps_per_request(history, *key.first, key.second);
-    Range range = nearest_missing(missing.at(key), per_level.absent, cursor, most);
+    Range range = nearest_missing(missing.at(key), per_level.absent, cursor, most * per_level.reach);
     if (range.first >= range.second) continue;
     if (history.used_bytes() > history.max_bytes() && distance(range, cursor) > most) continue;
     const int64_t cell = steps_per_cell(key.second);
     range = {range.first / cell * cell, (range.second + cell - 1) / cell * cell};
     per_level.in_flight = true;
+    per_level.has_found = false;
     per_level.asked = range;
     source_->request({.tag = per_level.tag,
                       .run = history.info().run,
@@ -130,9 +132,12 @@ bool FrameFetcher::take(FrameHistory& history) {
     for (const Frame& frame : reply.frames) history.add_frame(frame);
     any = any || !reply.frames.empty();
     const auto found = levels_.find({reply.request.probe, reply.request.level});
-    if (!reply.complete || found == levels_.end()) continue;
+    if (found == levels_.end()) continue;
     PerLevel& per_level = found->second;
+    per_level.has_found |= !reply.frames.empty();
+    if (!reply.complete) continue;
     per_level.in_flight = false;
+    per_level.reach = per_level.has_found ? 1 : std::min(per_level.reach * 2, kMostReach);
     ++n_answered_;
     if (per_level.absent.empty()) per_level.absent_since = Clock::now();
     const auto [begin, end] = per_level.asked;

@@ -24,7 +24,7 @@ class FrameFetcher {
   // `wanted`: all that is wanted now. One request at most per probe and level is under way; one that touches nothing of
   // it any more is cancelled. Beyond the history's limit only what is around the cursor is asked for. Steps that the
   // source answered without Frames are not asked for again, unless `growing` (a run that is being recorded): then after
-  // a second.
+  // a second. Each answer without any makes the next request twice as long: what was never recorded is soon known.
   void ask(const FrameHistory& history, std::span<const FrameRange> wanted, int64_t cursor, bool growing,
            Clock::time_point now);
   // Moves what was read into the history, for at most about two milliseconds; true where there was any.
@@ -40,6 +40,8 @@ class FrameFetcher {
     uint64_t tag = 0;
     bool in_flight = false;
     Range asked{0, 0};
+    bool has_found = false;  // something of what was asked
+    int64_t reach = 1;       // requests' worth of steps that the next one asks for
     std::vector<Range> absent;  // sorted, disjoint
     Clock::time_point absent_since;
   };

@@ -127,6 +127,36 @@ TEST_F(FetcherTest, DoesNotAskAgainForWhatWasNotRecorded) {
   EXPECT_EQ(source_->requests.size(), 1u);
 }
 
+// Of rows over keys a request is a few steps: a long run that has none is known to have none after some requests.
+TEST_F(FetcherTest, ReachesFartherWhileNothingIsFound) {
+  constexpr int64_t kSteps = 100000;
+  int64_t first = 0;
+  for (int i = 0; i < 100; ++i) {
+    want(0, kSteps * 100);
+    if (!fetcher_->busy()) break;
+    const FrameRequest last = source_->requests.back();
+    if (i == 0) first = last.step_end - last.step_begin;
+    answer({});
+  }
+  EXPECT_FALSE(fetcher_->busy());
+  EXPECT_LT(source_->requests.size(), 10u);
+  EXPECT_GT(kSteps * 100 / first, 20) << "many of the first one's length";
+}
+
+TEST_F(FetcherTest, AsksForAFewAgainOnceSomethingIsFound) {
+  constexpr int64_t kSteps = 10000000;
+  want(0, kSteps);
+  const int64_t usual = source_->requests.back().step_end;
+  answer({});
+  want(0, kSteps);
+  const FrameRequest longer = source_->requests.back();
+  EXPECT_EQ(longer.step_end - longer.step_begin, 2 * usual);
+  answer({entropy_frame(longer.step_begin, longer.step_begin + 10)});
+  want(0, kSteps);
+  const FrameRequest next = source_->requests.back();
+  EXPECT_EQ(next.step_end - next.step_begin, usual);
+}
+
 TEST_F(FetcherTest, AsksAgainLaterWhileTheRunGrows) {
   const auto start = FrameFetcher::Clock::now();
   want(0, 50, true, start);
