@@ -8,7 +8,7 @@ namespace orrery {
 namespace {
 
 constexpr int64_t kValuesAtOnce = int64_t{2} << 20;     // of all heads: 8 MB
-constexpr int64_t kOverviewValues = int64_t{16} << 20;  // unpacked in some 80 ms
+constexpr int64_t kOverviewValues = int64_t{16} << 20;  // read and unpacked in some 20 ms
 constexpr int kShownRows = 512;                         // a picture has no more, or shows them as coarse as they come
 
 const Probe& mass_probe() {

@@ -50,6 +50,7 @@ class ReaderSource final : public FrameSource {
   std::deque<FrameReply> replies_;
 };
 
+// What a picture needs of a session, and of the model where there is one.
 class WantedFetch {
  public:
   WantedFetch(SessionReader& reader, const RunRecord& record, const ModelOpener& open_model, RunControl& control,
@@ -77,13 +78,15 @@ class WantedFetch {
       pager.want(history_, wanted);
     } while (failed && !pager.idle());
     if (!failed) return failed;
-    const HeadMassMap& map = *history_.gathered_mass(wanted.layer, wanted.head);
+    const Probe& mass = *find_probe("attention.mass");
     StepRange lacking{wanted.steps.begin, std::min(wanted.steps.end, history_.n_processed())};
-    while (lacking.size() > 0 && map.knows(lacking.begin)) ++lacking.begin;
-    while (lacking.size() > 0 && map.knows(lacking.end - 1)) --lacking.end;
+    ORRERY_ASSIGN_OR_RETURN(const auto recorded, reader_.recorded_steps(mass, record_.run));
+    for (const auto& [begin, end] : recorded) {
+      if (begin <= lacking.begin && lacking.begin < end) lacking.begin = end;
+      if (begin < lacking.end && lacking.end <= end) lacking.end = begin;
+    }
     if (lacking.size() <= 0) return {};
-    return make(*find_probe("attention.mass"), lacking.begin, lacking.end,
-                [this](const Frame& frame) { history_.gather(frame); });
+    return make(mass, lacking.begin, lacking.end, [this](const Frame& frame) { history_.gather(frame); });
   }
 
  private:

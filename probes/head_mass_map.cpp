@@ -20,14 +20,6 @@ bool HeadMassMap::is_cell(int64_t index, int level) const {
   return index < std::ssize(rows) && rows[static_cast<size_t>(index)].is_cell;
 }
 
-bool HeadMassMap::knows(int64_t step) const {
-  if (has(step)) return true;
-  for (int level = 1; level < kLevels; ++level) {
-    if (is_cell(step >> level, level)) return true;
-  }
-  return false;
-}
-
 bool HeadMassMap::is_complete(int64_t index, int level, int64_t n_processed) const {
   return n_steps(index, level) >= std::min(int64_t{1} << level, n_processed - (index << level));
 }

@@ -33,8 +33,6 @@ class HeadMassMap {
   // stays as it is.
   void add(const Frame& frame, int64_t begin, int64_t end);
   bool has(int64_t step) const { return n_steps(step, 0) > 0; }
-  // Whether it has the step, or a cell that the step lies in.
-  bool knows(int64_t step) const;
   // Of the steps [index * 2^level, (index + 1) * 2^level): how many are known (of cells, of which not each step may
   // have been measured, all), and the largest mass of each block of keys up to the last that one of them sees; empty
   // where none is known.

@@ -95,8 +95,6 @@ TEST(HeadMassMap, TakesCellsAsTheirStepsWouldBe) {
   EXPECT_EQ(map.n_steps(0, 7), 128);
   EXPECT_EQ(map.n_steps(0, 12), 640);
   EXPECT_FALSE(map.has(5));
-  EXPECT_TRUE(map.knows(5) && map.knows(639));
-  EXPECT_FALSE(map.knows(640));
   EXPECT_EQ(map.shown_level(0, 640, 3, 700), 7) << "finer rows would leave out what is known";
   EXPECT_EQ(map.shown_level(640, 700, 3, 700), 3);
   map.add(mass_frame(640, 700), 0, 700);
