@@ -62,10 +62,7 @@ void add_mass(const FrameRow& mass, CacheBlocks& blocks) {
 
 void add_received(const FrameHistory& history, CacheBlocks& blocks) {
   const Probe& probe = *find_probe("attention.mass");
-  const int64_t heads = longest(history.info().config, attention_heads_in);
-  const int64_t numbers = std::max<int64_t>(std::ssize(blocks.layers) * heads * blocks.n_blocks, 1);
-  const int64_t most = std::clamp<int64_t>(CacheBlocks::kMostNumbers / numbers, 1, CacheBlocks::kMostSteps);
-  blocks.received_steps = {std::max<int64_t>(blocks.step + 1 - most, 0), blocks.step + 1};
+  blocks.received_steps = received_steps(history.info().config, blocks.step);
   blocks.received.assign(blocks.age.size(), kNan);
   for_each_row(history, probe, blocks.received_steps.begin, blocks.received_steps.end, [&](const FrameRow& row) {
     add_mass(row, blocks);
@@ -80,6 +77,14 @@ void add_received(const FrameHistory& history, CacheBlocks& blocks) {
 }
 
 }  // namespace
+
+StepRange received_steps(const ModelConfig& config, int64_t step) {
+  const int64_t n_heads = longest(config, attention_heads_in);
+  const int64_t n_blocks = ceil_div(step + 1, CacheBlocks::kBlock);
+  const int64_t n_numbers = std::max<int64_t>(std::ssize(attention_layers(config)) * n_heads * n_blocks, 1);
+  const int64_t most = std::clamp<int64_t>(CacheBlocks::kMostNumbers / n_numbers, 1, CacheBlocks::kMostSteps);
+  return {std::max<int64_t>(step + 1 - most, 0), step + 1};
+}
 
 CacheBlocks cache_blocks(const FrameHistory& history, int64_t step) {
   CacheBlocks blocks;

@@ -36,6 +36,8 @@ struct CacheBlocks {
   bool is_gone(size_t row, int64_t block) const { return gone[row] >= (block + 1) * kBlock; }
 };
 CacheBlocks cache_blocks(const FrameHistory& history, int64_t step);
+// The steps whose received attention is added up at a step: those of attention.mass that the picture needs.
+StepRange received_steps(const ModelConfig& config, int64_t step);
 
 // Maximal runs of tokens of one segment in [0, end).
 struct SegmentRun {

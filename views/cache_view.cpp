@@ -327,10 +327,11 @@ class CacheView final : public View {
   std::vector<Wanted> wanted(const FrameHistory& history, const ViewState& state) const override {
     const StepRange range = visible_range(state.steps, history.n_steps());
     const int64_t step = std::max<int64_t>(resolve(history, state).step, 0);
+    const StepRange received = received_steps(history.info().config, step);
     return {{find_probe("cache.bytes"), range.begin, range.end},
             {find_probe("cache.entries"), step, step + 1},
             {find_probe("cache.evicted"), step, step + 1},
-            {find_probe("attention.mass"), std::max<int64_t>(step + 1 - CacheBlocks::kMostSteps, 0), step + 1}};
+            {find_probe("attention.mass"), received.begin, received.end}};
   }
   Scene scene(const SceneInput& input) const override { return CachePicture(input).draw(); }
 };

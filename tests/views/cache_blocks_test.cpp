@@ -118,6 +118,27 @@ TEST(CacheView, DrawsTheBlockMap) {
   EXPECT_EQ(named(poor["tiles"], "age")["cells"][1][0], 129.0 - 63);
 }
 
+// What is fetched of block mass, 1 MB a step where a run is long, is what is drawn.
+TEST(CacheView, WantsTheBlockMassThatItAddsUpAndNoMore) {
+  const auto wanted_mass = [](const FrameHistory& history, int64_t step) {
+    for (const Wanted& wanted : (*find_view("cache"))->wanted(history, at(step))) {
+      if (wanted.probe->name == "attention.mass") return StepRange{wanted.begin, wanted.end};
+    }
+    return StepRange{};
+  };
+  FrameHistory history = blocks_history(300);
+  EXPECT_EQ(wanted_mass(history, 199), (StepRange{136, 200}));
+  EXPECT_EQ(cache_blocks(history, 199).received_steps, (StepRange{136, 200}));
+  RunInfo info = history.info();
+  for (LayerConfig& layer : info.config.layers) layer.attention.n_heads = 128;
+  history.reset(info);
+  for (int64_t step = 0; step < 32768; ++step) history.add_token({.step = step, .id = 1, .bytes = {}});
+  const StepRange few = wanted_mass(history, 32767);
+  EXPECT_EQ(few, cache_blocks(history, 32767).received_steps);
+  EXPECT_EQ(few, (StepRange{32768 - 16, 32768}))
+      << "2 layers x 128 heads x 512 blocks of so many steps are 2 M numbers";
+}
+
 TEST(CacheView, AClickOnABlockSelectsLayerAndKey) {
   const FrameHistory history = blocks_history(300);
   const FixedWidthMetrics metrics(theme_of(ThemeKind::kLight));
