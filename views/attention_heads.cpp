@@ -35,11 +35,7 @@ float AttentionHeads::draw(const Rect& area) {
       gutter + plot.width);
 
   const int scale = b_.scene.add_scale({.low = 0, .high = std::max(cells_.high, 1e-6f)});
-  SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer};
-  for (const int32_t layer : cells_.layers) {
-    rows.ids.push_back(layer);
-    rows.labels.push_back(layer_name(history_.info(), layer));
-  }
+  SceneAxis rows = layer_rows(history_.info(), cells_.layers);
   SceneAxis cols{.name = "head", .means = SceneAxis::Means::kHead, .end = cells_.n_heads};
   if (cells_.row && history_.info().config.loop.any()) {
     b_.map_ground(plot, history_.info().config, cells_.values);
@@ -54,7 +50,8 @@ float AttentionHeads::draw(const Rect& area) {
                                      .scale = scale,
                                      .probe = std::string(scalar_.name),
                                      .unit = std::string(scalar_.unit)});
-  layer_labels(rows, plot, gutter);
+  const auto chosen = std::ranges::find(cells_.layers, now_.layer) - cells_.layers.begin();
+  b_.row_names(rows, plot, gutter - 6, static_cast<size_t>(chosen));
   cols.ticks = b_.axis({.plot = plot,
                         .high = static_cast<double>(cells_.n_heads),
                         .ticks = round_ticks(0, cells_.n_heads - 1, std::min(cells_.n_heads, 10), true),
@@ -77,19 +74,6 @@ float AttentionHeads::draw(const Rect& area) {
                               .tile_item = tile});
   if (!cells_.row) b_.note(std::string(scalar_.name) + " is not recorded at this step.");
   return gutter + plot.width;
-}
-
-void AttentionHeads::layer_labels(SceneAxis& rows, const Rect& plot, float gutter) {
-  const float pitch = plot.height / static_cast<float>(rows.ids.size());
-  const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(b_.label() / pitch)));
-  for (size_t i = 0; i < rows.ids.size(); ++i) {
-    const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
-    rows.ticks.push_back({static_cast<double>(rows.ids[i]), rows.labels[i], y});
-    if (i % every != 0) continue;
-    const bool chosen = rows.ids[i] == now_.layer;
-    b_.label({plot.x - 6, y}, rows.labels[i], gutter - 6, Align::kRight,
-             Paint::of(chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
-  }
 }
 
 // The value with as many decimals as fit, never a cut one; empty where none does.

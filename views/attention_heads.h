@@ -21,7 +21,6 @@ class AttentionHeads {
   const FrameRow& row() const { return cells_.row; }
 
  private:
-  void layer_labels(SceneAxis& rows, const Rect& plot, float gutter);
   void numbers(const Rect& plot, int scale);
   std::string number_within(float width, double value) const;
   void mark_head(const Rect& plot, int32_t layer, int32_t head, Paint paint);

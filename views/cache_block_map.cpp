@@ -151,25 +151,12 @@ void CacheBlockMap::map(const Rect& plot, const CacheBlocks& blocks, const std::
   tile(plot, blocks, values, drawn, scale);
 }
 
-void CacheBlockMap::layer_names(SceneAxis& rows, const Rect& plot, const CacheBlocks& blocks) {
-  const float pitch = plot.height / static_cast<float>(blocks.layers.size());
-  const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(b_.label() / pitch)));
-  for (size_t i = 0; i < blocks.layers.size(); ++i) {
-    rows.ids.push_back(blocks.layers[i]);
-    rows.labels.push_back(layer_name(history_.info(), blocks.layers[i]));
-    const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
-    rows.ticks.push_back({static_cast<double>(blocks.layers[i]), rows.labels.back(), y});
-    if (i % every != 0) continue;
-    b_.label({plot.x - 5, y}, rows.labels.back(), gutter_ - 6, Align::kRight,
-             Paint::of(blocks.layers[i] == now_.layer ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
-  }
-}
-
 void CacheBlockMap::tile(const Rect& plot, const CacheBlocks& blocks, const std::vector<float>& values,
                          const Drawn& drawn, int scale) {
   const int64_t per_cell = blocks_per_cell(plot, blocks);
-  SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer};
-  layer_names(rows, plot, blocks);
+  SceneAxis rows = layer_rows(history_.info(), blocks.layers);
+  const auto chosen = std::ranges::find(blocks.layers, now_.layer) - blocks.layers.begin();
+  b_.row_names(rows, plot, gutter_ - 6, static_cast<size_t>(chosen));
   SceneAxis cols{.name = "key",
                  .unit = "token",
                  .means = SceneAxis::Means::kKey,

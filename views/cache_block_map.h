@@ -35,7 +35,6 @@ class CacheBlockMap {
   void map(const Rect& plot, const CacheBlocks& blocks, const std::vector<float>& values, const Drawn& drawn);
   void tile(const Rect& plot, const CacheBlocks& blocks, const std::vector<float>& values, const Drawn& drawn,
             int scale);
-  void layer_names(SceneAxis& rows, const Rect& plot, const CacheBlocks& blocks);
   void provenance(const CacheBlocks& blocks, bool with_received);
   int64_t blocks_per_cell(const Rect& plot, const CacheBlocks& blocks) const;
   // Where a token's place is: blocks are as wide as 64 tokens, the last one too.

@@ -291,8 +291,8 @@ class CachePicture {
       layer_axis.labels.push_back(layer_name(history_.info(), ids[i]));
       const bool chosen = ids[i] == now_.layer;
       if (i % every == 0) {
-        b_.label({plot.x - 6, top + pitch / 2}, layer_axis.labels.back(), gutter, Align::kRight,
-                 Paint::of(chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
+        b_.label({plot.x - 6, top + pitch / 2}, b_.fit_row_name(layer_axis.labels.back(), gutter), gutter,
+                 Align::kRight, Paint::of(chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
       }
       float x = plot.x;
       for (size_t c = 0; c < kComponents; ++c) {

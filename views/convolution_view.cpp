@@ -113,7 +113,9 @@ class ConvolutionPicture {
       b_.label({x, plot.bottom() + 2 + b_.label() / 2}, name, pitch_x, Align::kCentre, Paint::of(ColourRole::kMuted),
                TextRole::kTick);
     }
-    SceneAxis rows = layer_axis(table.layers, plot, gutter);
+    SceneAxis rows = layer_rows(history_.info(), table.layers);
+    const auto chosen = std::ranges::find(table.layers, now_.layer) - table.layers.begin();
+    b_.row_names(rows, plot, gutter - 6, static_cast<size_t>(chosen));
     const int row_axis = b_.scene.add_axis(std::move(rows));
     const int col_axis = b_.scene.add_axis(std::move(cols));
     const auto n_rows = static_cast<int>(table.layers.size());
@@ -136,7 +138,11 @@ class ConvolutionPicture {
     mark_layer(table.layers, plot);
     b_.scale_bar({plot.x, plot.bottom() + b_.label() + 7, plot.width, 0}, scale, "mean size of a tap's part",
                  format_value);
-    if (has_blanks(table)) b_.note("Grey in layers × taps: the layer has no such tap.");
+    if (has_blanks(table)) {
+      b_.note(history_.info().config.loop.any()
+                  ? "Grey in layers × taps: no such tap, or the token was not in that iteration."
+                  : "Grey in layers × taps: the layer has no such tap.");
+    }
     if (table.row) b_.provenance(provenance_of(history_, table.row));
   }
 
@@ -150,23 +156,6 @@ class ConvolutionPicture {
       gutter = std::max(gutter, b_.width(layer_name(history_.info(), layer), TextSize::kLabel));
     }
     return std::min(gutter, width * 0.35f) + 8;
-  }
-
-  // As many names as fit; the selected row's stands out.
-  SceneAxis layer_axis(const std::vector<int32_t>& layers, const Rect& plot, float gutter) {
-    SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer};
-    const float pitch = plot.height / static_cast<float>(layers.size());
-    const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(b_.label() / pitch)));
-    for (size_t i = 0; i < layers.size(); ++i) {
-      rows.ids.push_back(layers[i]);
-      rows.labels.push_back(layer_name(history_.info(), layers[i]));
-      const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
-      rows.ticks.push_back({static_cast<double>(layers[i]), rows.labels.back(), y});
-      if (i % every != 0) continue;
-      b_.label({plot.x - 5, y}, rows.labels.back(), gutter - 6, Align::kRight,
-               Paint::of(layers[i] == now_.layer ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
-    }
-    return rows;
   }
 
   void numbers(const TapTable& table, const Rect& plot, int scale) {

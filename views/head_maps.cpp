@@ -174,7 +174,7 @@ void HeadMaps::add_tile(const HeadLook& look, const HeadMap& map, const Rect& pl
     rows.name = name.substr(0, name.find(' '));
     rows.means = SceneAxis::Means::kHead;
   }
-  row_labels(rows, plot, of_layer);
+  b_.row_names(rows, plot, gutter_ - 6, row_of(rows.ids, of_layer ? now_.head : now_.layer, of_layer.has_value()));
   const int64_t end = map.steps.begin + static_cast<int64_t>(map.cols) * map.steps_per_col;
   SceneAxis cols = b_.step_axis(plot, map.steps, map.steps_per_col, end, is_last);
   const int row_axis = b_.scene.add_axis(std::move(rows));
@@ -200,20 +200,6 @@ void HeadMaps::add_tile(const HeadLook& look, const HeadMap& map, const Rect& pl
                               .tile_item = tile,
                               .base = base,
                               .wheel_zooms_steps = true});
-}
-
-// As many names as fit; the selected row's stands out.
-void HeadMaps::row_labels(SceneAxis& rows, const Rect& plot, std::optional<int32_t> of_layer) {
-  const float pitch = plot.height / static_cast<float>(rows.ids.size());
-  const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(b_.label() / pitch)));
-  const size_t chosen = row_of(rows.ids, of_layer ? now_.head : now_.layer, of_layer.has_value());
-  for (size_t i = 0; i < rows.ids.size(); ++i) {
-    const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
-    rows.ticks.push_back({static_cast<double>(rows.ids[i]), rows.labels[i], y});
-    if (i % every != 0) continue;
-    b_.label({plot.x - 5, y}, rows.labels[i], gutter_ - 6, Align::kRight,
-             Paint::of(i == chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
-  }
 }
 
 void HeadMaps::marks(const HeadMap& map, const Rect& plot, int64_t end, std::optional<int32_t> of_layer) {

@@ -41,7 +41,6 @@ class HeadMaps {
            bool is_last);
   void add_tile(const HeadLook& look, const HeadMap& map, const Rect& plot, std::optional<int32_t> of_layer, int scale,
                 bool is_last);
-  void row_labels(SceneAxis& rows, const Rect& plot, std::optional<int32_t> of_layer);
   void marks(const HeadMap& map, const Rect& plot, int64_t end, std::optional<int32_t> of_layer);
   void add_provenance(const HeadLook& look, const HeadMap& map, std::optional<int32_t> of_layer);
   std::vector<HeadLook> looks_of(std::optional<int32_t> of_layer) const;

@@ -103,9 +103,12 @@ FollowedToken followed_token(const FrameHistory& history, const Selection& selec
     if (id >= 0) return {id, Why::kCameNext};
   }
   const std::vector<int32_t> layers = lens_probe().layers(history.info().config);
-  if (layers.empty()) return {};
-  const std::vector<LensCandidate> said = lens_candidates(history, layers.back(), selection.step);
-  return said.empty() ? FollowedToken{} : FollowedToken{said.front().id, Why::kLikeliest};
+  // A token that has left a loop says nothing in the iterations behind it.
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    const std::vector<LensCandidate> said = lens_candidates(history, *layer, selection.step);
+    if (!said.empty()) return {said.front().id, Why::kLikeliest};
+  }
+  return {};
 }
 
 StepRange lens_steps(const FrameHistory& history, const ViewState& state, int64_t most) {

@@ -39,7 +39,8 @@ struct LensTrace {
 };
 LensTrace lens_trace(const FrameHistory& history, int32_t id, int64_t step);
 
-// The token that is followed at a step: the pinned one, else the one that came next, else what the last layer says.
+// The token that is followed at a step: the pinned one, else the one that came next, else what the last
+// layer says that the step was in.
 struct FollowedToken {
   enum class Why : uint8_t { kPinned, kCameNext, kLikeliest, kNone };
   int32_t id = -1;

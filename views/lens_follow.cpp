@@ -34,10 +34,12 @@ void LensFollow::draw(const Rect& area, const Rect& rows, float gutter) {
 
 // "; at the end #2 23.0 %"
 std::string LensFollow::at_the_end() const {
-  if (trace_.ranks.empty() || trace_.ranks.back() < 0) return "";
-  if (trace_.ranks.back() == 0) return "; at the end not among the 8";
-  return "; at the end #" + std::to_string(trace_.ranks.back()) + " " +
-         format_percent(static_cast<double>(trace_.probabilities.back()));
+  size_t end = trace_.ranks.size();
+  while (end > 0 && is_left(end - 1)) --end;
+  if (end == 0 || trace_.ranks[end - 1] < 0) return "";
+  if (trace_.ranks[end - 1] == 0) return "; at the end not among the 8";
+  return "; at the end #" + std::to_string(trace_.ranks[end - 1]) + " " +
+         format_percent(static_cast<double>(trace_.probabilities[end - 1]));
 }
 
 void LensFollow::not_among_the_8(const Rect& plot, float pitch) {
@@ -46,15 +48,17 @@ void LensFollow::not_among_the_8(const Rect& plot, float pitch) {
     while (end < trace_.ranks.size() && trace_.ranks[end] == trace_.ranks[i]) ++end;
     if (trace_.ranks[i] <= 0) {
       const Rect rect{plot.x, plot.y + static_cast<float>(i) * pitch, plot.width, static_cast<float>(end - i) * pitch};
-      b_.hatch(rect);
-      const char* text = trace_.ranks[i] == 0 ? "not among the 8" : "not there";
+      is_left(i) ? b_.box(rect, SceneBuilder::blank()) : b_.hatch(rect);
+      const char* text = is_left(i) ? "left the loop" : trace_.ranks[i] == 0 ? "not among the 8" : "not there";
       const float w = b_.width(text, TextSize::kLabel) + 8;
       if (rect.height >= b_.label() + 2 && w <= rect.width) {
         b_.box({rect.centre().x - w / 2, rect.centre().y - b_.label() / 2, w, b_.label()},
                Paint::of(ColourRole::kPanel));
         b_.label(rect.centre(), text, w, Align::kCentre);
       }
-      b_.note("Hatched: the followed token is not among the 8 that are recorded of a layer, or nothing is.");
+      b_.note(is_left(i)
+                  ? "Grey: the token was not in that iteration."
+                  : "Hatched: the followed token is not among the 8 that are recorded of a layer, or nothing is.");
     }
     i = end;
   }
@@ -112,7 +116,12 @@ void LensFollow::row(size_t i, const Rect& area, const Rect& plot, float pitch, 
                               .tooltip = layer_name(history_.info(), target.layer) + ": " + place_of(i)});
 }
 
+bool LensFollow::is_left(size_t i) const {
+  return trace_.row && trace_.ranks[i] < 0 && history_.info().config.loop.any();
+}
+
 std::string LensFollow::place_of(size_t i) {
+  if (is_left(i)) return "the token was not in that iteration";
   if (followed_.id < 0 || trace_.ranks[i] < 0) return "not recorded";
   if (trace_.ranks[i] == 0) return names_(followed_.id) + " is not among the 8";
   return names_(followed_.id) + " is number " + std::to_string(trace_.ranks[i]) + ", " +

@@ -27,6 +27,7 @@ class LensFollow {
   void curve(const Rect& plot, float pitch, float high);
   void row(size_t i, const Rect& area, const Rect& plot, float pitch, float said);
   std::string place_of(size_t i);
+  bool is_left(size_t i) const;  // whether the token was not in the row's iteration
 
   SceneBuilder& b_;
   const FrameHistory& history_;

@@ -222,21 +222,10 @@ class LensPicture {
                                 .wheel_zooms_steps = true});
   }
 
-  // As many names as fit; the selected row's stands out.
   SceneAxis layer_axis(const Rect& plot, float gutter) {
-    SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer};
-    const float pitch = plot.height / static_cast<float>(trace_.layers.size());
-    const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(b_.label() / pitch)));
-    for (size_t i = 0; i < trace_.layers.size(); ++i) {
-      const int32_t layer = trace_.layers[i];
-      rows.ids.push_back(layer);
-      rows.labels.push_back(layer_name(history_.info(), layer));
-      const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
-      rows.ticks.push_back({static_cast<double>(layer), rows.labels.back(), y});
-      if (i % every != 0) continue;
-      b_.label({plot.x - 5, y}, rows.labels.back(), gutter - 6, Align::kRight,
-               Paint::of(layer == now_.layer ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
-    }
+    SceneAxis rows = layer_rows(history_.info(), trace_.layers);
+    const auto chosen = std::ranges::find(trace_.layers, now_.layer) - trace_.layers.begin();
+    b_.row_names(rows, plot, gutter - 6, static_cast<size_t>(chosen));
     return rows;
   }
 
@@ -336,12 +325,16 @@ class LensPicture {
   void candidates(const Rect& area) {
     const float lh = b_.label();
     const std::vector<LensCandidate> eight = lens_candidates(history_, now_.layer, now_.step);
+    const bool is_left = eight.empty() && trace_.row && history_.info().config.loop.any();
     b_.label({area.x, area.y + lh / 2},
              "the 8 likeliest after " + layer_name(history_.info(), now_.layer) + " at step " +
-                 std::to_string(now_.step) + (eight.empty() ? ": not recorded" : "; a click follows one"),
+                 std::to_string(now_.step) +
+                 (is_left         ? ": the token was not in that iteration"
+                  : eight.empty() ? ": not recorded"
+                                  : "; a click follows one"),
              area.width);
     const Rect boxes{area.x, area.y + b_.heading_height(), area.width, area.height - b_.heading_height()};
-    if (eight.empty()) return b_.hatch(boxes);
+    if (eight.empty()) return is_left ? b_.box(boxes, SceneBuilder::blank()) : b_.hatch(boxes);
     const float pitch = boxes.width / static_cast<float>(eight.size());
     for (size_t i = 0; i < eight.size(); ++i) {
       const Rect rect{boxes.x + static_cast<float>(i) * pitch, boxes.y, pitch - 3, boxes.height};

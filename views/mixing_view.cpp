@@ -195,7 +195,8 @@ class MixingPicture {
     if ((i - first_) % every != 0) return;
     const bool chosen = lanes_[i].layer == now_.layer;
     const Paint paint = Paint::of(chosen ? ColourRole::kForeground : ColourRole::kMuted);
-    b_.label({rect.x - 5, rect.centre().y}, lanes_[i].name, gutter_ - 6, Align::kRight, paint, TextRole::kTick);
+    b_.label({rect.x - 5, rect.centre().y}, b_.fit_row_name(lanes_[i].name, gutter_ - 6), gutter_ - 6, Align::kRight,
+             paint, TextRole::kTick);
     if (tags_ > 10) {
       b_.label({rect.right() + 6, rect.centre().y}, tag(lanes_[i], cells), tags_ - 8, Align::kLeft,
                Paint::of(ColourRole::kMuted));

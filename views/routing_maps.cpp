@@ -128,24 +128,15 @@ Rect RoutingMaps::map(const Rect& area, float gutter, const std::vector<float>& 
   return plot;
 }
 
-void RoutingMaps::layer_names(SceneAxis& rows, const Rect& plot, float gutter) {
-  const float pitch = plot.height / static_cast<float>(cells_.layers.size());
-  const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(b_.label() / pitch)));
-  for (size_t i = 0; i < cells_.layers.size(); ++i) {
-    rows.ids.push_back(cells_.layers[i]);
-    rows.labels.push_back(layer_name(history_.info(), cells_.layers[i]));
-    const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
-    rows.ticks.push_back({static_cast<double>(cells_.layers[i]), rows.labels.back(), y});
-    if (i % every != 0 || gutter <= 0) continue;
-    b_.label({plot.x - 5, y}, rows.labels.back(), gutter - 6, Align::kRight,
-             Paint::of(i == row_ ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
-  }
+SceneAxis RoutingMaps::layer_axis(const Rect& plot, float gutter) {
+  SceneAxis rows = layer_rows(history_.info(), cells_.layers);
+  b_.row_names(rows, plot, gutter - 6, row_);
+  return rows;
 }
 
 void RoutingMaps::tile(const Rect& plot, float gutter, const std::vector<float>& values, const Drawn& drawn,
                        int scale) {
-  SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer};
-  layer_names(rows, plot, gutter);
+  SceneAxis rows = layer_axis(plot, gutter);
   const int64_t per_cell = bin_size(cells_.n_columns, static_cast<int>(plot.width / kLeastCell));
   const auto n_cols = static_cast<int>(ceil_div(cells_.n_columns, per_cell));
   if (per_cell > 1) b_.note("Each cell shows the greatest of " + std::to_string(per_cell) + " experts.");
@@ -240,8 +231,7 @@ void RoutingMaps::change(const Rect& area) {
               static_cast<float>(gap.size()) * per_step, plot.height});
   }
   if (change.cols == 0) return;
-  SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer};
-  layer_names(rows, plot, gutter);
+  SceneAxis rows = layer_axis(plot, gutter);
   SceneAxis cols = b_.step_axis(plot, change.steps, change.steps_per_col, end);
   const int row_axis = b_.scene.add_axis(std::move(rows)), col_axis = b_.scene.add_axis(std::move(cols));
   const int tile = b_.scene.add(Tile{.name = "change",

@@ -40,7 +40,7 @@ class RoutingMaps {
   void counted_map(const Rect& area, float gutter, const std::string& text);
   Rect map(const Rect& area, float gutter, const std::vector<float>& values, const Drawn& drawn);
   void tile(const Rect& plot, float gutter, const std::vector<float>& values, const Drawn& drawn, int scale);
-  void layer_names(SceneAxis& rows, const Rect& plot, float gutter);
+  SceneAxis layer_axis(const Rect& plot, float gutter);  // gutter 0: without names
   void mark_layer(const Rect& plot);
   void mark_expert(const Rect& plot, int64_t n_columns);
   void balance(const Rect& area, const Rect& plot);

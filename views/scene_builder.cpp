@@ -241,6 +241,28 @@ std::vector<Tick> SceneBuilder::token_ticks(const Rect& plot, int64_t begin, int
                .cells = true});
 }
 
+void SceneBuilder::row_names(SceneAxis& rows, const Rect& plot, float max_width, size_t chosen) {
+  const float pitch = plot.height / static_cast<float>(std::max<size_t>(rows.ids.size(), 1));
+  const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(label() / pitch)));
+  for (size_t i = 0; i < rows.ids.size(); ++i) {
+    const float y = plot.y + (static_cast<float>(i) + 0.5f) * pitch;
+    rows.ticks.push_back({static_cast<double>(rows.ids[i]), rows.labels[i], y});
+    if (i % every != 0) continue;
+    label({plot.x - 5, y}, fit_row_name(rows.labels[i], max_width), max_width, Align::kRight,
+          Paint::of(i == chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
+  }
+}
+
+std::string SceneBuilder::fit_row_name(std::string_view name, float max_width) const {
+  const size_t loop = name.rfind(", loop ");
+  if (loop == std::string_view::npos || width(name, TextSize::kLabel) <= max_width) {
+    return fit(name, TextSize::kLabel, max_width);
+  }
+  const std::string_view end = name.substr(loop);
+  const std::string begin = fit(name.substr(0, loop), TextSize::kLabel, max_width - width(end, TextSize::kLabel));
+  return begin.empty() ? fit(name, TextSize::kLabel, max_width) : begin + std::string(end);
+}
+
 SceneAxis SceneBuilder::step_axis(const Rect& plot, const StepRange& steps, int64_t per_cell, int64_t end,
                                   bool with_ticks) {
   SceneAxis cols{.name = "step",
@@ -363,6 +385,15 @@ std::string layer_name(const RunInfo& info, int32_t layer) {
   if (static_cast<size_t>(layer) < info.layer_labels.size()) return info.layer_labels[static_cast<size_t>(layer)];
   if (layer < info.config.n_layers()) return layer_label(info.config, layer);
   return std::to_string(layer);
+}
+
+SceneAxis layer_rows(const RunInfo& info, std::span<const int32_t> layers) {
+  SceneAxis rows{.name = "layer", .means = SceneAxis::Means::kLayer};
+  for (const int32_t layer : layers) {
+    rows.ids.push_back(layer);
+    rows.labels.push_back(layer_name(info, layer));
+  }
+  return rows;
 }
 
 }  // namespace orrery

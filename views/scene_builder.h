@@ -86,6 +86,11 @@ class SceneBuilder {
   std::vector<Tick> axis(const AxisLook& look);
   // Ticks below a plot of the tokens [begin, end), steps or keys.
   std::vector<Tick> token_ticks(const Rect& plot, int64_t begin, int64_t end);
+  // The names of a map's rows left of it, as many as fit above each other, and the ticks of their axis; the chosen
+  // row's name stands out.
+  void row_names(SceneAxis& rows, const Rect& plot, float max_width, size_t chosen);
+  // A row's name cut so that it takes at most max_width: of a layer in a loop "3 atte…, loop 2".
+  std::string fit_row_name(std::string_view name, float max_width) const;
   // An axis of steps below a map whose columns take per_cell steps each and are drawn up to `end`; with_ticks:
   // numbered.
   SceneAxis step_axis(const Rect& plot, const StepRange& steps, int64_t per_cell, int64_t end, bool with_ticks = true);
@@ -122,5 +127,7 @@ StepRange visible_range(const StepRange& zoom, int64_t n);
 // The provenance of a probe's frame at a step.
 Provenance provenance_of(const FrameHistory& history, const FrameRow& row, int32_t layer = -1, int32_t head = -1);
 std::string layer_name(const RunInfo& info, int32_t layer);
+// An axis of rows, one a layer, without ticks.
+SceneAxis layer_rows(const RunInfo& info, std::span<const int32_t> layers);
 
 }  // namespace orrery

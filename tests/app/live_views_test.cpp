@@ -130,7 +130,7 @@ TEST_P(LiveViews, DrawNumbersEvenInALowDock) {
 // A later iteration of a token that has left is no missing number: it is said, and drawn in grey.
 TEST(LiveViews, SayWhichIterationsATokenWasNotIn) {
   const TemporaryFolder folder;
-  const Case hybrid{"orrery-hybrid", {"mixing", "routing", "attention", "state"}};
+  const Case hybrid{"orrery-hybrid", {"mixing", "routing", "attention", "state", "lens", "convolution"}};
   ViewState state;
   state.follow = false;
   const OpenedModel opened = open_tiny("orrery-hybrid");
