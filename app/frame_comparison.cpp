@@ -35,7 +35,7 @@ struct StepBlocks {
 // How many values of a block mean something at a step: a key axis is as long as the row sees.
 int64_t meaningful(const Probe& probe, int64_t block_values, int64_t step) {
   if (probe.has_axis(Axis::kKey)) return step + 1;
-  if (probe.has_axis(Axis::kKeyBlock)) return (step + kKvPageTokens) / kKvPageTokens;
+  if (probe.has_axis(Axis::kKeyBlock)) return key_blocks_at(step);
   return block_values;
 }
 

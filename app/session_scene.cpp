@@ -1,7 +1,6 @@
 #include "app/session_scene.h"
 
 #include <algorithm>
-#include <deque>
 #include <limits>
 #include <utility>
 
@@ -21,33 +20,25 @@ Result<void> add_recorded(SessionReader& reader, const Probe& probe, int64_t run
   return {};
 }
 
-// Answers while it is asked.
-class ReaderSource final : public FrameSource {
+class ReaderSource final : public DirectFrameSource {
  public:
   ReaderSource(SessionReader& reader, Result<void>& failed) : reader_(reader), failed_(failed) {}
-  void request(const FrameRequest& request) override {
-    FrameReply reply{.tag = request.tag, .request = request, .frames = {}, .complete = true};
+
+ private:
+  std::vector<Frame> read(const FrameRequest& request) override {
+    std::vector<Frame> frames;
     const auto take = [&](const Frame& frame) {
-      reply.frames.push_back(frame);
+      frames.push_back(frame);
       return true;
     };
     const Result<void> done = reader_.for_each_frame(*request.probe, request.run, request.step_begin, request.step_end,
                                                      request.level, take, request.lacking);
     if (!done) failed_ = done;
-    replies_.push_back(std::move(reply));
-  }
-  void cancel(uint64_t) override {}
-  bool poll(FrameReply& reply) override {
-    if (replies_.empty()) return false;
-    reply = std::move(replies_.front());
-    replies_.pop_front();
-    return true;
+    return frames;
   }
 
- private:
   SessionReader& reader_;
   Result<void>& failed_;
-  std::deque<FrameReply> replies_;
 };
 
 // What a picture needs of a session, and of the model where there is one.

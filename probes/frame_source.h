@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <utility>
 #include <vector>
 
 #include "probes/frame.h"
@@ -34,6 +36,29 @@ class FrameSource {
   virtual void cancel(uint64_t tag) = 0;
   // UI thread: moves one finished reply out; false where there is none.
   virtual bool poll(FrameReply& reply) = 0;
+};
+
+// A source that reads while it is asked, for callers that have to wait anyway. One thread.
+class DirectFrameSource : public FrameSource {
+ public:
+  void request(const FrameRequest& request) final {
+    cancel(request.tag);
+    replies_.push_back({.tag = request.tag, .request = request, .frames = read(request), .complete = true});
+  }
+  void cancel(uint64_t tag) final {
+    std::erase_if(replies_, [tag](const FrameReply& reply) { return reply.tag == tag; });
+  }
+  bool poll(FrameReply& reply) final {
+    if (replies_.empty()) return false;
+    reply = std::move(replies_.front());
+    replies_.pop_front();
+    return true;
+  }
+
+ private:
+  virtual std::vector<Frame> read(const FrameRequest& request) = 0;
+
+  std::deque<FrameReply> replies_;
 };
 
 }  // namespace orrery

@@ -41,7 +41,7 @@ void HeadMassMap::add(const Frame& frame, int64_t begin, int64_t end) {
   const auto at = static_cast<size_t>((layer * frame.shape[2] + head_) * n_blocks);
   const int64_t row_steps = steps_per_cell(frame.level);
   for (int64_t step = std::max(begin, frame.step_begin); step < std::min(end, frame.step_end); step += row_steps) {
-    const int64_t n_seen = std::min(n_blocks, (step + row_steps - 1) / kBlock + 1);
+    const int64_t n_seen = std::min(n_blocks, key_blocks_at(step + row_steps - 1));
     const std::span<const float> masses = frame.step_values<float>(step).subspan(at, static_cast<size_t>(n_seen));
     // A layer of a loop that the token had left measured nothing.
     if (masses.empty() || std::isnan(masses[0])) continue;

@@ -76,7 +76,9 @@ std::span<const Statistic> statistics_of(const Probe& probe) {
   return kStatistics;
 }
 
-int64_t n_blocks_at(const Probe& probe, int64_t step) { return has_blocks(probe) ? step / kKvPageTokens + 1 : 1; }
+int64_t key_blocks_at(int64_t step) { return step / kKvPageTokens + 1; }
+
+int64_t n_blocks_at(const Probe& probe, int64_t step) { return has_blocks(probe) ? key_blocks_at(step) : 1; }
 
 std::vector<LevelSpan> cover(int64_t begin, int64_t end, int depth, int finest) {
   std::vector<LevelSpan> spans;

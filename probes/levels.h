@@ -48,8 +48,9 @@ bool has_levels(const Probe& probe);
 bool has_level(const Probe& probe, int32_t level);             // of any probe level 0
 int finest_depth(const Probe& probe);                          // of its coarse levels
 std::span<const Statistic> statistics_of(const Probe& probe);  // of its coarse levels
-// Entries along the last axis that a step has: blocks of keys up to its own; of other probes 1. A cell has those of its
-// last step.
+// Blocks of 64 keys up to a step's own.
+int64_t key_blocks_at(int64_t step);
+// Entries along the last axis that a step has: blocks of keys; of other probes 1. A cell has those of its last step.
 int64_t n_blocks_at(const Probe& probe, int64_t step);
 
 // What a reading does about cells that a file lacks: of an older schema, or not written when its program was killed.

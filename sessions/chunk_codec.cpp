@@ -27,7 +27,7 @@ size_t n_leading_axes(const Probe& probe) { return probe.has_layers() ? 2 : 1; }
 std::span<const Axis> inner_axes(const Probe& probe) { return std::span(probe.axes).subspan(n_leading_axes(probe)); }
 
 // The size of a keyed axis at a step.
-int64_t keyed_size(Axis axis, int64_t step) { return axis == Axis::kKey ? step + 1 : (step + kBlockKeys) / kBlockKeys; }
+int64_t keyed_size(Axis axis, int64_t step) { return axis == Axis::kKey ? step + 1 : key_blocks_at(step); }
 
 int64_t sum_to(int64_t n) { return n * (n + 1) / 2; }
 

@@ -1,7 +1,6 @@
 #include "sessions/recorder.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "sessions/json_fields.h"

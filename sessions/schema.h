@@ -67,13 +67,15 @@
 //     values                                 shuffled; step after step, each [layer, inner...] row major
 //   Ragged: at step t an axis of keys has t + 1 entries and an axis of blocks of 64 keys ceil((t + 1) / 64), in a cell
 //   as at its last step; what lies beyond (zeros in an export) is not stored. Values have the probe's dtype, float32,
-//   int32 or int64. fixed20: values are multiples of 2^-20, and stored as i32, that many of them; -2^31 is NaN.
-//   ranked20: pairs (id, weight) of lists, stored as two u32: the step minus the id, and by how many 2^-20 the weight
-//   is less than that of the pair before (of a list's first: minus its own), both modulo 2^32. Values that are no such
-//   multiples are stored as they are. Probe::fraction_bits says of which probes the values are rounded before anyone
-//   sees them. shuffle<N>: seen as records of N bytes, all first bytes come first, then all second ones, and so on. N
-//   is the size of a value, or of a pair where the probe's last axis holds pairs (id, probability). Bytes beyond the
-//   last whole record follow as they are.
+//   int32 or int64.
+//     fixed20: values are multiples of 2^-20, and stored as i32, that many of them; -2^31 is NaN.
+//     ranked20: pairs (id, weight) of lists, stored as two u32: the step minus the id, and by how many 2^-20 the weight
+//   is less than that of the pair before (of a list's first: minus its own), both modulo 2^32.
+//   Values that are no such multiples are stored as they are. Probe::fraction_bits says of which probes the values are
+//   rounded before anyone sees them.
+//     shuffle<N>: seen as records of N bytes, all first bytes come first, then all second ones, and so on. N is the
+//   size of a value, or of a pair where the probe's last axis holds pairs (id, probability). Bytes beyond the last
+//   whole record follow as they are.
 #pragma once
 
 #include <cstdint>

@@ -18,11 +18,7 @@ float AttentionHeads::draw(const Rect& area) {
   if (cells_.layers.empty()) return 0;
   const float lh = b_.label();
   const float most_width = std::clamp(area.width * 0.3f + 20, 150.0f, 520.0f);
-  float gutter = 0;
-  for (const int32_t layer : cells_.layers) {
-    gutter = std::max(gutter, b_.width(layer_name(history_.info(), layer), TextSize::kLabel));
-  }
-  gutter = std::min(gutter, most_width * 0.5f) + 6;
+  const float gutter = std::min(b_.names_width(history_.info(), cells_.layers), most_width * 0.5f) + 6;
   const float foot = lh + 6 + b_.scale_bar_height();
   const float widest_cell = b_.width("00.00", TextSize::kLabel) + 8;
   Rect plot{area.x + gutter, area.y + b_.heading_height(), 0, area.height - b_.heading_height() - foot};
@@ -50,8 +46,7 @@ float AttentionHeads::draw(const Rect& area) {
                                      .scale = scale,
                                      .probe = std::string(scalar_.name),
                                      .unit = std::string(scalar_.unit)});
-  const auto chosen = std::ranges::find(cells_.layers, now_.layer) - cells_.layers.begin();
-  b_.row_names(rows, plot, gutter - 6, static_cast<size_t>(chosen));
+  b_.row_names(rows, plot, gutter - 6, now_.layer);
   cols.ticks = b_.axis({.plot = plot,
                         .high = static_cast<double>(cells_.n_heads),
                         .ticks = round_ticks(0, cells_.n_heads - 1, std::min(cells_.n_heads, 10), true),

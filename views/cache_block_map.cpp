@@ -57,11 +57,7 @@ void CacheBlockMap::draw(const Rect& area) {
   const CacheBlocks blocks = cache_blocks(history_, now_.step);
   if (blocks.layers.empty() || blocks.n_blocks == 0) return;
   const float lh = b_.label();
-  gutter_ = 0;
-  for (const int32_t layer : blocks.layers) {
-    gutter_ = std::max(gutter_, b_.width(layer_name(history_.info(), layer), TextSize::kLabel));
-  }
-  gutter_ = std::min(gutter_, area.width * 0.35f) + 8;
+  gutter_ = std::min(b_.names_width(history_.info(), blocks.layers), area.width * 0.35f) + 8;
   const float heading = lh + 3 + kStripHeight + 4;
   const float foot = lh + 4;
   const float above = b_.scale_bar_height() + 4;
@@ -155,8 +151,7 @@ void CacheBlockMap::tile(const Rect& plot, const CacheBlocks& blocks, const std:
                          const Drawn& drawn, int scale) {
   const int64_t per_cell = blocks_per_cell(plot, blocks);
   SceneAxis rows = layer_rows(history_.info(), blocks.layers);
-  const auto chosen = std::ranges::find(blocks.layers, now_.layer) - blocks.layers.begin();
-  b_.row_names(rows, plot, gutter_ - 6, static_cast<size_t>(chosen));
+  b_.row_names(rows, plot, gutter_ - 6, now_.layer);
   SceneAxis cols{.name = "key",
                  .unit = "token",
                  .means = SceneAxis::Means::kKey,

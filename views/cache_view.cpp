@@ -262,16 +262,14 @@ class CachePicture {
     const std::vector<int32_t>& ids = row.frame->layers;
     const std::span<const int64_t> values = row.i64();
     double high = 1;
-    float gutter = 0;
     std::vector<double> totals(ids.size(), 0);
     for (size_t i = 0; i < ids.size(); ++i) {
       for (size_t c = 0; c < kComponents; ++c) totals[i] += static_cast<double>(values[i * kComponents + c]);
       high = std::max(high, totals[i] * 1.02);
-      gutter = std::max(gutter, b_.width(layer_name(history_.info(), ids[i]), TextSize::kLabel));
     }
-    gutter = std::min(gutter, area.width * 0.45f);
+    const float gutter = std::min(b_.names_width(history_.info(), ids), area.width * 0.45f);
     plot = plot.inset(gutter + 6, 0, 0, 0);
-    SceneAxis layer_axis{.name = "layer", .means = SceneAxis::Means::kLayer};
+    SceneAxis layer_axis = layer_rows(history_.info(), ids);
     SceneAxis bytes{.name = "cache", .unit = "bytes"};
     const float pitch = std::min(plot.height / static_cast<float>(std::max<size_t>(ids.size(), 1)), 22.0f);
     plot.height = pitch * static_cast<float>(ids.size());
@@ -287,12 +285,10 @@ class CachePicture {
     }
     for (size_t i = 0; i < ids.size(); ++i) {
       const float top = plot.y + static_cast<float>(i) * pitch;
-      layer_axis.ids.push_back(ids[i]);
-      layer_axis.labels.push_back(layer_name(history_.info(), ids[i]));
       const bool chosen = ids[i] == now_.layer;
       if (i % every == 0) {
-        b_.label({plot.x - 6, top + pitch / 2}, b_.fit_row_name(layer_axis.labels.back(), gutter), gutter,
-                 Align::kRight, Paint::of(chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
+        b_.label({plot.x - 6, top + pitch / 2}, b_.fit_row_name(layer_axis.labels[i], gutter), gutter, Align::kRight,
+                 Paint::of(chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
       }
       float x = plot.x;
       for (size_t c = 0; c < kComponents; ++c) {

@@ -93,7 +93,7 @@ class ConvolutionPicture {
 
   void layers_by_taps(const Rect& area, float most_pitch) {
     const TapTable table = tap_table(history_, now_.step);
-    const float gutter = names_width(table.layers, area.width);
+    const float gutter = std::min(b_.names_width(history_.info(), table.layers), area.width * 0.35f) + 8;
     Rect plot = area.inset(gutter, b_.heading_height(), 2, foot());
     if (plot.width < 20 || plot.height < 10) return;
     plot.height = std::min(plot.height, most_pitch * static_cast<float>(table.layers.size()));
@@ -114,8 +114,7 @@ class ConvolutionPicture {
                TextRole::kTick);
     }
     SceneAxis rows = layer_rows(history_.info(), table.layers);
-    const auto chosen = std::ranges::find(table.layers, now_.layer) - table.layers.begin();
-    b_.row_names(rows, plot, gutter - 6, static_cast<size_t>(chosen));
+    b_.row_names(rows, plot, gutter - 6, now_.layer);
     const int row_axis = b_.scene.add_axis(std::move(rows));
     const int col_axis = b_.scene.add_axis(std::move(cols));
     const auto n_rows = static_cast<int>(table.layers.size());
@@ -148,14 +147,6 @@ class ConvolutionPicture {
 
   static bool has_blanks(const TapTable& table) {
     return table.row && std::ranges::any_of(table.values, [](float value) { return std::isnan(value); });
-  }
-
-  float names_width(const std::vector<int32_t>& layers, float width) const {
-    float gutter = 0;
-    for (const int32_t layer : layers) {
-      gutter = std::max(gutter, b_.width(layer_name(history_.info(), layer), TextSize::kLabel));
-    }
-    return std::min(gutter, width * 0.35f) + 8;
   }
 
   void numbers(const TapTable& table, const Rect& plot, int scale) {

@@ -140,9 +140,8 @@ float HeadMaps::gutter_of(std::optional<int32_t> of_layer, float width) const {
     const std::string name = state_head_name(layer(), std::max(n_heads_of(layer(), kind()) - 1, 0));
     gutter = b_.width(name.substr(name.find(' ') + 1), TextSize::kLabel);
   } else {
-    for (const int32_t id : find_probe(looks_.front().quantity.probe)->layers(history_.info().config)) {
-      gutter = std::max(gutter, b_.width(layer_name(history_.info(), id), TextSize::kLabel));
-    }
+    const Probe& probe = *find_probe(looks_.front().quantity.probe);
+    gutter = b_.names_width(history_.info(), probe.layers(history_.info().config));
   }
   return std::min(gutter, width * 0.35f) + 8;
 }
@@ -174,7 +173,8 @@ void HeadMaps::add_tile(const HeadLook& look, const HeadMap& map, const Rect& pl
     rows.name = name.substr(0, name.find(' '));
     rows.means = SceneAxis::Means::kHead;
   }
-  b_.row_names(rows, plot, gutter_ - 6, row_of(rows.ids, of_layer ? now_.head : now_.layer, of_layer.has_value()));
+  const size_t row = row_of(rows.ids, of_layer ? now_.head : now_.layer, of_layer.has_value());
+  b_.row_names(rows, plot, gutter_ - 6, row < rows.ids.size() ? rows.ids[row] : -1);
   const int64_t end = map.steps.begin + static_cast<int64_t>(map.cols) * map.steps_per_col;
   SceneAxis cols = b_.step_axis(plot, map.steps, map.steps_per_col, end, is_last);
   const int row_axis = b_.scene.add_axis(std::move(rows));

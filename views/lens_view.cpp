@@ -140,11 +140,7 @@ class LensPicture {
   float foot(bool has_bar) const { return b_.label() + 4 + (has_bar ? b_.scale_bar_height() + 4 : 0); }
 
   float gutter_width(float width) const {
-    float gutter = 0;
-    for (const int32_t layer : trace_.layers) {
-      gutter = std::max(gutter, b_.width(layer_name(history_.info(), layer), TextSize::kLabel));
-    }
-    return std::min(gutter, width * 0.35f) + 8;
+    return std::min(b_.names_width(history_.info(), trace_.layers), width * 0.35f) + 8;
   }
 
   bool rows_hold_text(float height) const {
@@ -224,8 +220,7 @@ class LensPicture {
 
   SceneAxis layer_axis(const Rect& plot, float gutter) {
     SceneAxis rows = layer_rows(history_.info(), trace_.layers);
-    const auto chosen = std::ranges::find(trace_.layers, now_.layer) - trace_.layers.begin();
-    b_.row_names(rows, plot, gutter - 6, static_cast<size_t>(chosen));
+    b_.row_names(rows, plot, gutter - 6, now_.layer);
     return rows;
   }
 

@@ -99,11 +99,7 @@ std::string RoutingMaps::uniform_text() const {
 }
 
 float RoutingMaps::gutter_width(float width) const {
-  float gutter = 0;
-  for (const int32_t layer : cells_.layers) {
-    gutter = std::max(gutter, b_.width(layer_name(history_.info(), layer), TextSize::kLabel));
-  }
-  return std::min(gutter, width * 0.35f) + 8;
+  return std::min(b_.names_width(history_.info(), cells_.layers), width * 0.35f) + 8;
 }
 
 // Returns where the cells are; empty where they do not fit.
@@ -130,7 +126,7 @@ Rect RoutingMaps::map(const Rect& area, float gutter, const std::vector<float>& 
 
 SceneAxis RoutingMaps::layer_axis(const Rect& plot, float gutter) {
   SceneAxis rows = layer_rows(history_.info(), cells_.layers);
-  b_.row_names(rows, plot, gutter - 6, row_);
+  b_.row_names(rows, plot, gutter - 6, now_.layer);
   return rows;
 }
 

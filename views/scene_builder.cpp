@@ -241,7 +241,7 @@ std::vector<Tick> SceneBuilder::token_ticks(const Rect& plot, int64_t begin, int
                .cells = true});
 }
 
-void SceneBuilder::row_names(SceneAxis& rows, const Rect& plot, float max_width, size_t chosen) {
+void SceneBuilder::row_names(SceneAxis& rows, const Rect& plot, float max_width, int64_t chosen) {
   const float pitch = plot.height / static_cast<float>(std::max<size_t>(rows.ids.size(), 1));
   const auto every = static_cast<size_t>(std::max(1.0f, std::ceil(label() / pitch)));
   for (size_t i = 0; i < rows.ids.size(); ++i) {
@@ -249,7 +249,7 @@ void SceneBuilder::row_names(SceneAxis& rows, const Rect& plot, float max_width,
     rows.ticks.push_back({static_cast<double>(rows.ids[i]), rows.labels[i], y});
     if (i % every != 0) continue;
     label({plot.x - 5, y}, fit_row_name(rows.labels[i], max_width), max_width, Align::kRight,
-          Paint::of(i == chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
+          Paint::of(rows.ids[i] == chosen ? ColourRole::kForeground : ColourRole::kMuted), TextRole::kTick);
   }
 }
 
@@ -261,6 +261,12 @@ std::string SceneBuilder::fit_row_name(std::string_view name, float max_width) c
   const std::string_view end = name.substr(loop);
   const std::string begin = fit(name.substr(0, loop), TextSize::kLabel, max_width - width(end, TextSize::kLabel));
   return begin.empty() ? fit(name, TextSize::kLabel, max_width) : begin + std::string(end);
+}
+
+float SceneBuilder::names_width(const RunInfo& info, std::span<const int32_t> layers) const {
+  float widest = 0;
+  for (const int32_t layer : layers) widest = std::max(widest, width(layer_name(info, layer), TextSize::kLabel));
+  return widest;
 }
 
 SceneAxis SceneBuilder::step_axis(const Rect& plot, const StepRange& steps, int64_t per_cell, int64_t end,

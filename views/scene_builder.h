@@ -86,11 +86,13 @@ class SceneBuilder {
   std::vector<Tick> axis(const AxisLook& look);
   // Ticks below a plot of the tokens [begin, end), steps or keys.
   std::vector<Tick> token_ticks(const Rect& plot, int64_t begin, int64_t end);
-  // The names of a map's rows left of it, as many as fit above each other, and the ticks of their axis; the chosen
-  // row's name stands out.
-  void row_names(SceneAxis& rows, const Rect& plot, float max_width, size_t chosen);
+  // The names of a map's rows left of it, as many as fit above each other, and the ticks of their axis; that of the row
+  // with this id stands out.
+  void row_names(SceneAxis& rows, const Rect& plot, float max_width, int64_t chosen);
   // A row's name cut so that it takes at most max_width: of a layer in a loop "3 atte…, loop 2".
   std::string fit_row_name(std::string_view name, float max_width) const;
+  // Of the widest of these layers' names.
+  float names_width(const RunInfo& info, std::span<const int32_t> layers) const;
   // An axis of steps below a map whose columns take per_cell steps each and are drawn up to `end`; with_ticks:
   // numbered.
   SceneAxis step_axis(const Rect& plot, const StepRange& steps, int64_t per_cell, int64_t end, bool with_ticks = true);

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <deque>
 
 namespace orrery {
 namespace {
@@ -47,37 +46,29 @@ struct Recording {
   bool has_cells = true;
 };
 
-// A part of a recording, answered at once.
-class TestSource final : public FrameSource {
+// A part of a recording.
+class TestSource final : public DirectFrameSource {
  public:
   TestSource(Recording recording, std::vector<FrameRequest>& requests) : recording_(recording), requests_(requests) {}
-  void request(const FrameRequest& request) override {
+
+ private:
+  std::vector<Frame> read(const FrameRequest& request) override {
     requests_.push_back(request);
-    replies_.clear();  // of the same tag
-    FrameReply reply{.tag = request.tag, .request = request, .frames = {}, .complete = true};
+    std::vector<Frame> frames;
     const int64_t cell = steps_per_cell(request.level);
     const int64_t end = std::min(request.step_end, recording_.n_steps) / cell * cell;
-    if (request.level == 0 && request.step_begin < end) reply.frames.push_back(mass_frame(request.step_begin, end));
+    if (request.level == 0 && request.step_begin < end) frames.push_back(mass_frame(request.step_begin, end));
     if (request.level != 0 && recording_.has_cells && request.step_begin < end) {
       LevelBuilder builder;
       builder.add(mass_frame(request.step_begin, end), [&](const Frame& frame) {
-        if (frame.level == request.level) reply.frames.push_back(frame);
+        if (frame.level == request.level) frames.push_back(frame);
       });
     }
-    replies_.push_back(std::move(reply));
-  }
-  void cancel(uint64_t) override {}
-  bool poll(FrameReply& reply) override {
-    if (replies_.empty()) return false;
-    reply = std::move(replies_.front());
-    replies_.pop_front();
-    return true;
+    return frames;
   }
 
- private:
   const Recording recording_;
   std::vector<FrameRequest>& requests_;
-  std::deque<FrameReply> replies_;
 };
 
 // Of a run of so many steps, the newest 100 of which are held.
